@@ -1,0 +1,94 @@
+import type { JsonValue } from '../lib/json.ts';
+
+/**
+ * JSON payloads of the channel's frames, one type per frame. Field names are snake_case because Python reads them as
+ * they are. docs/channel.md says which frame may follow which.
+ */
+
+/** First frame of whoever connects. A link also proves the link key (see `link_mac`). */
+export interface ConnectorHello {
+  readonly protocol: number;
+  readonly role: 'agent' | 'ingress' | 'link';
+  /** node id of the connector */
+  readonly node: string;
+}
+
+/** Answer of a replica. */
+export interface ReplicaHello {
+  readonly protocol: number;
+  readonly role: 'replica';
+  readonly replica: string;
+  readonly deployment: string;
+  readonly pid: number;
+  readonly state: ReplicaState;
+}
+
+export interface ReplicaState {
+  readonly phase: 'starting' | 'ready' | 'draining' | 'failed';
+  readonly max_ongoing: number;
+  /** calls begun and not finished */
+  readonly ongoing: number;
+  /** set when phase is failed */
+  readonly error: { readonly message: string; readonly traceback: string } | null;
+}
+
+export interface RequestHead {
+  readonly id: string;
+  /** which replica shall serve it; a link's far end looks it up, a replica refuses what is not its own */
+  readonly replica: string;
+  readonly method: string;
+  /** path as sent, without query */
+  readonly path: string;
+  /** raw query string without `?` */
+  readonly query: string;
+  readonly scheme: 'http' | 'https';
+  readonly headers: readonly (readonly [string, string])[];
+  readonly client: readonly [string, number] | null;
+  /** what is left of the request's deadline when this leaves */
+  readonly timeout_ms: number;
+  /** whether a traceback may go to the client */
+  readonly expose_errors: boolean;
+}
+
+export interface ResponseHead {
+  readonly status: number;
+  readonly headers: readonly (readonly [string, string])[];
+  /** false: user code failed, or its result says `status: 0`; counts as an application error */
+  readonly ok: boolean;
+}
+
+/** The request was not begun; it may go elsewhere at no cost. */
+export interface Refusal {
+  readonly reason: 'full' | 'draining' | 'not_ready' | 'unknown_replica';
+}
+
+/** The stream ended without (the rest of) its response. */
+export interface StreamFailure {
+  readonly code: string;
+  readonly info: string;
+  /** link only: the replica died with the request, after this many bytes of its answer */
+  readonly died?: boolean;
+}
+
+/** Agent to replica; each is answered by one `result` on the same stream. */
+export type ControlRequest =
+  | { readonly op: 'reconfigure'; readonly config: JsonValue }
+  | { readonly op: 'limits'; readonly max_ongoing: number; readonly concurrency: number }
+  | { readonly op: 'health' }
+  | { readonly op: 'dump_stacks' }
+  /** refuse what is new (goaway to every connection), finish what runs, call shutdown(), exit 0 */
+  | { readonly op: 'drain'; readonly grace_ms: number };
+
+export interface ControlResult {
+  readonly ok: boolean;
+  /** reconfigure: the class has no such method */
+  readonly unsupported?: boolean;
+  readonly error?: string;
+}
+
+/** Replica to every connection, on stream 0, at each change of state; `beat` every 500 ms besides. */
+export type Notification =
+  | { readonly event: 'state'; readonly state: ReplicaState }
+  | { readonly event: 'beat'; readonly ongoing: number }
+  /** link only: which replicas of the far node can serve now */
+  | { readonly event: 'replicas'; readonly ready: readonly string[] };

@@ -1,0 +1,22 @@
+import type { NodeCapacity } from '../placement/types.ts';
+
+export type NodeRole = 'head' | 'worker';
+
+/** A machine as its agent describes it; published beside a lease that proves it lives. */
+export interface NodeRecord {
+  readonly nodeId: string;
+  readonly role: NodeRole;
+  readonly hostname: string;
+  /** what other nodes and clients reach it by */
+  readonly host: string;
+  readonly httpPort: number;
+  readonly linkPort: number;
+  /** of the node process */
+  readonly pid: number;
+  readonly capacity: NodeCapacity;
+  /** it is leaving: see ObservedNode.draining */
+  readonly draining: boolean;
+  readonly modelserveVersion: string;
+  readonly protocols: { readonly channel: number; readonly store: number };
+  readonly startedAtMs: number;
+}

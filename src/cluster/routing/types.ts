@@ -1,0 +1,41 @@
+/** Why a deployment may have nothing ready: decides whether the ingress holds a request or answers 503 at once. */
+export type Availability =
+  | { readonly state: 'expected' } // was ready before, or a replica is on its way after it was: hold within queue and deadline
+  | { readonly state: 'starting'; readonly message: string } // never ready so far: 503 at once
+  | { readonly state: 'unplaced'; readonly message: string }
+  | { readonly state: 'failed'; readonly message: string }
+  | { readonly state: 'crash-looping'; readonly message: string };
+
+/** A replica that may serve; whether it can, its channel says. */
+export interface Endpoint {
+  readonly replicaId: string;
+  readonly nodeId: string;
+}
+
+export interface DeploymentRoute {
+  readonly deployment: string;
+  readonly route: string;
+  readonly methods: readonly string[];
+  readonly maxQueuedRequests: number;
+  readonly requestTimeoutMs: number;
+  readonly retries: number;
+  readonly availability: Availability;
+  readonly endpoints: readonly Endpoint[];
+}
+
+export interface NodeAddress {
+  readonly nodeId: string;
+  readonly host: string;
+  readonly linkPort: number;
+}
+
+/** What every ingress needs. Versions compare only within one incarnation. */
+export interface RoutingTable {
+  readonly version: number;
+  readonly epoch: number;
+  readonly incarnation: string;
+  readonly revision: number;
+  readonly maxBodyBytes: number;
+  readonly deployments: readonly DeploymentRoute[];
+  readonly nodes: readonly NodeAddress[];
+}

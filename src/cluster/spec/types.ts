@@ -1,0 +1,98 @@
+import type { JsonValue } from '../../lib/json.ts';
+
+export type Language = 'python' | 'javascript';
+
+/** A model file as a revision pins it. */
+export interface ModelPin {
+  /** as written in conf.ini, relative to the model folder */
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+/** A package as a revision pins it: replicas start only from this snapshot. */
+export interface PackagePin {
+  /** SHA-256 over the package's file names, modes and contents */
+  readonly hash: string;
+  /** absolute; holds `algopkg/<package>/…`, so that Python imports `algopkg.<package>.backend` from here */
+  readonly snapshotDir: string;
+}
+
+/** One `[algopkg.*]` section with defaults filled in: what a deployment is, before anything is read or hashed. */
+export interface DeploymentSpec {
+  /** section name without `algopkg.`: `Echo`, or `Echo.fast` for a second deployment of package Echo */
+  readonly name: string;
+  readonly packageName: string;
+  /** class name in `backend.py`, or exported class of `backend.ts`/`backend.js` */
+  readonly backend: string;
+  readonly language: Language;
+  /** without leading or trailing slash */
+  readonly route: string;
+  /** upper case; POST is always among them */
+  readonly methods: readonly string[];
+  readonly replicas: number;
+  readonly gpuMilli: number;
+  readonly cpuMilli: number;
+  /** reserved on the node; 0: nothing is reserved */
+  readonly memoryBytes: number;
+  readonly models: readonly string[];
+  readonly userConfig: JsonValue | null;
+  readonly maxOngoingRequests: number;
+  readonly maxQueuedRequests: number;
+  readonly requestTimeoutMs: number;
+  readonly startupTimeoutMs: number;
+  readonly minReadyMs: number;
+  readonly gracefulShutdownTimeoutMs: number;
+  /** how often a request may be given to another replica after one died with it */
+  readonly retries: number;
+  readonly concurrency: number;
+  /** whether tracebacks of user code go to clients; `loopback`: only while the ingress listens on loopback */
+  readonly exposeErrors: 'always' | 'never' | 'loopback';
+  /** interpreter: a version (`3.9`), a path, or null for the first python3 found */
+  readonly python: string | null;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** What has to happen when a key changes; the most far-reaching effect of a change wins. */
+export type Effect = 'routing' | 'scale' | 'reconfigure' | 'replace';
+
+/** A hash per effect: a plan is a comparison of these. */
+export type SpecHashes = Readonly<Record<Effect, string>>;
+
+/** A deployment as a revision records it: with everything pinned that it names. */
+export interface PinnedSpec extends DeploymentSpec {
+  readonly package: PackagePin;
+  readonly modelPins: readonly ModelPin[];
+  /** absolute path of Model_ZOO; user code gets `modelRoot,m1,m2` */
+  readonly modelRoot: string;
+  /** absolute folder of conf.ini: the working directory of replicas */
+  readonly projectDir: string;
+  readonly hashes: SpecHashes;
+}
+
+/** `[MODEL SERVE]`: what concerns every node. */
+export interface ClusterSettings {
+  /** every node's ingress port */
+  readonly port: number;
+  readonly maxBodyBytes: number;
+}
+
+/** An applied conf.ini with everything pinned. Numbers grow by one; a revision never changes once recorded. */
+export interface Revision {
+  readonly number: number;
+  readonly createdAtMs: number;
+  readonly confPath: string;
+  readonly confText: string;
+  readonly settings: ClusterSettings;
+  readonly deployments: readonly PinnedSpec[];
+}
+
+/** One line of a plan. `added`/`removed` are whole deployments; `retried` is unchanged but failed before. */
+export interface PlannedChange {
+  readonly deployment: string;
+  readonly kind: 'added' | 'removed' | 'changed' | 'retried';
+  /** for `changed`: the effects, most far-reaching last */
+  readonly effects: readonly Effect[];
+  /** conf.ini keys (or `package content`, `model content`) that differ, with old and new value as text */
+  readonly differences: readonly { readonly key: string; readonly from: string; readonly to: string }[];
+}

@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+
+/** Where a node keeps what, all below its state directory but for the sockets. */
+export interface StatePaths {
+  readonly root: string;
+  /** cluster token, 0600 */
+  readonly token: string;
+  /** held by the running node process */
+  readonly lock: string;
+  /** the node's id for life */
+  readonly nodeId: string;
+  /** a JSON record per detached process */
+  readonly processes: string;
+  /** log files of node process, ingress and store */
+  readonly logs: string;
+  /** `<deployment>/<replicaId>.log` */
+  readonly replicaLogs: string;
+  /** `<hash>/algopkg/<package>/…` */
+  readonly snapshots: string;
+  /** `<number>.json`, fsynced */
+  readonly revisions: string;
+  readonly environments: string;
+  /** JavaScript packages beside their node_modules, launch files, pycache */
+  readonly stage: string;
+  readonly routing: string;
+  readonly store: string;
+  /** Unix sockets: short whatever the state directory is, since their paths may have 107 bytes at most */
+  readonly sockets: string;
+}
+
+export function statePaths(root: string): StatePaths {
+  const short = createHash('sha256').update(root).digest('hex').slice(0, 12);
+  return {
+    root,
+    token: join(root, 'token'),
+    lock: join(root, 'lock.json'),
+    nodeId: join(root, 'node-id'),
+    processes: join(root, 'processes'),
+    logs: join(root, 'logs'),
+    replicaLogs: join(root, 'logs', 'replicas'),
+    snapshots: join(root, 'snapshots'),
+    revisions: join(root, 'revisions'),
+    environments: join(root, 'environments'),
+    stage: join(root, 'stage'),
+    routing: join(root, 'routing.json'),
+    store: join(root, 'store'),
+    sockets: join(tmpdir(), `modelserve-${userInfo().uid}`, short),
+  };
+}
+
+/** Socket of a replica; ingress and agent derive it from the id alone. */
+export function replicaSocket(socketsDir: string, replicaId: string): string {
+  return join(socketsDir, `r-${createHash('sha256').update(replicaId).digest('hex').slice(0, 16)}.sock`);
+}
+
+/** Sockets of the node process (stop, reports) and of the ingress (drain, state). */
+export function agentSocket(socketsDir: string): string {
+  return join(socketsDir, 'agent.sock');
+}
+
+export function ingressSocket(socketsDir: string): string {
+  return join(socketsDir, 'ingress.sock');
+}
