@@ -1,0 +1,53 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isRunning, type ProcessIdentity } from './identity.ts';
+
+/** Sends a signal to one process; false where it is gone already. */
+export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** All processes whose session leader was `sessionId`: what a replica forked is found even when its parent has left. */
+export function sessionMembers(sessionId: number): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => sessionOf(pid) === sessionId);
+}
+
+function sessionOf(pid: number): number | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' ? null : Number(fields[3]);
+  } catch {
+    return null;
+  }
+}
+
+/** SIGKILL for a whole session, again until none is left (a member may fork meanwhile). */
+export async function killSession(sessionId: number, deadlineMs = 5_000): Promise<boolean> {
+  const end = performance.now() + deadlineMs;
+  for (;;) {
+    const members = sessionMembers(sessionId);
+    if (members.length === 0) return true;
+    for (const pid of members) signalProcess(pid, 'SIGKILL');
+    if (performance.now() > end) return false;
+    await delay(10);
+  }
+}
+
+/** Waits until the process is gone; false when it still runs after `timeoutMs`. For processes that are not children: looks every 20 ms. */
+export async function waitForExit(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
+  const end = performance.now() + timeoutMs;
+  while (isRunning(identity)) {
+    if (performance.now() > end) return false;
+    await delay(20);
+  }
+  return true;
+}
