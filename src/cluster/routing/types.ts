@@ -36,6 +36,8 @@ export interface RoutingTable {
   readonly incarnation: string;
   readonly revision: number;
   readonly maxBodyBytes: number;
+  /** `[MODEL SERVE] port`: what an ingress listens on unless its node was told otherwise */
+  readonly port: number;
   readonly deployments: readonly DeploymentRoute[];
   readonly nodes: readonly NodeAddress[];
 }
