@@ -37,6 +37,8 @@ export interface PlaceableNode {
   readonly nodeId: string;
   readonly capacity: NodeCapacity;
   readonly claims: readonly Claim[];
+  /** why nothing new goes there (`it is draining`), else null */
+  readonly closed: string | null;
 }
 
 export interface PlacementRequest {

@@ -33,6 +33,8 @@ export interface NodeAssignment {
   readonly epoch: number;
   readonly incarnation: string;
   readonly replicas: readonly ReplicaAssignment[];
+  /** the whole cluster is being stopped: the node ends its replicas, leaves and exits */
+  readonly leave?: boolean;
 }
 
 export type FailureKind =

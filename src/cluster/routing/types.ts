@@ -19,6 +19,8 @@ export interface DeploymentRoute {
   readonly maxQueuedRequests: number;
   readonly requestTimeoutMs: number;
   readonly retries: number;
+  /** see DeploymentSpec: whether tracebacks of user code go to clients */
+  readonly exposeErrors: 'always' | 'never' | 'loopback';
   readonly availability: Availability;
   readonly endpoints: readonly Endpoint[];
 }

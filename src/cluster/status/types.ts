@@ -1,0 +1,94 @@
+import type { NodeRole } from '../nodes/types.ts';
+import type { ReplicaPhase } from '../replicas/types.ts';
+import type { DeploymentHealth } from '../rollout/types.ts';
+
+/** What `modelserve status --json` prints and the admin API answers. Field names are part of the interface. */
+export interface StatusDocument {
+  readonly version: 1;
+  readonly cluster: string;
+  /** node id of the leader, null while there is none */
+  readonly leader: string | null;
+  /** the newest revision, 0 before the first apply */
+  readonly revision: number;
+  readonly store: { readonly kind: string; readonly ok: boolean };
+  readonly nodes: readonly NodeStatus[];
+  readonly deployments: readonly DeploymentStatus[];
+}
+
+export interface NodeStatus {
+  readonly id: string;
+  readonly role: NodeRole;
+  readonly hostname: string;
+  readonly address: string;
+  /** base URL of its ingress */
+  readonly http: string;
+  readonly alive: boolean;
+  readonly draining: boolean;
+  readonly cpus: number;
+  readonly gpus: readonly GpuStatus[];
+}
+
+export interface GpuStatus {
+  readonly index: number;
+  readonly uuid: string;
+  readonly name: string;
+  readonly virtual: boolean;
+  readonly usable: boolean;
+  readonly reason: string | null;
+  /** fraction that no replica holds, 0 to 1 */
+  readonly free: number;
+}
+
+export interface DeploymentStatus {
+  readonly name: string;
+  readonly route: string;
+  readonly methods: readonly string[];
+  readonly status: DeploymentHealth;
+  /** revision that is wanted, and the one that serves (null: none does) */
+  readonly revision: number | null;
+  readonly serving_revision: number | null;
+  readonly target: number;
+  readonly ready: number;
+  readonly message: string;
+  /** traceback of the last failed change, null when there is none */
+  readonly error: string | null;
+  readonly replicas: readonly ReplicaDetail[];
+}
+
+export interface ReplicaDetail {
+  readonly id: string;
+  readonly node: string;
+  readonly pid: number | null;
+  readonly phase: ReplicaPhase;
+  readonly message: string;
+  readonly revision: number;
+  readonly gpus: readonly { readonly index: number; readonly uuid: string; readonly fraction: number }[];
+  readonly restarts: number;
+  readonly started_at: string | null;
+  readonly error: string | null;
+}
+
+/** How far a revision is, for whoever waits for it. */
+export interface Progress {
+  readonly revision: number;
+  /** a later revision has taken its place */
+  readonly supersededBy: number | null;
+  /** every deployment that the revision changed has ended, well or not, and every live ingress serves the outcome */
+  readonly done: boolean;
+  readonly deployments: readonly DeploymentProgress[];
+  /** ingresses of live nodes that do not serve the newest routing table yet */
+  readonly waitingFor: readonly string[];
+}
+
+export interface DeploymentProgress {
+  readonly name: string;
+  readonly status: DeploymentHealth | 'GONE';
+  readonly settled: boolean;
+  readonly failed: boolean;
+  readonly target: number;
+  readonly ready: number;
+  readonly message: string;
+  readonly error: string | null;
+  /** changes whenever anything about it moves: what `--timeout` watches */
+  readonly activity: string;
+}
