@@ -1,5 +1,8 @@
 import type { Socket } from 'node:net';
-import { encodeFrame, type Frame, FrameDecoder, type FrameType } from './frames.ts';
+import { encodeFrame, encodeHeader, type Frame, FrameDecoder, type FrameType } from './frames.ts';
+
+/** Payloads above this go to the kernel as they are: a second element of the vector costs less than the copy. */
+const COPY_LIMIT_BYTES = 4096;
 
 export interface ConnectionHandlers {
   readonly onFrame: (frame: Frame) => void;
@@ -49,7 +52,10 @@ export class FrameConnection {
     return this.#socket.writableLength;
   }
 
-  /** Sends a frame, or does nothing when the connection is closed (its owner hears of that by onClose). */
+  /**
+   * Sends a frame. A large payload is not copied: it must not change afterwards. Does nothing when the connection is
+   * closed (its owner hears of that by onClose).
+   */
   send(type: FrameType, flags: number, stream: number, payload?: Uint8Array): void {
     if (!this.isOpen) return;
     if (!this.#corked) {
@@ -60,7 +66,12 @@ export class FrameConnection {
         this.#socket.uncork();
       });
     }
-    this.#socket.write(encodeFrame(type, flags, stream, payload));
+    if (payload === undefined || payload.length <= COPY_LIMIT_BYTES) {
+      this.#socket.write(encodeFrame(type, flags, stream, payload));
+      return;
+    }
+    this.#socket.write(encodeHeader(type, flags, stream, payload.length));
+    this.#socket.write(payload);
   }
 
   sendJson(type: FrameType, flags: number, stream: number, value: unknown): void {
@@ -72,7 +83,9 @@ export class FrameConnection {
     if (!this.#closed) this.#socket.end();
   }
 
-  destroy(): void {
+  /** Cuts the connection; `error` is what onClose tells, unless something went wrong before. */
+  destroy(error?: Error): void {
+    if (error !== undefined) this.#error ??= error;
     this.#socket.destroy();
   }
 }

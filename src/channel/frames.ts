@@ -36,18 +36,36 @@ export interface Frame {
   readonly payload: Buffer;
 }
 
-/** Header and payload of one frame, in one buffer where the payload is small. */
+/** The 10 bytes in front of a payload of `length` bytes, with room for `extra` more after them. */
+function headerWith(extra: number, frame: Omit<Frame, 'payload'> & { readonly length: number }): Buffer {
+  if (frame.length > MAX_PAYLOAD_BYTES) {
+    throw new RangeError(`frame payload of ${frame.length} bytes is over the limit of ${MAX_PAYLOAD_BYTES}`);
+  }
+  const out = Buffer.allocUnsafe(HEADER_BYTES + extra);
+  out.writeUInt32BE(frame.length, 0);
+  out.writeUInt8(frame.type, 4);
+  out.writeUInt8(frame.flags, 5);
+  out.writeUInt32BE(frame.stream, 6);
+  return out;
+}
+
+/** A header alone: for payloads that are not worth a copy. */
+export function encodeHeader(type: FrameType, flags: number, stream: number, length: number): Buffer {
+  return headerWith(0, { type, flags, stream, length });
+}
+
+/** Header and payload of one frame in one buffer. */
 export function encodeFrame(type: FrameType, flags: number, stream: number, payload?: Uint8Array): Buffer {
   const length = payload?.length ?? 0;
-  if (length > MAX_PAYLOAD_BYTES) {
-    throw new RangeError(`frame payload of ${length} bytes is over the limit of ${MAX_PAYLOAD_BYTES}`);
-  }
-  const out = Buffer.allocUnsafe(HEADER_BYTES + length);
-  out.writeUInt32BE(length, 0);
-  out.writeUInt8(type, 4);
-  out.writeUInt8(flags, 5);
-  out.writeUInt32BE(stream, 6);
+  const out = headerWith(length, { type, flags, stream, length });
   if (payload !== undefined) out.set(payload, HEADER_BYTES);
+  return out;
+}
+
+/** The u32 of a window frame. */
+export function windowPayload(bytes: number): Buffer {
+  const out = Buffer.allocUnsafe(4);
+  out.writeUInt32BE(bytes, 0);
   return out;
 }
 
@@ -58,21 +76,43 @@ export class FrameError extends Error {
 
 /**
  * Cuts a byte stream into frames. Payloads are views of the received chunks where a frame lies within one chunk,
- * copies where it spans several.
+ * copies where it spans several. Chunks of an unfinished frame are joined once, when it is complete: a frame that comes
+ * byte by byte costs no more than one that comes whole.
  */
 export class FrameDecoder {
-  #pending: Buffer = Buffer.alloc(0);
+  #parts: Buffer[] = [];
+  #heldBytes = 0;
+  #neededBytes = HEADER_BYTES;
 
   /** @throws FrameError when a length is over the limit */
   push(chunk: Buffer, onFrame: (frame: Frame) => void): void {
-    const bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    if (this.#heldBytes > 0) {
+      this.#parts.push(chunk);
+      this.#heldBytes += chunk.length;
+      if (this.#heldBytes < this.#neededBytes) return;
+    }
+    const bytes = this.#parts.length === 0 ? chunk : Buffer.concat(this.#parts, this.#heldBytes);
+    const rest = this.#cut(bytes, onFrame);
+    this.#parts = rest.length === 0 ? [] : [rest];
+    this.#heldBytes = rest.length;
+  }
+
+  /** Hands over every whole frame; returns what is left and notes how much the next frame needs. */
+  #cut(bytes: Buffer, onFrame: (frame: Frame) => void): Buffer {
     let offset = 0;
+    this.#neededBytes = HEADER_BYTES;
     while (bytes.length - offset >= HEADER_BYTES) {
       const length = bytes.readUInt32BE(offset);
-      if (length > MAX_PAYLOAD_BYTES)
-        throw new FrameError(`frame of ${length} bytes: not a modelserve channel?`);
+      if (length > MAX_PAYLOAD_BYTES) {
+        throw new FrameError(
+          `frame of ${length} bytes, where ${MAX_PAYLOAD_BYTES} are allowed: the peer does not speak this protocol`,
+        );
+      }
       const end = offset + HEADER_BYTES + length;
-      if (end > bytes.length) break;
+      if (end > bytes.length) {
+        this.#neededBytes = end - offset;
+        break;
+      }
       const frame = {
         type: bytes.readUInt8(offset + 4),
         flags: bytes.readUInt8(offset + 5),
@@ -82,6 +122,6 @@ export class FrameDecoder {
       offset = end;
       onFrame(frame);
     }
-    this.#pending = offset === bytes.length ? Buffer.alloc(0) : bytes.subarray(offset);
+    return bytes.subarray(offset);
   }
 }

@@ -13,6 +13,33 @@ export interface ConnectorHello {
   readonly node: string;
 }
 
+/** First frame of a link's connector: a challenge to whoever answers. */
+export interface LinkHello extends ConnectorHello {
+  readonly role: 'link';
+  /** 32 random bytes in hex, made for this connection */
+  readonly nonce: string;
+}
+
+/** Answer of an ingress to a LinkHello: proves the link key and challenges the connector in turn. */
+export interface LinkChallenge {
+  readonly protocol: number;
+  readonly role: 'ingress';
+  readonly node: string;
+  readonly nonce: string;
+  /** HMAC-SHA-256 in hex under the link key; see link-auth.ts for what it covers */
+  readonly link_mac: string;
+}
+
+/** Second hello of a link's connector; only after it are requests legal. */
+export interface LinkProof {
+  readonly link_mac: string;
+}
+
+/** Payload of goaway. */
+export interface GoAway {
+  readonly reason: string;
+}
+
 /** Answer of a replica. */
 export interface ReplicaHello {
   readonly protocol: number;
@@ -34,7 +61,7 @@ export interface ReplicaState {
 
 export interface RequestHead {
   readonly id: string;
-  /** which replica shall serve it; a link's far end looks it up, a replica refuses what is not its own */
+  /** which replica shall serve it; a link's far end looks it up, a replica refuses what is not its own; '': the far node itself */
   readonly replica: string;
   readonly method: string;
   /** path as sent, without query */
@@ -66,7 +93,7 @@ export interface Refusal {
 export interface StreamFailure {
   readonly code: string;
   readonly info: string;
-  /** link only: the replica died with the request, after this many bytes of its answer */
+  /** link only: the replica died with the request; true counts as a death for retries */
   readonly died?: boolean;
 }
 
@@ -90,5 +117,10 @@ export interface ControlResult {
 export type Notification =
   | { readonly event: 'state'; readonly state: ReplicaState }
   | { readonly event: 'beat'; readonly ongoing: number }
-  /** link only: which replicas of the far node can serve now */
-  | { readonly event: 'replicas'; readonly ready: readonly string[] };
+  /** link only: which replicas of the far node can serve now, and how many calls each lets in */
+  | { readonly event: 'replicas'; readonly ready: readonly ReadyReplica[] };
+
+export interface ReadyReplica {
+  readonly replica: string;
+  readonly max_ongoing: number;
+}

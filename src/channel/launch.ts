@@ -1,0 +1,28 @@
+import type { JsonValue } from '../lib/json.ts';
+
+/** The launch file: what an agent tells a runner, of either language. docs/channel.md describes it. */
+export interface LaunchFile {
+  readonly protocol: number;
+  readonly replica: string;
+  readonly deployment: string;
+  readonly revision: number;
+  /** Unix socket to listen on, at most 107 bytes */
+  readonly socket: string;
+  readonly log: string;
+  /** a log file is rotated when it is larger */
+  readonly log_max_bytes: number;
+  /** log files kept, the current one included */
+  readonly log_files: number;
+  /** holds `algopkg/<package>/` */
+  readonly code_dir: string;
+  readonly package: string;
+  /** name of the class */
+  readonly backend: string;
+  /** `<model folder>,m1,m2`, or '' without models */
+  readonly model_path: string;
+  /** null: reconfigure is not called at the start */
+  readonly user_config: JsonValue | null;
+  readonly max_ongoing: number;
+  readonly concurrency: number;
+  readonly orphan_timeout_s: number;
+}
