@@ -1,0 +1,112 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Gpu } from '../../cluster/placement/types.ts';
+import type { Log } from '../../lib/log.ts';
+import { type CommandRun, runCommand } from '../../lib/process/command.ts';
+import { declaredGpus, mergeProbe, parseQuery, QUERY_ARGUMENTS, visibleGpus } from './query.ts';
+
+export interface GpuOptions {
+  readonly nodeId: string;
+  /** --num-gpus: so many virtual GPUs and no probing; null: ask nvidia-smi */
+  readonly declared: number | null;
+  /** the agent's own CUDA_VISIBLE_DEVICES; null: not set */
+  readonly visibleDevices: string | null;
+  /** environment of nvidia-smi, with the PATH it is looked for on */
+  readonly env: Readonly<Record<string, string>>;
+  /** 5 s by default: a healthy driver answers in well under one */
+  readonly probeTimeoutMs?: number;
+  /** 30 s by default */
+  readonly intervalMs?: number;
+}
+
+export interface GpuDependencies {
+  readonly log: Log;
+  /** the list is not what it was */
+  readonly onChange: (gpus: readonly Gpu[]) => void;
+}
+
+const HUNG = Symbol('nvidia-smi does not answer');
+
+/**
+ * The GPUs of this node, asked of the driver at the start and every 30 s. A driver that hangs or loses a card marks
+ * the GPUs it no longer answers for as unusable, with the reason; it never stops anything and is never waited for.
+ */
+export class GpuInventory {
+  readonly #options: GpuOptions;
+  readonly #dependencies: GpuDependencies;
+  #gpus: readonly Gpu[] = [];
+  #probe: Promise<CommandRun> | null = null;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: GpuOptions, dependencies: GpuDependencies) {
+    this.#options = options;
+    this.#dependencies = dependencies;
+    if (options.declared !== null) {
+      this.#gpus = declaredGpus(options.nodeId, options.declared, options.visibleDevices);
+    }
+  }
+
+  get gpus(): readonly Gpu[] {
+    return this.#gpus;
+  }
+
+  /** Asks once, for at most the probe's timeout, then goes on asking in the background. */
+  async start(): Promise<void> {
+    if (this.#options.declared !== null || this.#timer !== null) return;
+    this.#timer = setInterval(() => void this.refresh(), this.#options.intervalMs ?? 30_000);
+    await this.refresh();
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  /** One question to the driver; returns when it has answered or its time is over. */
+  async refresh(): Promise<void> {
+    const before = JSON.stringify(this.#gpus);
+    const run = await this.#ask();
+    this.#gpus = this.#judge(run);
+    if (JSON.stringify(this.#gpus) === before) return;
+    this.#dependencies.log.info({ gpus: this.#gpus }, 'GPUs changed');
+    this.#dependencies.onChange(this.#gpus);
+  }
+
+  /**
+   * A driver in trouble can leave nvidia-smi in a state where even SIGKILL waits, so the deadline is kept here as
+   * well, and no second one is started beside one that hangs.
+   */
+  async #ask(): Promise<CommandRun | typeof HUNG> {
+    const timeoutMs = this.#options.probeTimeoutMs ?? 5_000;
+    this.#probe ??= runCommand('nvidia-smi', QUERY_ARGUMENTS, { timeoutMs, env: this.#options.env }).finally(
+      () => {
+        this.#probe = null;
+      },
+    );
+    const deadline = new AbortController();
+    const late = delay(timeoutMs + 500, HUNG, { signal: deadline.signal }).catch(() => HUNG);
+    const answer = await Promise.race([this.#probe, late]);
+    deadline.abort();
+    return answer;
+  }
+
+  #judge(run: CommandRun | typeof HUNG): readonly Gpu[] {
+    const { visibleDevices } = this.#options;
+    if (run === HUNG || run.timedOut) {
+      const seconds = (this.#options.probeTimeoutMs ?? 5_000) / 1000;
+      return this.#without(`nvidia-smi did not answer within ${seconds} s; is the driver healthy (dmesg)?`);
+    }
+    if (run.notFound) return this.#without('nvidia-smi is not on the PATH any more');
+    const { gpus, complaints } = parseQuery(run.output);
+    const known = this.#gpus;
+    if (gpus.length === 0 && run.exitCode !== 0) {
+      const said = complaints.at(-1) ?? 'nothing';
+      return this.#without(`nvidia-smi ended with code ${run.exitCode} and said: ${said}`);
+    }
+    return mergeProbe(known, { gpus: visibleGpus(gpus, visibleDevices), complaints }, null);
+  }
+
+  #without(failure: string): readonly Gpu[] {
+    if (this.#gpus.length === 0) this.#dependencies.log.debug({ failure }, 'no GPU found');
+    return mergeProbe(this.#gpus, { gpus: [], complaints: [] }, failure);
+  }
+}
