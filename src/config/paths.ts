@@ -19,6 +19,8 @@ export interface StatePaths {
   readonly replicaLogs: string;
   /** `<hash>/algopkg/<package>/…` */
   readonly snapshots: string;
+  /** SHA-256 of large files, remembered between applies */
+  readonly digests: string;
   /** `<number>.json`, fsynced */
   readonly revisions: string;
   readonly environments: string;
@@ -41,6 +43,7 @@ export function statePaths(root: string): StatePaths {
     logs: join(root, 'logs'),
     replicaLogs: join(root, 'logs', 'replicas'),
     snapshots: join(root, 'snapshots'),
+    digests: join(root, 'digests'),
     revisions: join(root, 'revisions'),
     environments: join(root, 'environments'),
     stage: join(root, 'stage'),
