@@ -1,0 +1,123 @@
+import { realpath, stat } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import type { ModelPin } from '../cluster/spec/types.ts';
+import { mapConcurrently } from '../lib/concurrency.ts';
+import { codeOf, ServeError } from '../lib/errors.ts';
+import { cachedDigest, type FileDigest } from '../lib/file-digests.ts';
+import { sha256 } from '../lib/hash.ts';
+import { isWithin, listTree, TreeError } from '../lib/tree.ts';
+
+/** A model that cannot be pinned; the message names the file and what to do about it. */
+export class ModelError extends ServeError<{
+  readonly code: 'MODEL_NOT_FOUND' | 'MODEL_OUTSIDE' | 'MODEL_UNUSABLE';
+  readonly model: string;
+}> {
+  override readonly name = 'ModelError';
+}
+
+export interface ModelProgress {
+  readonly model: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface PinOptions {
+  /** absolute; the folder `Model_ZOO` */
+  readonly modelRoot: string;
+  /** as written in conf.ini: files, or folders that are models, relative to the model folder */
+  readonly models: readonly string[];
+  /** where digests are remembered between runs, so that an unchanged model is not read again */
+  readonly digestsDir: string;
+  /** called now and then while a file of more than 64 MiB is read */
+  readonly onProgress?: (progress: ModelProgress) => void;
+}
+
+const MAX_FILES_IN_A_FOLDER = 10_000;
+/** Enough to keep a disk and two cores busy. */
+const FILES_AT_ONCE = 4;
+const PROGRESS_STEP_BYTES = 64 * 1024 ** 2;
+
+/**
+ * Size and SHA-256 of each model, in the order given. A folder's hash is over the names and hashes of its files.
+ * @throws ModelError when one is missing, or leads out of the model folder; FileChangedError when one is written to
+ * while it is read
+ */
+export async function pinModels(options: PinOptions): Promise<readonly ModelPin[]> {
+  if (options.models.length === 0) return [];
+  const boundary = await realpath(options.modelRoot).catch(() => options.modelRoot);
+  return mapConcurrently(options.models, FILES_AT_ONCE, async (model) => {
+    const path = await locate(model, boundary);
+    const digest = (await stat(path)).isDirectory()
+      ? await digestFolder(model, path, { ...options, modelRoot: boundary })
+      : await digestOne(model, path, options);
+    return { name: model, sizeBytes: digest.sizeBytes, sha256: digest.sha256 };
+  });
+}
+
+async function locate(model: string, boundary: string): Promise<string> {
+  if (model === '' || isAbsolute(model) || model.split(/[/\\]/).includes('..')) {
+    throw new ModelError(
+      `model ${JSON.stringify(model)}: expected the name of a file or folder below ${boundary}, without ".." in it`,
+      { code: 'MODEL_OUTSIDE', model },
+    );
+  }
+  const path = join(boundary, model);
+  let target: string;
+  try {
+    target = await realpath(path);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
+    throw new ModelError(
+      `model ${model}: expected a file or folder at ${path}, found none; put it there or correct the name`,
+      { code: 'MODEL_NOT_FOUND', model },
+    );
+  }
+  if (isWithin(boundary, target)) return target;
+  throw new ModelError(
+    `model ${model}: ${path} is a symlink out of the model folder, to ${target}; put the file itself there`,
+    { code: 'MODEL_OUTSIDE', model },
+  );
+}
+
+async function digestFolder(model: string, path: string, options: PinOptions): Promise<FileDigest> {
+  const files = await filesOf(model, path, options.modelRoot);
+  const digests = await mapConcurrently(files, FILES_AT_ONCE, async (file) => ({
+    path: file.path,
+    ...(await digestOne(model, file.source, options)),
+  }));
+  const lines = digests.map((file) => `${file.sha256} ${file.path}\0`);
+  return {
+    sizeBytes: digests.reduce((sum, file) => sum + file.sizeBytes, 0),
+    sha256: sha256(`modelserve model folder 1\0${lines.join('')}`),
+  };
+}
+
+async function filesOf(model: string, path: string, boundary: string): ReturnType<typeof listTree> {
+  try {
+    return await listTree(path, {
+      boundary,
+      isIgnored: () => false,
+      maxEntries: MAX_FILES_IN_A_FOLDER,
+      maxBytes: Number.POSITIVE_INFINITY,
+    });
+  } catch (error) {
+    if (!(error instanceof TreeError)) throw error;
+    throw new ModelError(
+      `model ${model} (${path}): ${error.message}`,
+      { code: 'MODEL_UNUSABLE', model },
+      { cause: error },
+    );
+  }
+}
+
+async function digestOne(model: string, path: string, options: PinOptions): Promise<FileDigest> {
+  const { onProgress } = options;
+  if (onProgress === undefined) return cachedDigest(path, options.digestsDir);
+  let reportedBytes = 0;
+  return cachedDigest(path, options.digestsDir, (doneBytes, totalBytes) => {
+    if (doneBytes - reportedBytes < PROGRESS_STEP_BYTES) return;
+    reportedBytes = doneBytes;
+    onProgress({ model, doneBytes, totalBytes });
+  });
+}
