@@ -89,6 +89,8 @@ export interface DeploymentProgress {
   readonly ready: number;
   readonly message: string;
   readonly error: string | null;
-  /** changes whenever anything about it moves: what `--timeout` watches */
-  readonly activity: string;
+  /** something is under way that ends by itself (a build, a start within its time, a drain): `--timeout` does not count */
+  readonly moving: boolean;
+  /** what its replicas are doing, one line each */
+  readonly replicas: readonly string[];
 }

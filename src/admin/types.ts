@@ -1,0 +1,52 @@
+import type { PlannedChange } from '../cluster/spec/types.ts';
+import type { Progress, StatusDocument } from '../cluster/status/types.ts';
+import type { ClusterEvent } from '../store/types.ts';
+
+/** A mistake or warning, rendered for a person; clients print it as it is. */
+export type RenderedFinding = string;
+
+export interface Mistaken {
+  readonly ok: false;
+  readonly mistakes: readonly RenderedFinding[];
+  readonly warnings: readonly RenderedFinding[];
+}
+
+export interface PlanAnswer {
+  readonly ok: true;
+  readonly changes: readonly PlannedChange[];
+  readonly warnings: readonly RenderedFinding[];
+}
+
+export interface ApplyAnswer {
+  readonly ok: true;
+  readonly outcome: 'recorded' | 'unchanged';
+  readonly revision: number;
+  readonly changes: readonly PlannedChange[];
+  readonly deployments: readonly string[];
+  readonly warnings: readonly RenderedFinding[];
+}
+
+/** What the admin API needs of the cluster's controller; roles/ puts the two together. */
+export interface AdminBackend {
+  status(): Promise<StatusDocument>;
+  plan(confPath: string): Promise<PlanAnswer | Mistaken>;
+  apply(confPath: string): Promise<ApplyAnswer | Mistaken>;
+  progress(asked: { readonly revision: number; readonly deployments: readonly string[] }): Progress;
+  events(afterId: string | null, limit: number): Promise<readonly ClusterEvent[]>;
+  /** stops every node of the cluster, this one last; resolves when the others have left */
+  stopCluster(): Promise<{ readonly left: readonly string[] }>;
+}
+
+export interface LogQuery {
+  readonly deployment: string;
+  /** null: all its replicas, each line prefixed with the replica's id when there are several */
+  readonly replicaId: string | null;
+  readonly lines: number;
+  readonly follow: boolean;
+}
+
+/** Output of replicas, wherever they run. */
+export interface LogSource {
+  /** @throws ServeError LOG_NOT_FOUND when no such deployment or replica has a log */
+  open(query: LogQuery, signal: AbortSignal): Promise<AsyncIterable<string>>;
+}

@@ -1,0 +1,94 @@
+import type { NodeRecord } from '../cluster/nodes/types.ts';
+import type { NodeAssignment, NodeReport, ReplicaAssignment } from '../cluster/replicas/types.ts';
+import type { NodeEntry } from '../store/types.ts';
+
+/** What the leader knows of one node, kept over losses of the store. */
+export interface KnownNode {
+  readonly record: NodeRecord;
+  readonly report: NodeReport | null;
+  /** when its lease was first seen missing, null while it is there */
+  readonly unleasedSinceMs: number | null;
+  /** its record is missing from the store too: it left, or the store was emptied */
+  readonly recordMissing: boolean;
+}
+
+/** What the leader has assigned to one node. `dirty`: not in the store yet. */
+export interface KnownAssignment {
+  readonly version: number;
+  readonly replicas: readonly ReplicaAssignment[];
+  readonly dirty: boolean;
+}
+
+/**
+ * The leader's own picture of nodes and assignments. It is fed with what the store shows and survives the store's
+ * loss, so that an emptied store is filled again from here without anything being restarted.
+ */
+export class ClusterView {
+  readonly #nodes = new Map<string, KnownNode>();
+  readonly #assignments = new Map<string, KnownAssignment>();
+
+  get nodes(): ReadonlyMap<string, KnownNode> {
+    return this.#nodes;
+  }
+
+  assignment(nodeId: string): KnownAssignment | null {
+    return this.#assignments.get(nodeId) ?? null;
+  }
+
+  /** Takes in what the store shows now; a node that it does not show is kept, as unleased. */
+  observe(entries: readonly NodeEntry[], nowMs: number): void {
+    const shown = new Set(entries.map((entry) => entry.record.nodeId));
+    for (const { record, report, leased } of entries) {
+      const before = this.#nodes.get(record.nodeId);
+      this.#nodes.set(record.nodeId, {
+        record,
+        report: report ?? before?.report ?? null,
+        unleasedSinceMs: leased ? null : (before?.unleasedSinceMs ?? nowMs),
+        recordMissing: false,
+      });
+    }
+    for (const [nodeId, known] of this.#nodes) {
+      if (shown.has(nodeId)) continue;
+      this.#nodes.set(nodeId, {
+        ...known,
+        unleasedSinceMs: known.unleasedSinceMs ?? nowMs,
+        recordMissing: true,
+      });
+    }
+  }
+
+  forget(nodeId: string): void {
+    this.#nodes.delete(nodeId);
+    this.#assignments.delete(nodeId);
+  }
+
+  /** Takes over assignments that an earlier leader of the same incarnation left in the store. */
+  takeOver(assignments: readonly NodeAssignment[]): void {
+    for (const { nodeId, version, replicas } of assignments) {
+      this.#assignments.set(nodeId, { version, replicas, dirty: false });
+    }
+  }
+
+  assign(nodeId: string, replicas: readonly ReplicaAssignment[]): void {
+    // A node that was forgotten and came back may follow a greater version of the same incarnation already.
+    const followed = this.#nodes.get(nodeId)?.report?.assignmentVersion ?? 0;
+    const version = Math.max(this.#assignments.get(nodeId)?.version ?? 0, followed) + 1;
+    this.#assignments.set(nodeId, { version, replicas, dirty: true });
+  }
+
+  markWritten(nodeId: string, version: number): void {
+    const known = this.#assignments.get(nodeId);
+    if (known?.version === version) this.#assignments.set(nodeId, { ...known, dirty: false });
+  }
+
+  /** The store lost what it had (new incarnation): everything is to be written again, under greater versions. */
+  markAllDirty(): void {
+    for (const [nodeId, known] of this.#assignments) {
+      this.#assignments.set(nodeId, { ...known, version: known.version + 1, dirty: true });
+    }
+  }
+
+  dirtyNodes(): readonly string[] {
+    return [...this.#assignments].filter(([, known]) => known.dirty).map(([nodeId]) => nodeId);
+  }
+}

@@ -1,0 +1,101 @@
+import type { Progress, StatusDocument } from '../cluster/status/types.ts';
+import type { ClusterEvent, Store } from '../store/types.ts';
+import type { ApplyDesk, ApplyResult, PlanResult } from './apply-desk.ts';
+import type { Leader } from './leader.ts';
+import type { LeaderState } from './leader-state.ts';
+import { progressOf } from './progress.ts';
+import { type NodeFacts, statusDocument } from './status-document.ts';
+
+export interface ControlPlaneDependencies {
+  readonly desk: ApplyDesk;
+  readonly leader: Leader;
+  readonly state: LeaderState;
+  readonly store: Store;
+}
+
+/** What the admin API asks of the controller. */
+export class ControlPlane {
+  readonly #options: { readonly cluster: string; readonly storeKind: string };
+  readonly #dependencies: ControlPlaneDependencies;
+
+  constructor(
+    options: { readonly cluster: string; readonly storeKind: string },
+    dependencies: ControlPlaneDependencies,
+  ) {
+    this.#options = options;
+    this.#dependencies = dependencies;
+  }
+
+  async plan(confPath: string): Promise<PlanResult> {
+    return await this.#dependencies.desk.plan(confPath);
+  }
+
+  async apply(confPath: string): Promise<ApplyResult> {
+    return await this.#dependencies.desk.apply(confPath);
+  }
+
+  async events(afterId: string | null, limit: number): Promise<readonly ClusterEvent[]> {
+    return await this.#dependencies.store.readEvents(afterId, limit);
+  }
+
+  async status(): Promise<StatusDocument> {
+    const { leader, state, store } = this.#dependencies;
+    const holder = leader.leadership === null ? await store.readLeader().catch(() => null) : null;
+    return statusDocument({
+      cluster: this.#options.cluster,
+      leader: leader.leadership === null ? (holder?.candidateId ?? null) : leader.candidateId,
+      revision: state.revision?.number ?? 0,
+      store: { kind: this.#options.storeKind, ok: store.link === 'connected' },
+      nodes: this.#nodes(),
+      rollouts: state.rollouts,
+      states: state.states,
+    });
+  }
+
+  progress(asked: { readonly revision: number; readonly deployments: readonly string[] }): Progress {
+    const { leader, state } = this.#dependencies;
+    const nodes = this.#nodes();
+    const newestRevision = state.revision?.number ?? 0;
+    return progressOf({
+      asked,
+      newestRevision,
+      rollouts: state.rollouts,
+      states: leader.published?.states ?? [],
+      reported: nodes.flatMap((node) => node.reported),
+      ingresses: nodes
+        .filter((node) => node.alive)
+        .map(({ record }) => ({
+          nodeId: record.nodeId,
+          entry: leader.ingresses.find((entry) => entry.nodeId === record.nodeId) ?? null,
+        })),
+      table: leader.published?.table ?? null,
+      decided: leader.published?.revision === newestRevision,
+    });
+  }
+
+  /** Where the log of a replica lies: nodes to ask, with the replicas known there. */
+  replicasOf(deployment: string): readonly { readonly nodeId: string; readonly replicaId: string }[] {
+    return this.#nodes().flatMap((node) =>
+      node.reported
+        .filter((status) => status.assignment.deployment === deployment)
+        .map((status) => ({ nodeId: node.record.nodeId, replicaId: status.assignment.replicaId })),
+    );
+  }
+
+  /** Asks every other node to end its replicas and leave; resolves when they have, or after `timeoutMs`. */
+  async dismissNodes(timeoutMs: number): Promise<readonly string[]> {
+    const { leader } = this.#dependencies;
+    leader.dismissNodes();
+    return await leader.waitUntilAlone(timeoutMs);
+  }
+
+  #nodes(): readonly NodeFacts[] {
+    const { leader } = this.#dependencies;
+    return [...leader.view.nodes.values()].map(({ record, report }) => ({
+      record,
+      alive: leader.isAlive(record.nodeId),
+      assigned: leader.view.assignment(record.nodeId)?.replicas ?? [],
+      reported: report?.replicas ?? [],
+    }));
+  }
+}

@@ -1,0 +1,94 @@
+import { join } from 'node:path';
+import type { ClusterSettings, PinnedSpec } from '../cluster/spec/types.ts';
+import { type CompiledConf, compileConf, type Finding } from '../config/compile.ts';
+import { pinSpec } from '../config/pin.ts';
+import { messageOf } from '../lib/errors.ts';
+import { pinModels } from '../models/pins.ts';
+import { hashPackage, snapshotPackage } from '../packages/snapshot.ts';
+
+/** A conf.ini with everything pinned that it names: what the apply job carries and the leader records. */
+export interface RevisionDraft {
+  readonly confPath: string;
+  readonly confText: string;
+  readonly settings: ClusterSettings;
+  readonly deployments: readonly PinnedSpec[];
+}
+
+export type DraftResult =
+  | { readonly ok: true; readonly draft: RevisionDraft; readonly warnings: readonly Finding[] }
+  | { readonly ok: false; readonly mistakes: readonly Finding[]; readonly warnings: readonly Finding[] };
+
+export interface DraftOptions {
+  readonly confPath: string;
+  readonly snapshotsDir: string;
+  readonly modelCacheFile: string;
+  /** only hash packages, keep no snapshot: for a dry run */
+  readonly dryRun: boolean;
+}
+
+/**
+ * Reads a conf.ini, snapshots its packages and hashes its models. Done before the apply job, so that the job itself
+ * takes milliseconds.
+ */
+export async function draftRevision(options: DraftOptions): Promise<DraftResult> {
+  const compiled = await compileConf(options.confPath);
+  if (!compiled.ok) return compiled;
+  const { conf } = compiled;
+  const pinned = await Promise.all(conf.deployments.map((spec) => pinOne(conf, spec, options)));
+  const mistakes = pinned.flatMap((result) => (result.ok ? [] : [result.mistake]));
+  if (mistakes.length > 0) return { ok: false, mistakes, warnings: conf.warnings };
+  return {
+    ok: true,
+    warnings: conf.warnings,
+    draft: {
+      confPath: conf.confPath,
+      confText: conf.confText,
+      settings: conf.settings,
+      deployments: pinned.flatMap((result) => (result.ok ? [result.spec] : [])),
+    },
+  };
+}
+
+type Pinned =
+  | { readonly ok: true; readonly spec: PinnedSpec }
+  | { readonly ok: false; readonly mistake: Finding };
+
+async function pinOne(
+  conf: CompiledConf,
+  spec: CompiledConf['deployments'][number],
+  options: DraftOptions,
+): Promise<Pinned> {
+  try {
+    const source = { packagesDir: conf.packagesDir, packageName: spec.packageName };
+    const pin = options.dryRun
+      ? await hashPackage({ ...source, snapshotsDir: options.snapshotsDir })
+      : await snapshotPackage({ ...source, snapshotsDir: options.snapshotsDir });
+    const modelPins = await pinModels({
+      modelRoot: conf.modelRoot,
+      models: spec.models,
+      cacheFile: options.modelCacheFile,
+    });
+    return {
+      ok: true,
+      spec: pinSpec(spec, {
+        package: pin,
+        modelPins,
+        modelRoot: conf.modelRoot,
+        projectDir: conf.projectDir,
+      }),
+    };
+  } catch (error) {
+    return {
+      ok: false,
+      mistake: {
+        file: conf.confPath,
+        line: null,
+        section: `algopkg.${spec.name}`,
+        key: null,
+        expected: `a readable package in ${join(conf.packagesDir, spec.packageName)} and readable model files`,
+        found: messageOf(error),
+        hint: null,
+      },
+    };
+  }
+}

@@ -1,0 +1,88 @@
+import type { ReplicaStatus } from '../cluster/replicas/types.ts';
+import type { DeploymentState, Rollout } from '../cluster/rollout/types.ts';
+import type { DeploymentProgress, Progress } from '../cluster/status/types.ts';
+import type { IngressEntry } from '../store/types.ts';
+
+export interface ProgressFacts {
+  readonly asked: { readonly revision: number; readonly deployments: readonly string[] };
+  readonly newestRevision: number;
+  readonly rollouts: readonly Rollout[];
+  readonly states: readonly DeploymentState[];
+  readonly reported: readonly ReplicaStatus[];
+  /** every live node's id, with what its ingress serves by (null: not heard of yet) */
+  readonly ingresses: readonly { readonly nodeId: string; readonly entry: IngressEntry | null }[];
+  /** what ingresses must serve; null before the first table */
+  readonly table: { readonly incarnation: string; readonly version: number } | null;
+  /** the newest revision is the one that `states` speak of */
+  readonly decided: boolean;
+}
+
+/** How far a revision is, seen from whoever applied it. */
+export function progressOf(facts: ProgressFacts): Progress {
+  const deployments = facts.asked.deployments.map((name) => deploymentProgress(name, facts));
+  const waitingFor = facts.ingresses
+    .filter(({ entry }) => !servesTable(entry, facts.table))
+    .map(({ nodeId }) => nodeId);
+  const ended = facts.decided && deployments.every((one) => one.settled || one.failed);
+  return {
+    revision: facts.asked.revision,
+    supersededBy: facts.newestRevision > facts.asked.revision ? facts.newestRevision : null,
+    done: ended && waitingFor.length === 0,
+    deployments,
+    waitingFor,
+  };
+}
+
+function servesTable(entry: IngressEntry | null, table: ProgressFacts['table']): boolean {
+  if (table === null || entry === null) return false;
+  return entry.incarnation === table.incarnation && entry.routingVersion >= table.version;
+}
+
+function deploymentProgress(name: string, facts: ProgressFacts): DeploymentProgress {
+  const rollout = facts.rollouts.find((candidate) => candidate.deployment === name);
+  const state = facts.states.find((candidate) => candidate.deployment === name);
+  const replicas = facts.reported.filter((status) => status.assignment.deployment === name);
+  const lines = replicas.map((status) =>
+    `${status.assignment.replicaId} ${status.phase} ${status.message}`.trimEnd(),
+  );
+  if (rollout === undefined) {
+    return {
+      name,
+      status: 'GONE',
+      settled: true,
+      failed: false,
+      target: 0,
+      ready: 0,
+      message: '',
+      error: null,
+      moving: false,
+      replicas: lines,
+    };
+  }
+  const { failure } = rollout;
+  return {
+    name,
+    status: state?.health ?? 'PENDING',
+    settled: failure === null && (state?.settled ?? false),
+    failed: failure !== null,
+    target: state?.target ?? 0,
+    ready: state?.ready ?? 0,
+    message: failure?.message ?? state?.message ?? '',
+    error: failure === null ? null : failure.traceback || failure.message,
+    moving: replicas.some(isMoving),
+    replicas: lines,
+  };
+}
+
+function isMoving(status: ReplicaStatus): boolean {
+  switch (status.phase) {
+    case 'preparing':
+    case 'starting':
+    case 'draining':
+      return true;
+    case 'ready':
+      return !status.stable;
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,142 @@
+import type { NodeRecord } from '../cluster/nodes/types.ts';
+import type { ReplicaAssignment, ReplicaStatus } from '../cluster/replicas/types.ts';
+import type { DeploymentState, Rollout } from '../cluster/rollout/types.ts';
+import type {
+  DeploymentStatus,
+  GpuStatus,
+  NodeStatus,
+  ReplicaDetail,
+  StatusDocument,
+} from '../cluster/status/types.ts';
+
+export interface NodeFacts {
+  readonly record: NodeRecord;
+  readonly alive: boolean;
+  readonly assigned: readonly ReplicaAssignment[];
+  readonly reported: readonly ReplicaStatus[];
+}
+
+export interface ClusterFacts {
+  readonly cluster: string;
+  readonly leader: string | null;
+  readonly revision: number;
+  readonly store: StatusDocument['store'];
+  readonly nodes: readonly NodeFacts[];
+  readonly rollouts: readonly Rollout[];
+  readonly states: readonly DeploymentState[];
+}
+
+/** Puts what the leader knows into the words of `status --json`. */
+export function statusDocument(facts: ClusterFacts): StatusDocument {
+  return {
+    version: 1,
+    cluster: facts.cluster,
+    leader: facts.leader,
+    revision: facts.revision,
+    store: facts.store,
+    nodes: facts.nodes.map(nodeStatus),
+    deployments: facts.rollouts.map((rollout) => deploymentStatus(rollout, facts)),
+  };
+}
+
+function nodeStatus({ record, alive, reported }: NodeFacts): NodeStatus {
+  return {
+    id: record.nodeId,
+    role: record.role,
+    hostname: record.hostname,
+    address: record.host,
+    http: `http://${urlHost(record.host)}:${record.httpPort}`,
+    alive,
+    draining: record.draining,
+    cpus: record.capacity.cpuMilli / 1000,
+    gpus: record.capacity.gpus.map((gpu): GpuStatus => {
+      const { memoryBytes: _, ...shown } = gpu;
+      return { ...shown, free: (1000 - heldMilli(reported, gpu.uuid)) / 1000 };
+    }),
+  };
+}
+
+/** What replicas hold of a GPU now: from admission until their exit is reaped, draining ones included. */
+export function heldMilli(reported: readonly ReplicaStatus[], uuid: string): number {
+  return reported
+    .filter((status) => status.admitted)
+    .flatMap((status) => status.assignment.slices)
+    .filter((slice) => slice.uuid === uuid)
+    .reduce((sum, slice) => sum + slice.milli, 0);
+}
+
+function deploymentStatus(rollout: Rollout, facts: ClusterFacts): DeploymentStatus {
+  const state = facts.states.find((candidate) => candidate.deployment === rollout.deployment);
+  const shown = rollout.wanted ?? rollout.lastGood;
+  const replicas = facts.nodes.flatMap((node) => replicaDetails(node, rollout.deployment));
+  const serving = replicas.filter((replica) => replica.phase === 'ready').map((replica) => replica.revision);
+  return {
+    name: rollout.deployment,
+    route: shown === null ? '' : `/${shown.spec.route}`,
+    methods: shown?.spec.methods ?? [],
+    status: state?.health ?? 'PENDING',
+    revision: rollout.wanted?.revision ?? null,
+    serving_revision: serving.length === 0 ? null : Math.min(...serving),
+    target: state?.target ?? shown?.spec.replicas ?? 0,
+    ready: state?.ready ?? 0,
+    message: state?.message ?? 'the controller has not looked at it yet',
+    error: rollout.failure === null ? null : rollout.failure.traceback || rollout.failure.message,
+    replicas,
+  };
+}
+
+function replicaDetails(node: NodeFacts, deployment: string): readonly ReplicaDetail[] {
+  const reported = node.reported.filter((status) => status.assignment.deployment === deployment);
+  const known = new Set(reported.map((status) => status.assignment.replicaId));
+  const waiting = node.assigned.filter(
+    (assignment) =>
+      assignment.deployment === deployment &&
+      assignment.desired === 'run' &&
+      !known.has(assignment.replicaId),
+  );
+  return [
+    ...reported.map((status) => reportedDetail(status, node.record.nodeId)),
+    ...waiting.map((assignment) => waitingDetail(assignment, node.record.nodeId)),
+  ];
+}
+
+function reportedDetail(status: ReplicaStatus, node: string): ReplicaDetail {
+  const { assignment } = status;
+  return {
+    id: assignment.replicaId,
+    node,
+    pid: status.pid,
+    phase: status.phase,
+    message: status.message,
+    revision: assignment.revision,
+    gpus: status.admitted
+      ? assignment.slices.map((slice) => ({
+          index: slice.index,
+          uuid: slice.uuid,
+          fraction: slice.milli / 1000,
+        }))
+      : [],
+    restarts: status.restarts,
+    started_at: status.startedAtMs === null ? null : new Date(status.startedAtMs).toISOString(),
+    error: status.failure === null ? null : status.failure.traceback || status.failure.message,
+  };
+}
+
+function waitingDetail(assignment: ReplicaAssignment, node: string): ReplicaDetail {
+  return {
+    id: assignment.replicaId,
+    node,
+    pid: null,
+    phase: 'pending',
+    message: 'its node has not answered yet',
+    revision: assignment.revision,
+    gpus: [],
+    restarts: 0,
+    started_at: null,
+    error: null,
+  };
+}
+
+function urlHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
