@@ -69,6 +69,13 @@ export interface LeaderStore {
   renewLeadership(candidateId: string, epoch: number): Promise<boolean>;
   resign(candidateId: string, epoch: number): Promise<void>;
 
+  /**
+   * Leader writes that the data held after this connection's last campaign or write, in the incarnation it then had:
+   * what `campaign` takes as `known.writeCount`. The connection remembers it, too, so that only a process that starts
+   * anew needs one from its disk.
+   */
+  readonly writeCount: number;
+
   publishRevision(
     leadership: Leadership,
     revision: Revision,

@@ -1,0 +1,64 @@
+import { messageOf, ServeError } from '../lib/errors.ts';
+
+export type StoreErrorCode =
+  /** no answer within the deadline, or no connection: try again later */
+  | 'STORE_UNREACHABLE'
+  /** the server refuses the password, or the right to do this */
+  | 'STORE_AUTH'
+  /** the data there was written by another version */
+  | 'STORE_SCHEMA'
+  /** the server answered something that this version does not understand */
+  | 'STORE_REPLY'
+  /** the URL of the store cannot be understood */
+  | 'STORE_URL'
+  /** the port for the store's server is taken by another program */
+  | 'STORE_PORT_TAKEN'
+  /** the store's server did not start */
+  | 'STORE_START'
+  /** an apply job did not end within its deadline */
+  | 'APPLY_DEADLINE'
+  /** the process that worked on an apply job went away, more than once */
+  | 'APPLY_INTERRUPTED';
+
+export class StoreError extends ServeError<{ readonly code: StoreErrorCode }> {
+  override readonly name = 'StoreError';
+}
+
+export function storeError(code: StoreErrorCode, message: string, cause?: unknown): StoreError {
+  return new StoreError(message, { code }, cause === undefined ? {} : { cause });
+}
+
+const AUTH_REPLY = /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/;
+/** Replies of a server that cannot serve now: it loads its data, or is not the master any more. */
+const AWAY_REPLY = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|BUSY|TRYAGAIN|UNBLOCKED)/;
+
+/**
+ * What the Redis client threw, as a StoreError.
+ * @param action what was attempted, for the message
+ * @param address of the server, without password
+ */
+export function toStoreError(thrown: unknown, action: string, address: string): StoreError {
+  if (thrown instanceof StoreError) return thrown;
+  const text = messageOf(thrown);
+  if (AUTH_REPLY.test(text)) {
+    return storeError(
+      'STORE_AUTH',
+      `the store at ${address} refuses access (${text}): give the password in the URL, ` +
+        'or use the token of the cluster that this store belongs to (--token-file)',
+      thrown,
+    );
+  }
+  const isReply = thrown instanceof Error && thrown.name === 'ReplyError';
+  if (isReply && !AWAY_REPLY.test(text)) {
+    return storeError(
+      'STORE_REPLY',
+      `${action}: the store at ${address} answered "${text}"; it must be Redis 6.2 or Valkey 7.2 or newer`,
+      thrown,
+    );
+  }
+  return storeError(
+    'STORE_UNREACHABLE',
+    `${action}: no answer from the store at ${address} (${text}); is it running, and reachable from here?`,
+    thrown,
+  );
+}
