@@ -15,6 +15,8 @@ export interface LaunchFile {
   readonly log_files: number;
   /** holds `algopkg/<package>/` */
   readonly code_dir: string;
+  /** where Python keeps compiled files, since what is in `code_dir` is read-only; absent: nowhere */
+  readonly pycache_dir?: string;
   readonly package: string;
   /** name of the class */
   readonly backend: string;

@@ -1,0 +1,158 @@
+import type { FrameConnection } from './connection.ts';
+import { describeAddress, dial, type PeerAddress, parsePayload } from './dial.ts';
+import { ChannelError } from './errors.ts';
+import { type Frame, FrameType, PROTOCOL_VERSION } from './frames.ts';
+import { isLinkMac, linkMac, linkNonce } from './link-auth.ts';
+import type {
+  LinkChallenge,
+  LinkHello,
+  LinkProof,
+  Notification,
+  ReadyReplica,
+  RequestHead,
+} from './messages.ts';
+import { type ClientStream, ClientStreams, type StreamListener } from './streams.ts';
+
+export const LINK_PING_MS = 1_000;
+/** After this much silence a link is broken, whatever TCP says: a partition without a reset lasts minutes there. */
+export const LINK_SILENCE_MS = 4_000;
+
+export interface LinkOptions {
+  readonly address: PeerAddress;
+  /** of this end */
+  readonly nodeId: string;
+  /** who is expected to answer */
+  readonly peerNodeId: string;
+  readonly linkKey: string;
+  /** for connecting and the peer's challenge together */
+  readonly timeoutMs: number;
+}
+
+export interface LinkListener {
+  /** the peer has accepted this end, or what it has ready changed */
+  onReplicas(): void;
+  /** once, whatever ended it, also when it never opened; open requests have heard onLost before */
+  onClose(error: Error | null): void;
+}
+
+/** The connecting end of a link to another node's ingress. Opens at construction; a new object connects again. */
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #listener: LinkListener;
+  readonly #nonce = linkNonce();
+  readonly #connection: FrameConnection;
+  readonly #streams: ClientStreams;
+  readonly #pulse: NodeJS.Timeout;
+  #isAccepted = false;
+  #ready: readonly ReadyReplica[] = [];
+  #lastHeardMs = performance.now();
+
+  constructor(options: LinkOptions, listener: LinkListener) {
+    this.#options = options;
+    this.#listener = listener;
+    const hello: LinkHello = {
+      protocol: PROTOCOL_VERSION,
+      role: 'link',
+      node: options.nodeId,
+      nonce: this.#nonce,
+    };
+    this.#connection = dial(
+      { address: options.address, hello, timeoutMs: options.timeoutMs },
+      {
+        onHello: (challenge) => this.#prove(challenge as LinkChallenge),
+        onFrame: (frame) => this.#receive(frame),
+        onClose: (error) => this.#lose(error),
+      },
+    );
+    this.#streams = new ClientStreams(this.#connection);
+    this.#pulse = setInterval(() => this.#beat(), LINK_PING_MS);
+  }
+
+  /** Both ends have proved the key; requests may be sent. */
+  get isOpen(): boolean {
+    return this.#isAccepted && this.#connection.isOpen;
+  }
+
+  /** What the far node can serve now. */
+  get ready(): readonly ReadyReplica[] {
+    return this.#ready;
+  }
+
+  get bufferedBytes(): number {
+    return this.#connection.bufferedBytes;
+  }
+
+  /** Sends a request for a replica of the far node, or ('' as replica) for the node itself. Only where `isOpen`. */
+  open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
+    return this.#streams.open(head, end, listener);
+  }
+
+  close(): void {
+    this.#connection.destroy();
+  }
+
+  #prove(challenge: LinkChallenge): void {
+    const { address, linkKey, nodeId, peerNodeId } = this.#options;
+    const where = describeAddress(address);
+    const handshake = {
+      connectorNode: nodeId,
+      connectorNonce: this.#nonce,
+      answererNode: challenge.node,
+      answererNonce: challenge.nonce,
+    };
+    if (!isLinkMac(linkMac(linkKey, 'answer', handshake), challenge.link_mac)) {
+      throw new ChannelError(
+        'CHANNEL_AUTH',
+        `${where} does not hold this cluster's link key: is node ${peerNodeId} of another cluster, or was the token changed?`,
+      );
+    }
+    if (challenge.node !== peerNodeId) {
+      throw new ChannelError(
+        'CHANNEL_PROTOCOL',
+        `${where} is node ${challenge.node}, expected ${peerNodeId}`,
+      );
+    }
+    const proof: LinkProof = { link_mac: linkMac(linkKey, 'connect', handshake) };
+    this.#connection.sendJson(FrameType.hello, 0, 0, proof);
+    this.#lastHeardMs = performance.now();
+  }
+
+  #receive(frame: Frame): void {
+    this.#lastHeardMs = performance.now();
+    switch (frame.type) {
+      case FrameType.notify: {
+        const notification = parsePayload(frame) as Notification;
+        if (notification.event !== 'replicas') return;
+        this.#isAccepted = true;
+        this.#ready = notification.ready;
+        this.#listener.onReplicas();
+        return;
+      }
+      case FrameType.goaway:
+        throw new ChannelError(
+          'CHANNEL_CLOSED',
+          `node ${this.#options.peerNodeId} closed the link: ${frame.payload.toString('utf8')}`,
+        );
+      default:
+        this.#streams.receive(frame);
+    }
+  }
+
+  #beat(): void {
+    const silentMs = performance.now() - this.#lastHeardMs;
+    if (silentMs > LINK_SILENCE_MS) {
+      const message = `node ${this.#options.peerNodeId} was silent for ${Math.round(silentMs)} ms`;
+      this.#connection.destroy(new ChannelError('CHANNEL_TIMEOUT', message));
+      return;
+    }
+    if (this.#isAccepted) this.#connection.send(FrameType.ping, 0, 0, Buffer.alloc(8));
+  }
+
+  #lose(error: Error | null): void {
+    clearInterval(this.#pulse);
+    this.#isAccepted = false;
+    this.#ready = [];
+    this.#streams.loseAll();
+    this.#listener.onClose(error);
+  }
+}
