@@ -81,6 +81,11 @@ export interface ReplicaStatus {
   readonly startFailures: number;
   readonly failure: ReplicaFailure | null;
   readonly reconfigured: ReconfigureOutcome | null;
+  /**
+   * `hashes.reconfigure` of the spec that its running process was started with, null while there is none. A class
+   * without `reconfigure` that was started with a config has it; only one that was to change in place has not.
+   */
+  readonly startedWith: string | null;
   readonly startedAtMs: number | null;
 }
 

@@ -37,6 +37,9 @@ export interface ObservedNode {
   readonly capacity: PlaceableNode['capacity'];
   /** what the leader last assigned to it, `desired: 'drain'` ones included */
   readonly assigned: readonly ReplicaAssignment[];
+  /** version and incarnation of `assigned`: what of it a report knows is seen by comparing them with the report's */
+  readonly assignedVersion: number;
+  readonly incarnation: string;
   /** null: it has not reported yet, so nothing may be concluded about what it runs */
   readonly report: NodeReport | null;
 }
