@@ -1,0 +1,125 @@
+import type { RequestHead } from '../../channel/messages.ts';
+import type { JsonValue } from '../../lib/json.ts';
+import {
+  type Answer,
+  type Chunks,
+  chunkBytes,
+  describe,
+  failureAnswer,
+  toAnswer,
+  tracebackOf,
+} from './answer.ts';
+import { type Backend, loadBackendClass } from './load-class.ts';
+import { BackendRequest } from './request.ts';
+import type { CallReply, CallTask, NextReply, Outcome, StartReply, StartTask } from './thread-tasks.ts';
+
+/** The call that a thread is at; `rest` is set once its answer is being streamed. */
+interface RunningCall {
+  readonly head: RequestHead;
+  readonly abort: AbortController;
+  rest: Chunks | null;
+}
+
+/** One instance of the user's class in its thread. Nothing that user code throws leaves it: it comes back as a reply. */
+export class BackendHost {
+  #backend: Backend | null = null;
+  #running: RunningCall | null = null;
+
+  async start(task: StartTask): Promise<StartReply> {
+    try {
+      const backendClass = await loadBackendClass(task.file, task.className);
+      const backend = new backendClass(task.modelPath);
+      await backend.init?.();
+      callMethod(backend); // a class that cannot answer is a failed start, not a failed request
+      if (task.userConfig !== null) await backend.reconfigure?.(task.userConfig);
+      this.#backend = backend;
+      return { ok: true, canReconfigure: typeof backend.reconfigure === 'function' };
+    } catch (error) {
+      return { ok: false, message: describe(error), traceback: tracebackOf(error) };
+    }
+  }
+
+  async call(task: CallTask): Promise<CallReply> {
+    const running: RunningCall = { head: task.head, abort: new AbortController(), rest: null };
+    this.#running = running;
+    const answer = await this.#answer(task, running);
+    if ('body' in answer) {
+      this.#running = null;
+      return { head: answer.head, chunk: answer.body, more: false };
+    }
+    running.rest = answer.rest;
+    return { head: answer.head, chunk: answer.first, more: true };
+  }
+
+  async next(): Promise<NextReply> {
+    const running = this.#running;
+    if (running?.rest == null) return { chunk: new Uint8Array(), more: false };
+    try {
+      const next = await running.rest.next();
+      if (next.done !== true) return { chunk: chunkBytes(next.value), more: true };
+      this.#running = null;
+      return { chunk: new Uint8Array(), more: false };
+    } catch (error) {
+      this.#running = null;
+      logFailure(running.head, error);
+      return { error: describe(error) };
+    }
+  }
+
+  /** Best effort: user code that does not look at `request.signal` runs to its end. */
+  async cancel(): Promise<Outcome> {
+    const running = this.#running;
+    running?.abort.abort(new Error('the request was cancelled: nobody reads its answer'));
+    if (running?.rest == null) return { ok: true };
+    this.#running = null;
+    return outcome(async () => running.rest?.return?.());
+  }
+
+  reconfigure(config: JsonValue): Promise<Outcome> {
+    return outcome(() => this.#backend?.reconfigure?.(config));
+  }
+
+  /** `false` means not healthy, as does an exception. */
+  health(): Promise<Outcome> {
+    return outcome(async () => {
+      if ((await this.#backend?.health?.()) === false) throw new Error('health() returned false');
+    });
+  }
+
+  shutdown(): Promise<Outcome> {
+    return outcome(() => this.#backend?.shutdown?.());
+  }
+
+  async #answer(task: CallTask, running: RunningCall): Promise<Answer> {
+    try {
+      const backend = this.#backend;
+      if (backend === null) throw new Error('the backend was not started');
+      const request = new BackendRequest(task.head, task.body, running.abort.signal);
+      return await toAnswer(await callMethod(backend).call(backend, request));
+    } catch (error) {
+      logFailure(task.head, error);
+      return failureAnswer(error, task.head);
+    }
+  }
+}
+
+function callMethod(backend: Backend): (request: BackendRequest) => unknown {
+  const method = backend.call ?? backend.__call__;
+  if (typeof method === 'function') return method;
+  throw new TypeError(
+    `class ${backend.constructor.name} has no method call(request): it answers the requests`,
+  );
+}
+
+async function outcome(run: () => unknown): Promise<Outcome> {
+  try {
+    await run();
+    return { ok: true };
+  } catch (error) {
+    return { ok: false, error: tracebackOf(error) };
+  }
+}
+
+function logFailure(head: RequestHead, error: unknown): void {
+  process.stderr.write(`[modelserve] request ${head.id} failed: ${tracebackOf(error)}\n`);
+}

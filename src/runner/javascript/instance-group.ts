@@ -1,0 +1,88 @@
+import type { LaunchFile } from '../../channel/launch.ts';
+import type { ControlResult } from '../../channel/messages.ts';
+import type { JsonValue } from '../../lib/json.ts';
+import { findBackendFile } from './backend-file.ts';
+import { importableBackend } from './bundle.ts';
+import { type Instance, InstancePool, type InstancePoolOptions } from './instance-pool.ts';
+import { type Job, Scheduler, type Ticket } from './scheduler.ts';
+import type { Outcome } from './thread-tasks.ts';
+
+/** All instances of a replica: `concurrency` of them, in a thread each, treated as one. */
+export class InstanceGroup {
+  readonly #launch: LaunchFile;
+  readonly #pool: InstancePool;
+  readonly #scheduler: Scheduler;
+  #canReconfigure = false;
+  #reconfigured: Promise<unknown> = Promise.resolve();
+
+  constructor(launch: LaunchFile, onDeath: InstancePoolOptions['onDeath']) {
+    this.#launch = launch;
+    this.#pool = new InstancePool({ size: launch.concurrency, onDeath });
+    this.#scheduler = new Scheduler(this.#pool.instances);
+  }
+
+  /**
+   * Compiles where needed, and constructs every instance, all at the same time.
+   * @throws ServeError BUNDLE_FAILED, NO_BACKEND_FILE, START_FAILED, …
+   */
+  async start(): Promise<void> {
+    const launch = this.#launch;
+    const file = await importableBackend(findBackendFile(launch.code_dir, launch.package));
+    const task = {
+      file,
+      className: launch.backend,
+      modelPath: launch.model_path,
+      userConfig: launch.user_config,
+    };
+    const started = await Promise.all(this.#pool.instances.map((instance) => instance.start(task)));
+    this.#canReconfigure = started.every((reply) => reply.canReconfigure);
+  }
+
+  submit(job: Job): Ticket {
+    return this.#scheduler.submit(job);
+  }
+
+  /** Gives every instance the config, each between two calls. Applications do not overlap: the last one asked for is in force at the end. */
+  reconfigure(config: JsonValue): Promise<ControlResult> {
+    if (!this.#canReconfigure) {
+      const error = `class ${this.#launch.backend} has no method reconfigure(config)`;
+      return Promise.resolve({ ok: false, unsupported: true, error });
+    }
+    const applied = this.#reconfigured.then(() =>
+      this.#onEach((instance) => instance.reconfigure(config), true),
+    );
+    this.#reconfigured = applied;
+    return applied;
+  }
+
+  health(): Promise<ControlResult> {
+    return this.#onEach((instance) => instance.health(), false);
+  }
+
+  /** Calls `shutdown()` of every instance, in the middle of calls that have not ended. */
+  shutdown(): Promise<ControlResult> {
+    return this.#onEach((instance) => instance.shutdown(), false);
+  }
+
+  async stop(): Promise<void> {
+    await this.#pool.stop();
+  }
+
+  /** One result for all: the first error, with how many instances it concerns. */
+  async #onEach(
+    ask: (instance: Instance) => Promise<Outcome>,
+    betweenCalls: boolean,
+  ): Promise<ControlResult> {
+    const { instances } = this.#pool;
+    const outcomes = await Promise.all(
+      instances.map((instance) =>
+        betweenCalls ? this.#scheduler.between(instance, () => ask(instance)) : ask(instance),
+      ),
+    );
+    const errors = outcomes.flatMap((outcome) => (outcome.ok ? [] : [outcome.error]));
+    const [first] = errors;
+    if (first === undefined) return { ok: true };
+    const extent = instances.length > 1 ? `in ${errors.length} of ${instances.length} instances: ` : '';
+    return { ok: false, error: `${extent}${first}` };
+  }
+}

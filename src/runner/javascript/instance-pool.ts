@@ -1,0 +1,133 @@
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import { ServeError } from '../../lib/errors.ts';
+import type { JsonValue } from '../../lib/json.ts';
+import { describe, tracebackOf } from './answer.ts';
+import type {
+  CallReply,
+  CallTask,
+  NextReply,
+  Outcome,
+  StartTask,
+  ThreadTaskName,
+  ThreadTasks,
+} from './thread-tasks.ts';
+
+/** Posts a task to the thread of one instance. */
+type Post = <Name extends ThreadTaskName>(
+  name: Name,
+  task: ThreadTasks[Name]['task'],
+  transfer?: readonly ArrayBuffer[],
+) => Promise<ThreadTasks[Name]['reply']>;
+
+/** The constructor, `init` or first `reconfigure` of the class failed. */
+export class StartFailedError extends ServeError<{
+  readonly code: 'START_FAILED';
+  readonly traceback: string;
+}> {
+  override readonly name = 'StartFailedError';
+}
+
+/** Handle of one instance of the user's class. Calls do not wait for each other here: the scheduler gives an instance one at a time. */
+export class Instance {
+  readonly #post: Post;
+
+  constructor(post: Post) {
+    this.#post = post;
+  }
+
+  /** @throws StartFailedError with the traceback of user code */
+  async start(task: StartTask): Promise<{ readonly canReconfigure: boolean }> {
+    const reply = await this.#post('start', task);
+    if (reply.ok) return reply;
+    throw new StartFailedError(reply.message, { code: 'START_FAILED', traceback: reply.traceback });
+  }
+
+  /** Takes over the bytes of the body: they are transferred. */
+  call(task: CallTask): Promise<CallReply> {
+    return this.#post('call', task, [task.body.buffer]);
+  }
+
+  next(): Promise<NextReply> {
+    return this.#post('next', {});
+  }
+
+  cancel(): Promise<Outcome> {
+    return this.#post('cancel', {});
+  }
+
+  reconfigure(config: JsonValue): Promise<Outcome> {
+    return this.#post('reconfigure', { config });
+  }
+
+  health(): Promise<Outcome> {
+    return this.#post('health', {});
+  }
+
+  shutdown(): Promise<Outcome> {
+    return this.#post('shutdown', {});
+  }
+}
+
+export interface InstancePoolOptions {
+  readonly size: number;
+  /** a thread has ended, which only user code can cause: `process.exit`, or an error that nobody caught. Called once */
+  readonly onDeath: (reason: string, traceback: string) => void;
+}
+
+/**
+ * Threads that hold an instance each, on one piscina pool. Every task is addressed to a thread: instances have state, so piscina's
+ * choice of any idle thread would not do. Tasks are never aborted, since piscina ends the thread of an aborted task.
+ */
+export class InstancePool {
+  readonly instances: readonly Instance[];
+  readonly #pool: Piscina;
+  #ended = false;
+
+  constructor(options: InstancePoolOptions) {
+    this.#pool = new Piscina({
+      filename: fileURLToPath(new URL('./thread-worker.js', import.meta.url)),
+      minThreads: options.size,
+      maxThreads: options.size,
+      atomics: 'disabled', // with atomics an idle thread sleeps, and with it the timers and sockets of user code
+      recordTiming: false,
+      loadBalancer: (task, workers) => {
+        const wanted: unknown = Reflect.get(task, Piscina.queueOptionsSymbol);
+        return workers.find((worker) => wanted instanceof Address && worker.id === wanted.threadId) ?? null;
+      },
+    });
+    const died = (reason: string, traceback: string): void => {
+      if (this.#ended) return;
+      this.#ended = true;
+      options.onDeath(reason, traceback);
+    };
+    this.#pool.on('error', (error) => died(`a thread failed: ${describe(error)}`, tracebackOf(error)));
+    this.instances = this.#pool.threads.map((thread) => {
+      thread.once('error', (error) =>
+        died(`user code threw outside of a call: ${describe(error)}`, tracebackOf(error)),
+      );
+      thread.once('exit', (code) => died(`user code ended its thread with process.exit(${code})`, ''));
+      const address = new Address(thread.threadId);
+      return new Instance((name, task, transfer = []) =>
+        this.#pool.run(
+          { ...task, [Piscina.queueOptionsSymbol]: address },
+          { name, transferList: [...transfer] },
+        ),
+      );
+    });
+  }
+
+  /** Ends the threads, whatever they are doing. */
+  async stop(): Promise<void> {
+    this.#ended = true;
+    await this.#pool.destroy();
+  }
+}
+
+class Address {
+  readonly threadId: number;
+
+  constructor(threadId: number) {
+    this.threadId = threadId;
+  }
+}

@@ -1,0 +1,85 @@
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { messageOf, ServeError } from '../../lib/errors.ts';
+import { note } from './note.ts';
+
+export interface LogFileOptions {
+  readonly path: string;
+  /** rotated when it is larger */
+  readonly maxBytes: number;
+  /** the current file included; the older ones are `<path>.1` (the newest) and so on */
+  readonly files: number;
+}
+
+const CHECK_INTERVAL_MS = 1_000;
+
+/**
+ * The replica's log: file descriptors 1 and 2 of the process, rotated by the process itself. Node cannot exchange an open descriptor (dup2), so
+ * a full log is copied to `<path>.1` and emptied in place. Native libraries, child processes and Node's own last words before it
+ * aborts so always go on in the current file; what another thread prints in the microseconds between the end of the copy and the
+ * truncation is lost.
+ */
+export class LogFile {
+  readonly #options: LogFileOptions;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: LogFileOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Lets descriptors 1 and 2 lead to the log. To be called before the process has threads or has used its output: the two are
+   * closed, and opening the file right after gives the lowest free numbers, the same ones.
+   * @throws when the file cannot be opened; the output then is what it was
+   */
+  open(): void {
+    closeSync(openSync(this.#options.path, 'a', 0o600));
+    for (const descriptor of [1, 2]) {
+      closeSync(descriptor);
+      const opened = openSync(this.#options.path, 'a');
+      if (opened !== descriptor) {
+        const message = `descriptor ${descriptor} reopened as ${opened}: was standard input closed? Start the runner with one`;
+        throw new ServeError(message, { code: 'LOG_NOT_OPENED' });
+      }
+    }
+  }
+
+  /** Looks at its size from now on, every second. */
+  start(): void {
+    this.#timer ??= setInterval(() => this.rotateIfFull(), CHECK_INTERVAL_MS);
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  /** What fails here (a full disk, a folder that has gone) leaves the current file in use. */
+  rotateIfFull(): void {
+    try {
+      if (fstatSync(1).size <= this.#options.maxBytes) return;
+      this.#shiftOlder();
+      if (this.#options.files > 1) copyFileSync(this.#options.path, `${this.#options.path}.1`);
+      ftruncateSync(1);
+    } catch (error) {
+      note(`the log ${this.#options.path} could not be rotated: ${messageOf(error)}`);
+    }
+  }
+
+  #shiftOlder(): void {
+    const { path, files } = this.#options;
+    for (let number = files - 1; number > 1; number -= 1) {
+      const newer = `${path}.${number - 1}`;
+      if (existsSync(newer)) renameSync(newer, `${path}.${number}`);
+    }
+    rmSync(`${path}.${files}`, { force: true });
+  }
+}
