@@ -65,6 +65,7 @@ function routeOf(rollout: Rollout, input: RouteInput): DeploymentRoute[] {
       maxQueuedRequests: spec.maxQueuedRequests,
       requestTimeoutMs: spec.requestTimeoutMs,
       retries: spec.retries,
+      exposeErrors: spec.exposeErrors,
       availability: availabilityOf(rollout, replicas, state),
       endpoints: replicas
         .map(({ nodeId, replicaId }) => ({ replicaId, nodeId }))
