@@ -1,0 +1,128 @@
+"""What the class returned or raised, as status, headers and body."""
+
+import sys
+from collections import abc
+from numbers import Integral
+
+from .encoding import UnencodableError, encode_result
+from .form import BadForm
+from .importing import format_error
+from .request import BadJson
+
+_TEXT = "text/plain; charset=utf-8"
+_BYTES = "application/octet-stream"
+_JSON = "application/json"
+_JSON_LINES = "application/x-ndjson"
+
+
+class Answer:
+    """``body`` is bytes, or None where ``chunks``, an iterator or asynchronous iterator, gives it piece by piece.
+
+    ``ok`` is whether user code counts as having succeeded.
+    """
+
+    __slots__ = ("status", "headers", "ok", "body", "chunks")
+
+    def __init__(self, status, headers, ok, body=None, chunks=None):
+        self.status = status
+        self.headers = headers
+        self.ok = ok
+        self.body = body
+        self.chunks = chunks
+
+    def head(self):
+        """Return the payload of the response frame."""
+        return {"status": self.status, "headers": self.headers, "ok": self.ok}
+
+    def name_content_type(self, first):
+        """Fill the content type in, if there is none, from the first item of a stream."""
+        if any(name == "content-type" for name, _ in self.headers):
+            return
+        kind = _TEXT if isinstance(first, str) else _BYTES if _is_binary(first) else _JSON_LINES
+        self.headers.append(("content-type", kind))
+
+
+def answer_of(result):
+    """Return the Answer for what the class returned; raises UnencodableError."""
+    if isinstance(result, str):
+        return _whole(200, result.encode("utf-8", "replace"), _TEXT, True)
+    if _is_binary(result):
+        return _whole(200, bytes(result), _BYTES, True)
+    if hasattr(result, "status_code") and hasattr(result, "headers"):
+        return _from_response(result)
+    if isinstance(result, (abc.Iterator, abc.AsyncIterator)):
+        return Answer(200, [], True, chunks=result)
+    return _whole(200, encode_result(result), _JSON, not _says_failed(result))
+
+
+def encode_item(item):
+    """Return the bytes of one item of a stream: text and bytes as they are, anything else as a line of JSON."""
+    if isinstance(item, str):
+        return item.encode("utf-8", "replace")
+    if _is_binary(item):
+        return bytes(item)
+    return encode_result(item) + b"\n"
+
+
+def answer_of_error(error, head):
+    """Return the Answer for an exception that left the class, and write its traceback to the log."""
+    if isinstance(error, BadJson):
+        info = "the body of the request is not JSON: %s" % error
+        return error_answer(400, "BAD_JSON", info, head["id"], ok=True)
+    if isinstance(error, BadForm):
+        return error_answer(400, "BAD_FORM", str(error), head["id"], ok=True)
+    if isinstance(error, UnencodableError):
+        sys.stderr.write("request %s: %s\n" % (head["id"], error))
+        return error_answer(500, "BACKEND_ERROR", "the answer cannot be encoded: %s" % error, head["id"])
+    text = format_error(error)
+    sys.stderr.write("request %s failed:\n%s" % (head["id"], text))
+    info = text if head.get("expose_errors") else \
+        "the backend raised %s; the log of its replica has the traceback under this request id" % type(error).__name__
+    return error_answer(500, "BACKEND_ERROR", info, head["id"])
+
+
+def error_answer(status, code, info, request_id, ok=False):
+    """Return an Answer in the shape of every error of the framework."""
+    body = encode_result({"status": 0, "code": code, "info": info, "request_id": request_id})
+    return _whole(status, body, _JSON, ok)
+
+
+def _whole(status, body, content_type, ok):
+    return Answer(status, [("content-type", content_type), ("content-length", str(len(body)))], ok, body)
+
+
+def _from_response(response):
+    """Take over a starlette-like response object: its status, headers and body or body_iterator."""
+    status = int(response.status_code)
+    raw = getattr(response, "raw_headers", None)
+    pairs = raw if raw is not None else response.headers.items()
+    headers = [(_text(name).lower(), _text(value)) for name, value in pairs]
+    names = {name for name, _ in headers}
+    media_type = getattr(response, "media_type", None)
+    if media_type and "content-type" not in names:
+        headers.append(("content-type", media_type))
+    body = getattr(response, "body", None)
+    if isinstance(body, str):
+        body = body.encode("utf-8")
+    if _is_binary(body):
+        if "content-length" not in names:
+            headers.append(("content-length", str(len(body))))
+        return Answer(status, headers, status < 500, bytes(body))
+    chunks = getattr(response, "body_iterator", None)
+    if chunks is None:
+        raise UnencodableError("result is a %s without body or body_iterator" % type(response).__name__)
+    return Answer(status, headers, status < 500, chunks=chunks if hasattr(chunks, "__aiter__") else iter(chunks))
+
+
+def _says_failed(result):
+    """Whether the result reports failure as the template does: ``{"status": 0, …}`` (False is no status)."""
+    status = result.get("status") if isinstance(result, abc.Mapping) else None
+    return isinstance(status, Integral) and not isinstance(status, bool) and status == 0
+
+
+def _is_binary(value):
+    return isinstance(value, (bytes, bytearray, memoryview))
+
+
+def _text(value):
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,127 @@
+"""Finds and imports the user's class as ``algopkg.<Package>.backend``, from a snapshot that is never written to."""
+
+import difflib
+import importlib
+import importlib.machinery
+import os
+import sys
+import traceback
+import types
+
+from .backend import serving_method
+
+_RUNNER_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class BackendNotFound(Exception):
+    """The package has no such backend file or class; the message says what is there instead."""
+
+
+class _SnapshotLoader(importlib.machinery.SourceFileLoader):
+    """Loads source without leaving bytecode beside it: snapshots are shared and known by their hash.
+
+    ``sys.dont_write_bytecode`` and ``sys.pycache_prefix`` would do the same to the environment's packages, which would
+    then be compiled again at every start, or once more per node.
+    """
+
+    #: Where bytecode is kept instead, or None; CPython before 3.8 cannot keep it elsewhere.
+    cache_dir = None
+
+    def get_code(self, fullname):
+        """Return the module's code, from the cache if there is one."""
+        if self.cache_dir is None:
+            return super().get_code(fullname)
+        prefix, sys.pycache_prefix = sys.pycache_prefix, self.cache_dir
+        try:
+            return super().get_code(fullname)
+        finally:
+            sys.pycache_prefix = prefix
+
+    def set_data(self, path, data, *, _mode=0o666):
+        """Write bytecode to the cache only."""
+        if self.cache_dir is not None:
+            super().set_data(path, data, _mode=_mode)
+
+
+def load_backend(launch):
+    """Import the package and return the class; anything may be raised, BackendNotFound by this function itself."""
+    package_dir = os.path.join(launch.code_dir, "algopkg", launch.package)
+    _prepare_path(launch.code_dir, package_dir)
+    if sys.version_info >= (3, 8):
+        _SnapshotLoader.cache_dir = launch.pycache_dir
+    name = "algopkg.%s.backend" % launch.package
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in (name, "algopkg.%s" % launch.package):
+            raise
+        raise BackendNotFound("%s has no backend.py: the class is looked for in algopkg/%s/backend.py"
+                              % (package_dir, launch.package))
+    found = getattr(module, launch.backend, None)
+    if not isinstance(found, type):
+        raise BackendNotFound(_no_such_class(module, launch.backend))
+    if serving_method(found) is None:
+        raise BackendNotFound("class %s in %s has neither __call__(self, request) nor predict(self, parameters)"
+                              % (launch.backend, module.__file__))
+    return found
+
+
+def describe(error):
+    """Return (message, traceback, name of the module that was not found or None) of an exception."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    message = str(error) if isinstance(error, BackendNotFound) else "%s: %s" % (type(error).__name__, error)
+    return message, format_error(error), missing
+
+
+def format_error(error):
+    """Return the traceback of an exception without the frames through which the runner reached the user's code."""
+    if isinstance(error, BackendNotFound):
+        return "%s\n" % error
+    entry = error.__traceback__
+    while entry is not None and _is_plumbing(entry.tb_frame.f_code.co_filename):
+        entry = entry.tb_next
+    return "".join(traceback.format_exception(type(error), error, entry))
+
+
+def _is_plumbing(filename):
+    return filename.startswith(_RUNNER_DIR) or filename.startswith("<frozen importlib") or \
+        os.path.dirname(filename) == os.path.dirname(importlib.__file__)
+
+
+def _prepare_path(code_dir, package_dir):
+    # As if backend.py had been started from its own folder, so that plain imports of its siblings work.
+    sys.path[:0] = [code_dir, package_dir]
+    sys.path_hooks.insert(0, _snapshot_hook(os.path.join(code_dir, "")))
+    sys.path_importer_cache.clear()
+    packages = os.path.join(code_dir, "algopkg")
+    if not os.path.exists(os.path.join(packages, "__init__.py")):
+        # Not left to the import system: an installed package called algopkg would win over a namespace package.
+        namespace = types.ModuleType("algopkg")
+        namespace.__path__ = [packages]
+        sys.modules["algopkg"] = namespace
+
+
+def _snapshot_hook(prefix):
+    machinery = importlib.machinery
+    loaders = (
+        (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
+        (_SnapshotLoader, machinery.SOURCE_SUFFIXES),
+        (machinery.SourcelessFileLoader, machinery.BYTECODE_SUFFIXES),
+    )
+
+    def hook(path):
+        if not os.path.join(path, "").startswith(prefix) or not os.path.isdir(path):
+            raise ImportError("not in the snapshot", path=path)
+        return machinery.FileFinder(path, *loaders)
+
+    return hook
+
+
+def _no_such_class(module, wanted):
+    classes = sorted(name for name, value in vars(module).items()
+                     if isinstance(value, type) and value.__module__ == module.__name__)
+    message = "%s has no class %s" % (module.__file__, wanted)
+    close = difflib.get_close_matches(wanted, classes, 1)
+    if close:
+        return "%s: did you mean %s?" % (message, close[0])
+    return "%s; it has: %s" % (message, ", ".join(classes) or "no class at all")

@@ -1,0 +1,154 @@
+"""The reader thread: owns the socket and all that is decided about calls, whatever user code is doing."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+import threading
+import time
+import traceback
+
+from .connection import Connection
+from .forks import release_in_children
+from .lifecycle import EXIT_LIMIT_S, Lifecycle
+from .replica import Replica
+
+#: How long a failed replica waits for an agent to connect and hear the reason.
+TELL_LIMIT_S = 2.0
+#: How long frames may take to leave when everything ends.
+FLUSH_LIMIT_S = 1.0
+
+
+class Reader:
+    """Started before user code is loaded; ``post`` is how other threads speak to what it owns."""
+
+    def __init__(self, launch, log):
+        self._loop = asyncio.new_event_loop()
+        self.replica = Replica(launch, self._loop, os.getpid())
+        self._lifecycle = Lifecycle(self.replica, log)
+        self._listener = None
+        self._closing = self._loop.create_future()
+        self._told = threading.Event()
+        self._closed = threading.Event()
+        self._exit_code = 0
+
+    def start(self):
+        """Listen, and begin to serve the channel; called by the main thread, raises OSError."""
+        self._listener = _listen(self.replica.launch.socket)
+        release_in_children(self._descriptors)
+        self._watch_signals()
+        threading.Thread(target=self._run, name="modelserve-reader", daemon=True).start()
+
+    def post(self, function, *args):
+        """Call a function in the reader thread; nothing happens when that has ended."""
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            pass  # the loop is closed: the process is about to end
+
+    def fail(self, message, text):
+        """Tell that the start has failed, and wait a short while for an agent to hear of it."""
+        self.post(self.replica.fail, message, text)
+        self.post(self._tell)
+        self._told.wait(TELL_LIMIT_S)
+
+    def close(self, exit_code):
+        """Let the last frames leave, close everything and remove the socket.
+
+        The process then has EXIT_LIMIT_S to end by itself before it is made to, with this exit code.
+        """
+        self._exit_code = exit_code
+        self.post(lambda: self._closing.done() or self._closing.set_result(None))
+        self._closed.wait(FLUSH_LIMIT_S + 1.0)
+
+    def _run(self):
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException:
+            # Without its channel a replica is of no use, and the agent replaces it as soon as it has gone.
+            traceback.print_exc()
+            os._exit(1)
+        self._closed.set()
+        time.sleep(EXIT_LIMIT_S)
+        os._exit(self._exit_code)
+
+    async def _serve(self):
+        server = await self._loop.create_unix_server(lambda: Connection(self.replica), sock=self._listener)
+        path = self.replica.launch.socket
+        inode = os.stat(path).st_ino
+        self._lifecycle.start()
+        await self._closing
+        server.close()
+        for connection in list(self.replica.connections):
+            connection.close()
+        deadline = self._loop.time() + FLUSH_LIMIT_S
+        while self.replica.connections and self._loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        _remove_socket(path, inode)
+
+    def _tell(self):
+        if self.replica.agents():
+            self._told.set()
+        else:
+            self._loop.call_later(0.02, self._tell)
+
+    def _watch_signals(self):
+        # By the pipe that the interpreter's own C handler writes to, since the Python handler has to wait until user
+        # code lets the main thread go on. That one still counts where user code has put another pipe in place.
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.post(self._lifecycle.terminate))
+        signal.set_wakeup_fd(theirs.fileno())
+
+        def on_signals(keep_open=theirs):
+            for number in ours.recv(64):
+                if number in (signal.SIGTERM, signal.SIGINT):
+                    self._lifecycle.signalled()
+
+        self._loop.add_reader(ours, on_signals)
+
+    def _descriptors(self):
+        found = [self._listener.fileno()]
+        for connection in list(self.replica.connections):
+            peer = connection.transport.get_extra_info("socket")
+            if peer is not None:
+                found.append(peer.fileno())
+        return [descriptor for descriptor in found if descriptor >= 0]
+
+
+def _listen(path):
+    """Return a listening socket; a file that a dead replica left behind is replaced."""
+    if _is_socket(path):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            if probe.connect_ex(path) == 0:
+                raise OSError("%s: another process listens on it" % path)
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(mask)
+    listener.listen(128)
+    return listener
+
+
+def _remove_socket(path, inode):
+    """Unlink the socket, unless it is another's by now."""
+    try:
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)
+    except OSError:
+        pass  # it has been removed already
+
+
+def _is_socket(path):
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False

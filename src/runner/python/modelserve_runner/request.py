@@ -1,0 +1,107 @@
+"""What the user's class is called with: the part of starlette's Request that people use.
+
+The body is here in full before the class is called, so nothing waits. An asynchronous class gets ``Request``, whose
+``json() body() form() stream()`` are awaited as starlette's are; a synchronous one gets ``SyncRequest``, where the same
+names return the value itself.
+"""
+
+import json
+import types
+
+from .fields import Address, Headers, QueryParams, URL, parse_cookies
+from .form import SyncUploadFile, UploadFile, parse_form
+
+
+class BadJson(json.JSONDecodeError):
+    """The body is not JSON; if user code lets it pass, the client gets 400 BAD_JSON instead of 500."""
+
+
+class _RequestBase:
+    """Everything that is the same for both kinds of class."""
+
+    def __init__(self, head, body, gone):
+        self._head = head
+        self._body = body
+        self._gone = gone
+        self.id = head["id"]
+        self.method = head["method"]
+        self.headers = Headers(head["headers"])
+        self.query_params = QueryParams(head["query"])
+        self.path_params = {}
+        self.state = types.SimpleNamespace()
+
+    @property
+    def url(self):
+        """The address as the client named it."""
+        head = self._head
+        return URL(head.get("scheme", "http"), self.headers.get("host", ""), head["path"], head["query"])
+
+    @property
+    def client(self):
+        """(host, port) of the client, or None."""
+        client = self._head.get("client")
+        return None if client is None else Address(*client)
+
+    @property
+    def cookies(self):
+        """The cookies as a dictionary."""
+        return parse_cookies(self.headers.get("cookie", ""))
+
+    def parameters(self):
+        """Return the JSON body, or without a body the query parameters as a dictionary; raises BadJson."""
+        if not self._body.strip():
+            return dict(self.query_params)
+        try:
+            return json.loads(self._body.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise BadJson("not UTF-8 (%s)" % error.reason, self._body.decode("latin-1"), error.start)
+        except json.JSONDecodeError as error:
+            raise BadJson(error.msg, error.doc, error.pos)
+
+
+class SyncRequest(_RequestBase):
+    """The request of a synchronous class: nothing is awaited."""
+
+    def json(self):
+        """Return the JSON body, or without a body the query parameters as a dictionary; raises BadJson."""
+        return self.parameters()
+
+    def body(self):
+        """Return the body as bytes."""
+        return self._body
+
+    def form(self):
+        """Return the fields of a form body; files as SyncUploadFile; raises BadForm."""
+        return parse_form(self.headers.get("content-type", ""), self._body, SyncUploadFile)
+
+    def stream(self):
+        """Yield the body."""
+        yield self._body
+
+    def is_disconnected(self):
+        """Return whether nobody waits for the answer any more."""
+        return self._gone()
+
+
+class Request(_RequestBase):
+    """The request of an asynchronous class."""
+
+    async def json(self):
+        """Return the JSON body, or without a body the query parameters as a dictionary; raises BadJson."""
+        return self.parameters()
+
+    async def body(self):
+        """Return the body as bytes."""
+        return self._body
+
+    async def form(self):
+        """Return the fields of a form body; files as UploadFile; raises BadForm."""
+        return parse_form(self.headers.get("content-type", ""), self._body, UploadFile)
+
+    async def stream(self):
+        """Yield the body."""
+        yield self._body
+
+    async def is_disconnected(self):
+        """Return whether nobody waits for the answer any more."""
+        return self._gone()

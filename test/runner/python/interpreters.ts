@@ -1,0 +1,47 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+export interface Interpreter {
+  /** such as `3.6.15` */
+  readonly version: string;
+  readonly path: string;
+}
+
+/** Every CPython from 3.6 on that this machine has: python3 of the system, and pyenv's. Oldest first. */
+export function findInterpreters(): readonly Interpreter[] {
+  const versions = join(process.env['PYENV_ROOT'] ?? join(homedir(), '.pyenv'), 'versions');
+  const pyenv = existsSync(versions)
+    ? readdirSync(versions).map((name) => join(versions, name, 'bin', 'python'))
+    : [];
+  const found = ['/usr/bin/python3', '/usr/local/bin/python3', ...pyenv]
+    .map(probe)
+    .filter((each) => each !== null);
+  const unique = new Map(found.map((each) => [each.version, each]));
+  return [...unique.values()].sort((left, right) => minorOf(left) - minorOf(right));
+}
+
+function probe(path: string): Interpreter | null {
+  if (!existsSync(path)) return null;
+  try {
+    const version = execFileSync(path, ['-c', 'import platform; print(platform.python_version())'], {
+      encoding: 'utf8',
+      timeout: 10_000,
+    }).trim();
+    return /^3\.([6-9]|\d\d)\./.test(version) ? { version, path } : null;
+  } catch {
+    return null;
+  }
+}
+
+function minorOf(interpreter: Interpreter): number {
+  return Number(interpreter.version.split('.')[1]);
+}
+
+const all = findInterpreters();
+
+/** The one that the full suite runs on; the oldest and the newest run the core matrix besides. */
+export const python: Interpreter | null =
+  all.find((each) => each.version.startsWith('3.11.')) ?? all.at(-1) ?? null;
+export const interpreters = all;
