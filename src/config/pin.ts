@@ -1,0 +1,112 @@
+import type {
+  DeploymentSpec,
+  Effect,
+  ModelPin,
+  PackagePin,
+  PinnedSpec,
+  SpecHashes,
+} from '../cluster/spec/types.ts';
+import { hashOf } from '../lib/hash.ts';
+import { DEPLOYMENT_KEYS, type DeploymentFields, ENVIRONMENT_KEY, type Key } from './schema.ts';
+
+/** What a revision adds to a deployment: contents by hash, and where they lie. */
+export interface Pins {
+  readonly package: PackagePin;
+  readonly modelPins: readonly ModelPin[];
+  /** absolute path of Model_ZOO */
+  readonly modelRoot: string;
+  /** absolute folder of conf.ini */
+  readonly projectDir: string;
+}
+
+/** Something about a deployment that is not as it was, as text, and what has to happen for it. */
+export interface Difference {
+  /** conf.ini key, or `package content`, `model content`, `project folder` */
+  readonly key: string;
+  readonly from: string;
+  readonly to: string;
+  readonly effect: Effect;
+}
+
+/**
+ * Pins what a deployment names and hashes the result by effect: a hash is the same as long as no key with that effect
+ * has changed. Contents, and the folders that a replica was started in, count to `replace`.
+ */
+export function pinSpec(spec: DeploymentSpec, pins: Pins): PinnedSpec {
+  const values: Record<Effect, Record<string, unknown>> = {
+    routing: {},
+    scale: {},
+    reconfigure: {},
+    replace: {
+      language: spec.language,
+      [ENVIRONMENT_KEY.name]: spec.env,
+      package: pins.package.hash,
+      models: pins.modelPins.map(({ name, sha256 }) => [name, sha256]),
+      folders: [pins.projectDir, pins.modelRoot],
+    },
+  };
+  for (const { field, key } of KEYS) values[key.effect][key.name] = spec[field];
+  const hashes: SpecHashes = {
+    routing: hashOf(values.routing),
+    scale: hashOf(values.scale),
+    reconfigure: hashOf(values.reconfigure),
+    replace: hashOf(values.replace),
+  };
+  return { ...spec, ...pins, hashes };
+}
+
+/** What differs between two pinned versions of a deployment; empty when their hashes are equal. */
+export function differences(from: PinnedSpec, to: PinnedSpec): readonly Difference[] {
+  const keys = KEYS.map(({ field, key }) => ({
+    key: key.name,
+    from: key.form.write(from[field]),
+    to: key.form.write(to[field]),
+    effect: key.effect,
+  }));
+  const folders = (spec: PinnedSpec) => `${spec.projectDir} with models in ${spec.modelRoot}`;
+  const contents: readonly Difference[] = [
+    {
+      key: 'package content',
+      from: shortHash(from.package.hash),
+      to: shortHash(to.package.hash),
+      effect: 'replace',
+    },
+    { key: 'project folder', from: folders(from), to: folders(to), effect: 'replace' },
+  ];
+  return [...keys, ...environmentPairs(from, to), ...contents, ...modelPairs(from, to)].filter(
+    (pair) => pair.from !== pair.to,
+  );
+}
+
+const KEYS = Object.entries<Key<unknown>>(DEPLOYMENT_KEYS).map(([field, key]) => ({
+  field: field as keyof DeploymentFields,
+  key,
+}));
+
+function environmentPairs(from: PinnedSpec, to: PinnedSpec): readonly Difference[] {
+  const names = new Set([...Object.keys(from.env), ...Object.keys(to.env)]);
+  const valueIn = (spec: PinnedSpec, name: string) =>
+    Object.hasOwn(spec.env, name) ? JSON.stringify(spec.env[name]) : 'not set';
+  return [...names].sort().map((name) => ({
+    key: `${ENVIRONMENT_KEY.prefix}${name}`,
+    from: valueIn(from, name),
+    to: valueIn(to, name),
+    effect: ENVIRONMENT_KEY.effect,
+  }));
+}
+
+/** Models that both name: one that only one of them names differs by the key `model`. */
+function modelPairs(from: PinnedSpec, to: PinnedSpec): readonly Difference[] {
+  const before = new Map(from.modelPins.map((pin) => [pin.name, pin]));
+  return to.modelPins.flatMap((pin) => {
+    const old = before.get(pin.name);
+    if (old === undefined) return [];
+    const describe = ({ name, sha256 }: ModelPin) => `${name} ${shortHash(sha256)}`;
+    return [{ key: 'model content', from: describe(old), to: describe(pin), effect: 'replace' as const }];
+  });
+}
+
+/** Enough to tell two apart, and short enough for a line of a plan. */
+function shortHash(hash: string): string {
+  return hash.slice(0, 12);
+}

@@ -1,0 +1,105 @@
+import type { DeploymentSpec } from '../cluster/spec/types.ts';
+import type { FindingDraft } from './finding.ts';
+import type { IniSection } from './ini-lines.ts';
+import { checkReferences, type Project, type Reference } from './project.ts';
+import { readEnvironmentKeys, readFields } from './read-section.ts';
+import { DEPLOYMENT_KEYS, type DeploymentFields } from './schema.ts';
+import type { SectionName } from './section-name.ts';
+import { settleUserConfig } from './user-config.ts';
+
+/** What an `[algopkg.*]` section gives. */
+export interface DeploymentReading {
+  /** null when the section has a mistake */
+  readonly spec: DeploymentSpec | null;
+  readonly section: string;
+  /** where the route is given, or the section when it is the default; null: it is wrong */
+  readonly route: { readonly path: string; readonly line: number } | null;
+  readonly mistakes: readonly FindingDraft[];
+  readonly warnings: readonly FindingDraft[];
+}
+
+/** Reads the keys of a section, and looks in the project's folders for what it names. */
+export async function readDeployment(
+  written: IniSection,
+  name: Extract<SectionName, { kind: 'deployment' }>,
+  project: Project,
+): Promise<DeploymentReading> {
+  const { section, mistakes: configMistakes } = await settleUserConfig(written, project.projectDir);
+  const keys = readFields(DEPLOYMENT_KEYS, section, name.deployment);
+  const environment = readEnvironmentKeys(section);
+  const check = await checkReferences(project, referenceOf(section, name.packageName, keys.fields));
+  const mistakes = [...configMistakes, ...keys.mistakes, ...environment.mistakes, ...check.mistakes];
+  const { route } = keys.fields;
+  const spec: DeploymentSpec | null =
+    mistakes.length > 0 || keys.complete === null || check.language === null
+      ? null
+      : {
+          name: name.deployment,
+          packageName: name.packageName,
+          language: check.language,
+          ...keys.complete,
+          env: environment.variables,
+        };
+  return {
+    spec,
+    section: section.name,
+    route: route === undefined ? null : { path: route, line: lineOf(section, DEPLOYMENT_KEYS.route.name) },
+    mistakes,
+    warnings: [...check.warnings, ...findIdleConcurrency(section, keys.fields)],
+  };
+}
+
+/** A route that two sections claim, named at the second and at each further one. */
+export function findSharedRoutes(readings: readonly DeploymentReading[]): readonly FindingDraft[] {
+  const owners = new Map<string, DeploymentReading>();
+  const mistakes: FindingDraft[] = [];
+  for (const reading of readings) {
+    if (reading.route === null) continue;
+    const { path, line } = reading.route;
+    const owner = owners.get(path);
+    if (owner === undefined) {
+      owners.set(path, reading);
+      continue;
+    }
+    const found = `"${path}", which [${owner.section}] has at line ${owner.route?.line ?? 0}`;
+    const place = { line, section: reading.section, key: DEPLOYMENT_KEYS.route.name };
+    mistakes.push({ ...place, expected: 'a route of its own', found, hint: '' });
+  }
+  return mistakes;
+}
+
+function referenceOf(section: IniSection, packageName: string, fields: Partial<DeploymentFields>): Reference {
+  const { backend, models } = fields;
+  return {
+    section: section.name,
+    sectionLine: section.line,
+    packageName,
+    backend:
+      backend === undefined ? null : { name: backend, line: lineOf(section, DEPLOYMENT_KEYS.backend.name) },
+    models: { names: models ?? [], line: lineOf(section, DEPLOYMENT_KEYS.models.name) },
+  };
+}
+
+function lineOf(section: IniSection, key: string): number {
+  return section.entries.find((entry) => entry.key === key)?.line ?? section.line;
+}
+
+/** More calls at once than a replica takes requests: the surplus would never be used. */
+function findIdleConcurrency(
+  section: IniSection,
+  { concurrency, maxOngoingRequests }: Partial<DeploymentFields>,
+): readonly FindingDraft[] {
+  if (concurrency === undefined || maxOngoingRequests === undefined) return [];
+  if (concurrency <= maxOngoingRequests) return [];
+  const key = DEPLOYMENT_KEYS.concurrency.name;
+  return [
+    {
+      line: lineOf(section, key),
+      section: section.name,
+      key,
+      expected: `at most max_ongoing_requests, ${maxOngoingRequests}`,
+      found: `"${concurrency}"`,
+      hint: 'a replica never has that many requests: raise max_ongoing_requests, too',
+    },
+  ];
+}

@@ -1,0 +1,250 @@
+import type { ClusterSettings, DeploymentSpec, Effect } from '../cluster/spec/types.ts';
+import {
+  byteSize,
+  className,
+  cpuShare,
+  exposure,
+  gpuShare,
+  httpMethods,
+  jsonValue,
+  modelNames,
+  pythonInterpreter,
+  routePath,
+  seconds,
+  type ValueForm,
+  wholeNumber,
+} from './value-forms.ts';
+
+/** A key of conf.ini: all that parsing, defaults, messages, plans and the reference page know about it. */
+export interface Key<T> {
+  readonly name: string;
+  readonly form: ValueForm<T>;
+  /** the value where the key is not given, by the deployment's name; null: it has to be given */
+  readonly fallback: ((deployment: string) => T) | null;
+  readonly effect: Effect;
+  /** one paragraph for the reference page */
+  readonly description: string;
+  readonly example: string;
+}
+
+/** A key per field of the value it configures, in the order of the reference page. */
+export type KeyTable<T> = { readonly [Field in keyof T]: Key<T[Field]> };
+
+export const SETTINGS_SECTION = 'MODEL SERVE';
+export const DEPLOYMENT_PREFIX = 'algopkg.';
+
+const DAY_MS = 86_400_000;
+
+/** Keys of `[MODEL SERVE]`. */
+export const SETTINGS_KEYS: KeyTable<ClusterSettings> = {
+  port: {
+    name: 'port',
+    form: wholeNumber({ min: 1, max: 65_535 }),
+    fallback: () => 8000,
+    effect: 'routing',
+    description:
+      'The HTTP port of every node. A port below 1024 needs the right to bind it. A node started with `--http-port` keeps its own.',
+    example: '8000',
+  },
+  maxBodyBytes: {
+    name: 'max_body',
+    form: byteSize({ minBytes: 1 }),
+    fallback: () => 64 * 1024 * 1024,
+    effect: 'routing',
+    description: 'The largest request body; a larger one is answered with 413.',
+    example: '256MiB',
+  },
+};
+
+/** What the keys of an `[algopkg.*]` section give; the rest of a DeploymentSpec comes from its name and its folder. */
+export type DeploymentFields = Omit<DeploymentSpec, 'name' | 'packageName' | 'language' | 'env'>;
+
+/** Keys of `[algopkg.*]`, but for `env.NAME`. */
+export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
+  backend: {
+    name: 'backend',
+    form: className,
+    fallback: null,
+    effect: 'replace',
+    description:
+      'The class that answers requests: one of `backend.py`, or one that `backend.ts`, `backend.js` or `backend.mjs` exports.',
+    example: 'algo_backend',
+  },
+  models: {
+    name: 'model',
+    form: modelNames,
+    fallback: () => [],
+    effect: 'replace',
+    description:
+      'Model files below `Model_ZOO`, separated by commas. The class gets their paths in this order. Empty: it loads none.',
+    example: 'detector.onnx, labels.json',
+  },
+  replicas: {
+    name: 'replicas',
+    form: wholeNumber({ min: 0, max: 10_000 }),
+    fallback: () => 1,
+    effect: 'scale',
+    description:
+      'How many copies run, each a process of its own. With 0 the deployment keeps its route but answers 503.',
+    example: '2',
+  },
+  gpuMilli: {
+    name: 'gpu_cost',
+    form: gpuShare,
+    fallback: () => 0,
+    effect: 'replace',
+    description:
+      'The share of a GPU that one replica gets. A fraction lies on one GPU, beside others up to 1 in all; from 1 up a replica has whole GPUs for itself. The replica sees only its own, in `CUDA_VISIBLE_DEVICES`; with 0 it sees none.',
+    example: '0.25',
+  },
+  cpuMilli: {
+    name: 'cpu_cost',
+    form: cpuShare,
+    fallback: () => 100,
+    effect: 'replace',
+    description:
+      'The CPUs that one replica is counted with when it is placed on a node. It is no limit on what the process uses.',
+    example: '0.5',
+  },
+  memoryBytes: {
+    name: 'memory',
+    form: byteSize({ minBytes: 0 }),
+    fallback: () => 0,
+    effect: 'replace',
+    description:
+      'The main memory that one replica is counted with when it is placed. With 0 nothing is reserved. It is no limit on what the process uses.',
+    example: '2GiB',
+  },
+  userConfig: {
+    name: 'user_config',
+    form: jsonValue,
+    fallback: () => null,
+    effect: 'reconfigure',
+    description:
+      "JSON for the class's `reconfigure(config)`, or `@` and a file (relative to conf.ini) that holds it. A change is given to the running replicas, whose processes stay. A class without that method is replaced. JSON may contain `#` and `;`.",
+    example: '{"threshold": 0.5}',
+  },
+  route: {
+    name: 'route',
+    form: routePath,
+    fallback: (deployment) => deployment,
+    effect: 'routing',
+    description:
+      'The path of its URL, `http://NODE:PORT/ROUTE`. A slash in front is accepted. The first part cannot be `-`, `api`, `metrics`, `v1` or `v2`.',
+    example: 'extract',
+  },
+  methods: {
+    name: 'method',
+    form: httpMethods,
+    fallback: () => ['GET', 'POST'],
+    effect: 'routing',
+    description: 'The HTTP methods it answers, separated by commas. POST is always one of them.',
+    example: 'GET',
+  },
+  maxOngoingRequests: {
+    name: 'max_ongoing_requests',
+    form: wholeNumber({ min: 1, max: 10_000 }),
+    fallback: () => 16,
+    effect: 'routing',
+    description:
+      'How many requests one replica takes at once. Of these, `concurrency` are in the class; the others wait inside the replica.',
+    example: '32',
+  },
+  maxQueuedRequests: {
+    name: 'max_queued_requests',
+    form: wholeNumber({ min: 0, max: 1_000_000 }),
+    fallback: () => 100,
+    effect: 'routing',
+    description:
+      'How many requests wait at one ingress process while all replicas are busy. One more is answered with 429.',
+    example: '500',
+  },
+  requestTimeoutMs: {
+    name: 'request_timeout_s',
+    form: seconds({ minMs: 1, maxMs: DAY_MS }),
+    fallback: () => 60_000,
+    effect: 'routing',
+    description: 'The deadline of a request, waiting and retries included. After it the answer is 504.',
+    example: '2.5',
+  },
+  startupTimeoutMs: {
+    name: 'startup_timeout_s',
+    form: seconds({ minMs: 1, maxMs: DAY_MS }),
+    fallback: () => 600_000,
+    effect: 'routing',
+    description:
+      'How long a replica may take to load its models and be ready. One that takes longer is ended and counts as a failed start.',
+    example: '1800',
+  },
+  minReadyMs: {
+    name: 'min_ready_s',
+    form: seconds({ minMs: 0, maxMs: DAY_MS }),
+    fallback: () => 5000,
+    effect: 'routing',
+    description:
+      'How long a new replica has to stay ready before the one it replaces is ended, and before a change counts as done.',
+    example: '30',
+  },
+  gracefulShutdownTimeoutMs: {
+    name: 'graceful_shutdown_timeout_s',
+    form: seconds({ minMs: 0, maxMs: DAY_MS }),
+    fallback: () => 60_000,
+    effect: 'routing',
+    description: 'How long a replica that is being ended may take to finish the requests it has.',
+    example: '300',
+  },
+  retries: {
+    name: 'retries',
+    form: wholeNumber({ min: 0, max: 10 }),
+    fallback: () => 1,
+    effect: 'routing',
+    description:
+      'How often a request goes to another replica when one died with it, before the first byte of an answer. Use 0 where a request must not run twice.',
+    example: '0',
+  },
+  concurrency: {
+    name: 'concurrency',
+    form: wholeNumber({ min: 1, max: 1024 }),
+    fallback: () => 1,
+    effect: 'replace',
+    description:
+      'How many calls are in the class at once: threads for a Python class with ordinary methods, coroutines for one with async methods, instances for JavaScript.',
+    example: '4',
+  },
+  exposeErrors: {
+    name: 'expose_errors',
+    form: exposure,
+    fallback: () => 'loopback',
+    effect: 'routing',
+    description:
+      'Whether a client sees the traceback of an exception in the class: `on`, `off`, or `auto`: only while the node listens on loopback alone.',
+    example: 'off',
+  },
+  python: {
+    name: 'python',
+    form: pythonInterpreter,
+    fallback: () => null,
+    effect: 'replace',
+    description:
+      'The interpreter for a Python package: a version that is looked for on the node, or an absolute path. Not given: the `python3` found first.',
+    example: '3.9',
+  },
+};
+
+/** `env.NAME`: any number of them, so it is no field of its own. */
+export const ENVIRONMENT_KEY = {
+  prefix: 'env.',
+  name: 'env.NAME',
+  effect: 'replace',
+  description:
+    'An environment variable of the replicas, once for each. Put a value that contains `#` or `;` in quotes. `CUDA_VISIBLE_DEVICES`, `CUDA_DEVICE_ORDER` and names that begin with `MODELSERVE_` cannot be set.',
+  example: 'env.OMP_NUM_THREADS = 2',
+} as const satisfies Pick<Key<string>, 'name' | 'effect' | 'description' | 'example'> & { prefix: string };
+
+/** What a change of a key does to what runs, for people. */
+export const EFFECTS: Readonly<Record<Effect, string>> = {
+  routing: 'in force at once; no process is touched',
+  scale: 'replicas are started, or drained, by the difference',
+  reconfigure: '`reconfigure(config)` is called in the running replicas',
+  replace: 'new replicas are started, then the old ones are drained; no request is lost',
+};

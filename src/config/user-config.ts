@@ -1,0 +1,75 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { codeOf, messageOf } from '../lib/errors.ts';
+import { type FindingDraft, quoted } from './finding.ts';
+import type { IniEntry, IniSection } from './ini-lines.ts';
+import { findJsonMistake, type JsonMistake, lineAndColumn } from './json-text.ts';
+import { DEPLOYMENT_KEYS } from './schema.ts';
+
+const KEY = DEPLOYMENT_KEYS.userConfig.name;
+
+/**
+ * Puts the JSON text itself in place of what `user_config` says. JSON is taken as it is written where it is valid as
+ * it is written: its `#` and `;` begin no comment, and its quotes and backslashes are its own. `@file` is read.
+ * @returns the section without `user_config` when that is a mistake
+ */
+export async function settleUserConfig(
+  section: IniSection,
+  projectDir: string,
+): Promise<{ readonly section: IniSection; readonly mistakes: readonly FindingDraft[] }> {
+  const entry = section.entries.find(({ key }) => key === KEY);
+  if (entry === undefined || entry.value === '') return { section, mistakes: [] };
+  const settled = entry.value.startsWith('@')
+    ? await readConfigFile(entry, projectDir)
+    : readInlineConfig(entry);
+  const others = section.entries.filter(({ key }) => key !== KEY);
+  if ('text' in settled) {
+    const replaced = { ...entry, value: settled.text, cut: settled.cut };
+    return { section: { ...section, entries: [...others, replaced] }, mistakes: [] };
+  }
+  const place = {
+    line: entry.line,
+    section: section.name,
+    key: KEY,
+    expected: DEPLOYMENT_KEYS.userConfig.form.expected,
+  };
+  return { section: { ...section, entries: others }, mistakes: [{ ...place, ...settled }] };
+}
+
+type Settled =
+  | { readonly text: string; readonly cut: IniEntry['cut'] }
+  | Pick<FindingDraft, 'found' | 'hint'>;
+
+function readInlineConfig(entry: IniEntry): Settled {
+  const { raw, value, cut } = entry;
+  const mistake = findJsonMistake(raw);
+  if (mistake === null) return { text: raw, cut: null };
+  const json = raw.slice(0, mistake.offset);
+  const hasComment = /\s$/.test(json) && /^[#;]/.test(raw.slice(mistake.offset));
+  if (hasComment && findJsonMistake(json) === null) return { text: json, cut: null };
+  if (findJsonMistake(value) === null) return { text: value, cut };
+  return { found: quoted(raw), hint: `at character ${mistake.offset + 1} ${describe(mistake, raw)}` };
+}
+
+async function readConfigFile(entry: IniEntry, projectDir: string): Promise<Settled> {
+  const name = entry.value.slice(1).trim();
+  const path = resolve(projectDir, name);
+  try {
+    const text = (await readFile(path, 'utf8')).replace(/^\u{feff}/u, '');
+    const mistake = findJsonMistake(text);
+    if (mistake === null) return { text, cut: entry.cut };
+    const { line, column } = lineAndColumn(text, mistake.offset);
+    return {
+      found: `no JSON in ${name}`,
+      hint: `at line ${line}, column ${column} ${describe(mistake, text)}`,
+    };
+  } catch (error) {
+    const reason = codeOf(error) === 'ENOENT' ? `there is no ${path}` : messageOf(error);
+    return { found: quoted(entry.value), hint: reason };
+  }
+}
+
+function describe(mistake: JsonMistake, text: string): string {
+  const rest = text.slice(mistake.offset).split('\n', 1)[0] ?? '';
+  return `there should be ${mistake.expected}, not ${rest === '' ? 'the end' : quoted(rest)}`;
+}

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { searchJavascriptClass } from '../../src/config/javascript-names.ts';
+import { searchPythonClass } from '../../src/config/python-names.ts';
+
+type Verdict = 'defined' | 'uncertain' | 'missing';
+
+describe('searchPythonClass', () => {
+  const table: readonly [source: string, verdict: Verdict][] = [
+    ['class Echo:\n  pass', 'defined'],
+    ['class Echo(object):\r\n  pass', 'defined'],
+    ['@register\nclass  Echo (Base):\n  pass', 'defined'],
+    ['from .impl import Echo', 'defined'],
+    ['from impl import (\n    Other,\n    Impl as Echo,  # renamed\n)', 'defined'],
+    ['from impl import Other, \\\n  Echo', 'defined'],
+    ['import impl.echo as Echo', 'defined'],
+    ['Echo = make_backend()', 'defined'],
+    ['Echo: type = make_backend()', 'defined'],
+    ['from .impl import *', 'uncertain'],
+    ['try:\n  from fast import Echo\nexcept ImportError:\n  pass', 'uncertain'],
+    ['if True:\n    class Echo: pass', 'uncertain'],
+    ['if True:\n    Echo = 1', 'uncertain'],
+    ['def __getattr__(name): return 1', 'uncertain'],
+    ['', 'missing'],
+    ['class Echoes: pass', 'missing'],
+    ['class MyEcho: pass', 'missing'],
+    ['# class Echo:', 'missing'],
+    ['"""\nclass Echo:\n"""\nclass Other: pass', 'missing'],
+    ["text = '''\nclass Echo:\n'''", 'missing'],
+    ['text = "\\"\\nclass Echo"', 'missing'],
+    ['Echo == 1', 'missing'],
+    ['import Echo.impl as other', 'missing'],
+    ['if __name__ == "__main__":\n    Echo("")', 'missing'],
+  ];
+  it.each(table)('%j: %s', (source, verdict) => {
+    expect(searchPythonClass(source, 'Echo').verdict).toBe(verdict);
+  });
+
+  it('names the classes that are there', () => {
+    const source = 'class One: pass\nclass Two(One):\n  class Inner: pass\n';
+    expect(searchPythonClass(source, 'Echo').classes).toEqual(['One', 'Two']);
+  });
+
+  it('finds a class with a name in any alphabet', () => {
+    expect(searchPythonClass('class 算法(object): pass', '算法').verdict).toBe('defined');
+  });
+});
+
+describe('searchJavascriptClass', () => {
+  const table: readonly [source: string, verdict: Verdict][] = [
+    ['export class Echo {}', 'defined'],
+    ['export default class Echo extends Base {}', 'defined'],
+    ['export abstract class Echo {}', 'defined'],
+    ['class Echo {}\nexport { Other, Echo }', 'defined'],
+    ['class Impl {}\nexport { Impl as Echo };', 'defined'],
+    ['class Echo {}\nexport { Echo as default };', 'defined'],
+    ["export { Echo } from './impl.ts';", 'defined'],
+    ['class Echo {}\nexport default Echo;', 'defined'],
+    ['export const Echo = class {};', 'defined'],
+    ['exports.Echo = class {};', 'defined'],
+    ['module.exports.Echo = Impl', 'defined'],
+    ['class Echo {}\nmodule.exports = { Echo, other: 1 };', 'defined'],
+    ['module.exports = { Echo: Impl };', 'defined'],
+    ['module.exports = class Echo {};', 'defined'],
+    ['class Echo {}\nmodule.exports = Echo', 'defined'],
+    ['const quote = /["\'`/*]/;\nexport class Echo {} // `', 'defined'],
+    ["export * from './impl.ts';", 'uncertain'],
+    ["module.exports = require('./impl');", 'uncertain'],
+    ['const text = `class Echo`', 'uncertain'],
+    ['', 'missing'],
+    ['class Echo {}', 'missing'],
+    ['class Echo {}\nexport { Echo as Other };', 'missing'],
+    ['export class Echoes {}', 'missing'],
+    ['// export const Echo = 1', 'missing'],
+    ['/* export { Echo } */', 'missing'],
+    ['const text = "export { Echo }"', 'missing'],
+  ];
+  it.each(table)('%j: %s', (source, verdict) => {
+    expect(searchJavascriptClass(source, 'Echo').verdict).toBe(verdict);
+  });
+});

@@ -1,0 +1,257 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { compileConf } from '../../src/config/compile.ts';
+import { renderFinding } from '../../src/config/finding.ts';
+import { compiled, compileText, makeProject, mistakesOf, PACKAGES, warningsOf } from './project-fixture.ts';
+
+/** The example of the system's own documentation, to the letter. */
+const REFERENCE = `# fixed section name, don't change
+[MODEL SERVE] 
+# port for model serve REST API
+port = 666         
+
+# AlgoExample should be changed by user according to the project dir under algopkg folder
+[algopkg.AlgoExample]
+# algo_backend is your class name in script: ./algopkg/AlgoExample/backend.py
+backend = algo_backend
+# algoexample_model_v1.pb is your model filename in Model_ZOO, you can add multiple models separate with commas or leave it empty 
+model = algoexample_model_v1.pb
+# numbers of your specified model paralleled running in backend, caution: cpu cores is the upper bound for this setting
+replicas = 1
+# the gpu fraction of usage for one single model
+gpu_cost = 1
+# route for model serve REST API
+route = extract
+# request method for model serve REST API, please use default GET with json params
+method = GET
+`;
+const REFERENCE_FILES = {
+  'algopkg/AlgoExample/__init__.py': '',
+  'algopkg/AlgoExample/backend.py': 'import os\n\nclass algo_backend(object):\n    pass\n',
+  'Model_ZOO/algoexample_model_v1.pb': 'x',
+};
+
+const REFERENCE_SPEC = {
+  name: 'AlgoExample',
+  packageName: 'AlgoExample',
+  backend: 'algo_backend',
+  language: 'python',
+  route: 'extract',
+  methods: ['GET', 'POST'],
+  replicas: 1,
+  gpuMilli: 1000,
+  cpuMilli: 100,
+  memoryBytes: 0,
+  models: ['algoexample_model_v1.pb'],
+  userConfig: null,
+  maxOngoingRequests: 16,
+  maxQueuedRequests: 100,
+  requestTimeoutMs: 60_000,
+  startupTimeoutMs: 600_000,
+  minReadyMs: 5000,
+  gracefulShutdownTimeoutMs: 60_000,
+  retries: 1,
+  concurrency: 1,
+  exposeErrors: 'loopback',
+  python: null,
+  env: {},
+};
+
+describe("the reference's example", () => {
+  const variants: readonly [string, string][] = [
+    ['verbatim', REFERENCE],
+    ['indented as in its list', REFERENCE.replace(/^(?=.)/gm, '   ')],
+    ['with CRLF', REFERENCE.replaceAll('\n', '\r\n')],
+    ['with CR alone', REFERENCE.replaceAll('\n', '\r')],
+    ['with a byte order mark', `\u{feff}${REFERENCE}`],
+    ['with tabs', REFERENCE.replaceAll(' = ', '\t=\t')],
+  ];
+  it.each(variants)('compiles %s', async (_variant, text) => {
+    const conf = await compiled(text, REFERENCE_FILES);
+    expect(conf.settings).toEqual({ port: 666, maxBodyBytes: 67_108_864 });
+    expect(conf.deployments).toEqual([REFERENCE_SPEC]);
+    expect(conf.warnings).toEqual([]);
+  });
+
+  it('names absolute folders beside the file, and keeps its text', async () => {
+    const folder = await makeProject({ ...REFERENCE_FILES, 'conf.ini': REFERENCE });
+    const result = await compileConf(join(folder, 'conf.ini'));
+    expect(result).toMatchObject({
+      ok: true,
+      conf: {
+        confPath: join(folder, 'conf.ini'),
+        confText: REFERENCE,
+        projectDir: folder,
+        packagesDir: join(folder, 'algopkg'),
+        modelRoot: join(folder, 'Model_ZOO'),
+      },
+    });
+  });
+});
+
+describe('what a section gives', () => {
+  it('reads every key', async () => {
+    const conf = await compiled(
+      `[MODEL SERVE]
+max_body = 1.5MiB
+[algopkg.Echo.fast]
+backend = EchoBackend
+model = sub/labels.json, echo_v1.onnx,
+replicas = 0
+gpu_cost = 0.125
+cpu_cost = 2
+memory = 2GiB
+user_config = {"threshold": 0.5}
+route = /team/echo/
+method = put, get
+max_ongoing_requests = 4
+max_queued_requests = 0
+request_timeout_s = 2.5
+startup_timeout_s = 30
+min_ready_s = 0
+graceful_shutdown_timeout_s = 1
+retries = 0
+concurrency = 4
+expose_errors = ON
+python = 3.9
+env.OMP_NUM_THREADS = 2
+env.GREETING = "a; b # c"
+`,
+    );
+    expect(conf.settings).toEqual({ port: 8000, maxBodyBytes: 1_572_864 });
+    expect(conf.deployments).toEqual([
+      {
+        name: 'Echo.fast',
+        packageName: 'Echo',
+        language: 'python',
+        backend: 'EchoBackend',
+        models: ['sub/labels.json', 'echo_v1.onnx'],
+        replicas: 0,
+        gpuMilli: 125,
+        cpuMilli: 2000,
+        memoryBytes: 2_147_483_648,
+        userConfig: { threshold: 0.5 },
+        route: 'team/echo',
+        methods: ['GET', 'POST', 'PUT'],
+        maxOngoingRequests: 4,
+        maxQueuedRequests: 0,
+        requestTimeoutMs: 2500,
+        startupTimeoutMs: 30_000,
+        minReadyMs: 0,
+        gracefulShutdownTimeoutMs: 1000,
+        retries: 0,
+        concurrency: 4,
+        exposeErrors: 'always',
+        python: '3.9',
+        env: { OMP_NUM_THREADS: '2', GREETING: 'a; b # c' },
+      },
+    ]);
+  });
+
+  it('takes its name as the route by default, with or without a section of the package', async () => {
+    const conf = await compiled(
+      '[algopkg.Iris.second]\nbackend = IrisBackend\n[algopkg.Iris]\nbackend = IrisBackend\n',
+    );
+    expect(conf.deployments.map(({ name, route, language }) => [name, route, language])).toEqual([
+      ['Iris.second', 'Iris.second', 'javascript'],
+      ['Iris', 'Iris', 'javascript'],
+    ]);
+  });
+
+  it('takes a commented-out section for none, and warns when nothing is left', async () => {
+    expect(await warningsOf('[MODEL SERVE]\nport = 1\n# [algopkg.Echo]\n; backend = EchoBackend\n')).toEqual([
+      'conf.ini: expected a section [algopkg.PACKAGE] for each package to serve, found none; nothing is served',
+    ]);
+  });
+});
+
+describe('user_config', () => {
+  const valid: readonly [string, unknown][] = [
+    ['{"a": "x;y # z"}', { a: 'x;y # z' }],
+    ['{"a": 1} # a comment', { a: 1 }],
+    ['{"a": "x;y"}   ; z', { a: 'x;y' }],
+    [`'{"a": "x;y"}'`, { a: 'x;y' }],
+    ['"a string; with all"', 'a string; with all'],
+    ['{"path": "C:\\\\x\\u00e9"}', { path: 'C:\\xé' }],
+    ['@config/limits.json', { limit: '#1;2' }],
+    ['@config/limits.json # per site', { limit: '#1;2' }],
+    ['', null],
+    ['null', null],
+  ];
+  it.each(valid)('reads %s', async (text, value) => {
+    const conf = await compiled(`[algopkg.Echo]\nbackend = EchoBackend\nuser_config = ${text}\n`, {
+      ...PACKAGES,
+      'config/limits.json': '\u{feff}{\n "limit": "#1;2"\n}\n',
+    });
+    expect(conf.deployments[0]?.userConfig).toEqual(value);
+  });
+
+  const JSON_EXPECTED = 'expected JSON of at most 60000 bytes, or @ and the path of a JSON file';
+  const invalid: readonly [string, string][] = [
+    ['{"a": x}', 'found "{"a": x}"; at character 7 there should be a value, not "x}"'],
+    [`{"a": 'x;y'}`, `found "{"a": 'x;y'}"; at character 7 there should be a value, not "'x;y'}"`],
+    ['{"a": 1', 'found "{"a": 1"; at character 8 there should be "," or "}", not the end'],
+    ['[1,]', 'found "[1,]"; at character 4 there should be a value, not "]"'],
+    ['{a: 1}', 'found "{a: 1}"; at character 2 there should be a key in double quotes, not "a: 1}"'],
+    ['@none.json', 'found "@none.json"; there is no none.json'],
+    ['@bad.json', 'found no JSON in bad.json; at line 2, column 10 there should be ":", not "1}"'],
+    ['@algopkg', 'found "@algopkg"; EISDIR: illegal operation on a directory, read'],
+    [
+      `["${'x'.repeat(60_000)}"]`,
+      `found "["${'x'.repeat(57)}…"; put what is larger into a file of the package, or into Model_ZOO, and name it here`,
+    ],
+  ];
+  it.each(invalid)('refuses %s', async (text, message) => {
+    const conf = `[algopkg.Echo]\nbackend = EchoBackend\nuser_config = ${text}\n`;
+    const files = { ...PACKAGES, 'bad.json': '{\n "limit" 1}\n' };
+    expect(await mistakesOf(conf, files)).toEqual([
+      `conf.ini:3 [algopkg.Echo] user_config: ${JSON_EXPECTED}, ${message}`,
+    ]);
+  });
+});
+
+describe('the file itself', () => {
+  it('says what to do where there is none', async () => {
+    const folder = await makeProject({});
+    const result = await compileConf(join(folder, 'conf.ini'));
+    expect(result.ok ? [] : result.mistakes.map(renderFinding)).toEqual([
+      `${folder}/conf.ini: expected a configuration file, found none; there is no ${folder}/conf.ini: ` +
+        'change to the folder that holds conf.ini, algopkg and Model_ZOO, or name the file with --conf',
+    ]);
+  });
+
+  it('is named as it was given, whatever the folder', async () => {
+    const result = await compileConf('no-such-folder/conf.ini');
+    expect(result.ok ? [] : result.mistakes.map(({ file }) => file)).toEqual(['no-such-folder/conf.ini']);
+  });
+
+  it('may not be a folder', async () => {
+    const folder = await makeProject({ 'conf.ini/x': '' });
+    const result = await compileConf(join(folder, 'conf.ini'));
+    expect(result.ok ? [] : result.mistakes.map(({ hint }) => hint)).toEqual([
+      'EISDIR: illegal operation on a directory, read',
+    ]);
+  });
+
+  it('is not changed by reading it', async () => {
+    const folder = await makeProject({ ...PACKAGES, 'conf.ini': '[x]\n' });
+    await compileConf(join(folder, 'conf.ini'));
+    expect(await readFile(join(folder, 'conf.ini'), 'utf8')).toBe('[x]\n');
+  });
+
+  it('gives every mistake at once, by line', async () => {
+    const result = await compileText(
+      '[MODEL SERVE]\nport = x\n[algopkg.Echo]\nreplica = 2\ngpu_cost = -1\nmodel = none\n[algopkg.Iris]\nbackend = X\nroute = Echo\n',
+    );
+    expect(result.ok ? [] : result.mistakes.map(({ line, key }) => `${line} ${key}`)).toEqual([
+      '2 port',
+      '3 backend',
+      '4 replica',
+      '5 gpu_cost',
+      '6 model',
+      '8 backend',
+      '9 route',
+    ]);
+  });
+});

@@ -1,0 +1,91 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { DeploymentSpec, Effect } from '../../src/cluster/spec/types.ts';
+import { differences } from '../../src/config/pin.ts';
+import { anySpec, PINS, pinned, SPEC } from './specs.ts';
+
+const EFFECTS: readonly Effect[] = ['routing', 'scale', 'reconfigure', 'replace'];
+
+function changedHashes(changes: Partial<DeploymentSpec>, pins: Partial<typeof PINS> = {}): readonly Effect[] {
+  const [before, after] = [pinned(), pinned(changes, pins)];
+  return EFFECTS.filter((effect) => before.hashes[effect] !== after.hashes[effect]);
+}
+
+describe('a change of one thing', () => {
+  const table: readonly [Partial<DeploymentSpec>, key: string, from: string, to: string, effect: Effect][] = [
+    [{ route: 'other' }, 'route', 'echo', 'other', 'routing'],
+    [{ methods: ['POST'] }, 'method', 'GET, POST', 'POST', 'routing'],
+    [{ maxOngoingRequests: 2 }, 'max_ongoing_requests', '16', '2', 'routing'],
+    [{ maxQueuedRequests: 0 }, 'max_queued_requests', '100', '0', 'routing'],
+    [{ requestTimeoutMs: 1500 }, 'request_timeout_s', '60', '1.5', 'routing'],
+    [{ startupTimeoutMs: 1 }, 'startup_timeout_s', '600', '0.001', 'routing'],
+    [{ minReadyMs: 0 }, 'min_ready_s', '5', '0', 'routing'],
+    [{ gracefulShutdownTimeoutMs: 0 }, 'graceful_shutdown_timeout_s', '60', '0', 'routing'],
+    [{ retries: 0 }, 'retries', '1', '0', 'routing'],
+    [{ exposeErrors: 'never' }, 'expose_errors', 'auto', 'off', 'routing'],
+    [{ replicas: 4 }, 'replicas', '1', '4', 'scale'],
+    [{ userConfig: { a: 1 } }, 'user_config', '', '{"a":1}', 'reconfigure'],
+    [{ backend: 'Other' }, 'backend', 'EchoBackend', 'Other', 'replace'],
+    [{ models: [] }, 'model', 'a.onnx', '', 'replace'],
+    [{ gpuMilli: 250 }, 'gpu_cost', '0', '0.25', 'replace'],
+    [{ cpuMilli: 1000 }, 'cpu_cost', '0.1', '1', 'replace'],
+    [{ memoryBytes: 2_147_483_648 }, 'memory', '0', '2GiB', 'replace'],
+    [{ concurrency: 2 }, 'concurrency', '1', '2', 'replace'],
+    [{ python: '3.9' }, 'python', '', '3.9', 'replace'],
+    [{ env: { A: '' } }, 'env.A', 'not set', '""', 'replace'],
+  ];
+  it.each(table)('%o', (changes, ...[key, from, to, effect]) => {
+    expect(differences(pinned(), pinned(changes))).toEqual([{ key, from, to, effect }]);
+    expect(changedHashes(changes)).toEqual([effect]);
+  });
+
+  it('covers every field that a section can set', () => {
+    const covered = table.map(([changes]) => Object.keys(changes)[0] ?? '');
+    const given = Object.keys(SPEC).filter((field) => !['name', 'packageName', 'language'].includes(field));
+    expect(covered.sort()).toEqual(given.sort());
+  });
+
+  it('finds other contents under the same names', () => {
+    const pins = {
+      package: { ...PINS.package, hash: 'bbbbbbbbbbbbbbbb' },
+      modelPins: [{ name: 'a.onnx', sizeBytes: 1, sha256: '2222222222222222' }],
+    };
+    expect(changedHashes({}, pins)).toEqual(['replace']);
+    expect(differences(pinned(), pinned({}, pins))).toEqual([
+      { key: 'package content', from: 'aaaaaaaaaaaa', to: 'bbbbbbbbbbbb', effect: 'replace' },
+      { key: 'model content', from: 'a.onnx 111111111111', to: 'a.onnx 222222222222', effect: 'replace' },
+    ]);
+  });
+
+  it('finds the same project in another folder', () => {
+    const pins = { projectDir: '/copy', modelRoot: '/copy/Model_ZOO' };
+    expect(changedHashes({}, pins)).toEqual(['replace']);
+    expect(differences(pinned(), pinned({}, pins)).map(({ key, to }) => [key, to])).toEqual([
+      ['project folder', '/copy with models in /copy/Model_ZOO'],
+    ]);
+  });
+
+  it('does not mind where the snapshot lies, nor the order of keys', () => {
+    const elsewhere = { package: { ...PINS.package, snapshotDir: '/elsewhere' } };
+    expect(changedHashes({}, elsewhere)).toEqual([]);
+    const [left, right] = [
+      { a: 1, b: { c: 2, d: 3 } },
+      { b: { d: 3, c: 2 }, a: 1 },
+    ];
+    expect(pinned({ userConfig: left }).hashes).toEqual(pinned({ userConfig: right }).hashes);
+    expect(differences(pinned({ userConfig: left }), pinned({ userConfig: right }))).toEqual([]);
+  });
+});
+
+it('has differences of an effect exactly where its hash differs', () => {
+  fc.assert(
+    fc.property(anySpec, anySpec, (left, right) => {
+      const [from, to] = [pinned(left), pinned(right)];
+      const effects = new Set(differences(from, to).map(({ effect }) => effect));
+      for (const effect of EFFECTS) {
+        expect([effect, effects.has(effect)]).toEqual([effect, from.hashes[effect] !== to.hashes[effect]]);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});

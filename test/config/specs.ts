@@ -1,0 +1,84 @@
+import fc from 'fast-check';
+import type { DeploymentSpec, PinnedSpec } from '../../src/cluster/spec/types.ts';
+import { pinSpec } from '../../src/config/pin.ts';
+
+export const SPEC: DeploymentSpec = {
+  name: 'Echo',
+  packageName: 'Echo',
+  backend: 'EchoBackend',
+  language: 'python',
+  route: 'echo',
+  methods: ['GET', 'POST'],
+  replicas: 1,
+  gpuMilli: 0,
+  cpuMilli: 100,
+  memoryBytes: 0,
+  models: ['a.onnx'],
+  userConfig: null,
+  maxOngoingRequests: 16,
+  maxQueuedRequests: 100,
+  requestTimeoutMs: 60_000,
+  startupTimeoutMs: 600_000,
+  minReadyMs: 5000,
+  gracefulShutdownTimeoutMs: 60_000,
+  retries: 1,
+  concurrency: 1,
+  exposeErrors: 'loopback',
+  python: null,
+  env: {},
+};
+
+export const PINS = {
+  package: { hash: 'aaaaaaaaaaaaaaaa', snapshotDir: '/state/snapshots/aaaaaaaaaaaaaaaa' },
+  modelPins: [{ name: 'a.onnx', sizeBytes: 1, sha256: '1111111111111111' }],
+  modelRoot: '/project/Model_ZOO',
+  projectDir: '/project',
+};
+
+export function pinned(changes: Partial<DeploymentSpec> = {}, pins: Partial<typeof PINS> = {}): PinnedSpec {
+  return pinSpec({ ...SPEC, ...changes }, { ...PINS, ...pins });
+}
+
+const milli = (max: number) => fc.integer({ min: 0, max });
+const json = fc
+  .jsonValue({ maxDepth: 4 })
+  // JSON has no -0: it is read back as 0.
+  .map((value) => JSON.parse(JSON.stringify(value)) as DeploymentSpec['userConfig']);
+
+/** Any spec that a conf.ini with the fixture's packages and models can say. */
+export const anySpec: fc.Arbitrary<DeploymentSpec> = fc.record({
+  name: fc.constantFrom('Echo', 'Echo.fast', 'Echo.2-nd'),
+  packageName: fc.constant('Echo'),
+  backend: fc.constant('EchoBackend'),
+  language: fc.constant('python' as const),
+  route: fc.stringMatching(/^x[\w~-]{0,8}(\/[\w~-]{1,8}){0,2}$/),
+  methods: fc
+    .subarray(['GET', 'PUT', 'PATCH', 'DELETE'])
+    .map((some) => ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter((m) => m === 'POST' || some.includes(m))),
+  replicas: fc.integer({ min: 0, max: 10_000 }),
+  gpuMilli: fc.oneof(
+    milli(1000),
+    fc.integer({ min: 1, max: 100 }).map((whole) => whole * 1000),
+  ),
+  cpuMilli: milli(1_000_000),
+  memoryBytes: fc.oneof(
+    fc.nat(),
+    fc.integer({ min: 0, max: 1024 }).map((gib) => gib * 1024 ** 3),
+  ),
+  models: fc.subarray(['echo_v1.onnx', 'sub/labels.json']),
+  userConfig: json,
+  maxOngoingRequests: fc.integer({ min: 1, max: 10_000 }),
+  maxQueuedRequests: fc.integer({ min: 0, max: 1_000_000 }),
+  requestTimeoutMs: fc.integer({ min: 1, max: 86_400_000 }),
+  startupTimeoutMs: fc.integer({ min: 1, max: 86_400_000 }),
+  minReadyMs: milli(86_400_000),
+  gracefulShutdownTimeoutMs: milli(86_400_000),
+  retries: fc.integer({ min: 0, max: 10 }),
+  concurrency: fc.integer({ min: 1, max: 1024 }),
+  exposeErrors: fc.constantFrom('always' as const, 'never' as const, 'loopback' as const),
+  python: fc.constantFrom(null, '3', '3.9', '3.12.1', '/opt/my python/bin/python3'),
+  env: fc.dictionary(
+    fc.stringMatching(/^[A-Z_][A-Z0-9_]{0,6}$/),
+    fc.string({ unit: 'grapheme', maxLength: 12 }).filter((text) => !/[\r\n\0]/.test(text)),
+  ),
+});
