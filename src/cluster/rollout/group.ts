@@ -13,7 +13,7 @@ export interface Group {
   readonly departing: readonly Member[];
   /** run something else and may serve until they are replaced */
   readonly old: readonly Member[];
-  /** run something else that nobody waits for: a failed spec, or one superseded before it answered */
+  /** run something else that nobody waits for: its spec failed, or was superseded before it answered */
   readonly discarded: readonly Member[];
   /** were told to drain earlier */
   readonly leaving: readonly Member[];
@@ -74,9 +74,8 @@ function runsTarget(member: Member, target: RevisedSpec | null): boolean {
   return member.status === null || !needsRestartForConfig(member.status, target);
 }
 
-function isDiscarded(member: Member, { wanted, lastGood, failure }: Rollout): boolean {
-  const { replace } = member.assignment.spec.hashes;
-  if (replace === lastGood?.spec.hashes.replace) return false;
-  if (failure !== null && replace === wanted?.spec.hashes.replace) return true;
+/** What answers is kept until it is replaced, of a failed spec as well: there may be nothing else that answers. */
+function isDiscarded(member: Member, { lastGood }: Rollout): boolean {
+  if (member.assignment.spec.hashes.replace === lastGood?.spec.hashes.replace) return false;
   return isHeardOf(member) && member.status?.phase !== 'ready' && member.status?.phase !== 'suspect';
 }
