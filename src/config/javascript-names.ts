@@ -7,7 +7,8 @@ const STRINGS_AND_COMMENTS =
 
 /**
  * Looks for a class among what a JavaScript or TypeScript module exports, as ES module or as CommonJS. The text is
- * scanned, not run. `export *` and a call's result as `module.exports` leave it open, and so does a class that only the raw
+ * scanned, not run. A default export without a name has any name. `export *` and a default export that a call makes
+ * leave it open, and so does a class that only the raw
  * text shows, since a scan without a parser may take code for a string.
  */
 export function searchJavascriptClass(source: string, name: string): ClassSearch {
@@ -16,11 +17,12 @@ export function searchJavascriptClass(source: string, name: string): ClassSearch
     .replace(STRINGS_AND_COMMENTS, (text) => (/^\/[*/]/.test(text) ? ' ' : '""'));
   const exported = exportedNames(code);
   const classes = [...exported];
-  if (exported.has(name)) return { verdict: 'defined', classes, hint: '' };
+  const isAnonymous = /(?:\bexport\s+default|\bmodule\.exports\s*=)\s+class\s*(?:extends\b|\{)/.test(code);
+  if (isAnonymous || exported.has(name)) return { verdict: 'defined', classes, hint: '' };
   const isDeclared = declaredClasses(code).includes(name);
   const isOpen =
     /\bexport\s*\*/.test(code) ||
-    /\bmodule\.exports\s*=\s*[\w.]+\(/.test(code) ||
+    /(?:\bexport\s+default\s|\bmodule\.exports\s*=)\s*[\w.]+\(/.test(code) ||
     (!isDeclared && declaredClasses(source).includes(name));
   const hint = isDeclared ? `it is there without "export": write "export class ${name}"` : '';
   return { verdict: isOpen ? 'uncertain' : 'missing', classes, hint };

@@ -8,12 +8,14 @@ import { searchJavascriptClass } from './javascript-names.ts';
 import { didYouMean, nearest } from './nearest.ts';
 import { searchPythonClass } from './python-names.ts';
 
-/** Files that hold a package's class; where there are several, the first counts. */
-export const BACKEND_FILES: readonly (readonly [file: string, language: Language])[] = [
+/** Files that hold a package's class; a package has one of them. */
+const BACKEND_FILES: readonly (readonly [file: string, language: Language])[] = [
   ['backend.py', 'python'],
   ['backend.ts', 'javascript'],
+  ['backend.mts', 'javascript'],
   ['backend.js', 'javascript'],
   ['backend.mjs', 'javascript'],
+  ['backend.cjs', 'javascript'],
 ];
 
 /** The folders beside conf.ini, and what they held when it was read. */
@@ -101,14 +103,13 @@ async function findBackend(
     if (await isFile(path)) found.push({ label: `algopkg/${packageName}/${file}`, path, language });
   }
   const expected = `one of ${BACKEND_FILES.map(([file]) => file).join(', ')} in algopkg/${packageName}`;
-  const [first] = found;
+  const [first, second] = found;
   if (first === undefined) {
     const hint = '`modelserve init NAME` makes a package that works';
     return { mistake: { expected, found: 'none of them', hint } };
   }
-  const other = found.find(({ language }) => language !== first.language);
-  if (other === undefined) return first;
-  const both = `both ${first.label} and ${other.label}`;
+  if (second === undefined) return first;
+  const both = `both ${first.label} and ${second.label}`;
   return { mistake: { expected, found: both, hint: 'remove one of the two' } };
 }
 

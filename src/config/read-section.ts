@@ -35,14 +35,9 @@ export function readFields<T>(
   for (const [field, key] of Object.entries<Key<unknown>>(table)) {
     const entry = entries.get(key.name);
     const reading = entry === undefined ? readFallback(key, deployment) : readEntry(key, entry);
+    const place = { line: entry?.line ?? section.line, section: section.name, key: key.name };
     if (reading.ok) values.push([field, reading.value]);
-    else
-      mistakes.push({
-        line: entry?.line ?? section.line,
-        section: section.name,
-        key: key.name,
-        ...reading.mistake,
-      });
+    else mistakes.push({ ...place, ...reading.mistake });
   }
   // The table has a key for each field of T, and each gave a value of that field's type.
   const fields = Object.fromEntries(values) as T;

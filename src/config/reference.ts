@@ -126,9 +126,8 @@ function wrap(text: string, width: number): string {
   const lines: string[] = [];
   for (const word of text.split(' ')) {
     const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width)
-      lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
+    const fits = last !== undefined && last.length + 1 + word.length <= width;
+    lines.push(fits ? `${lines.pop()} ${word}` : word);
   }
   return lines.join('\n');
 }

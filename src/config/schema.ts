@@ -67,7 +67,7 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     fallback: null,
     effect: 'replace',
     description:
-      'The class that answers requests: one of `backend.py`, or one that `backend.ts`, `backend.js` or `backend.mjs` exports.',
+      'The class that answers requests: one of `backend.py`, or one that `backend.ts` or `backend.js` (also `.mts`, `.mjs`, `.cjs`) exports.',
     example: 'algo_backend',
   },
   models: {

@@ -301,13 +301,13 @@ describe('what a section names', () => {
       'a package without backend file',
       '[algopkg.Echo]\nbackend = EchoBackend\n',
       { 'algopkg/Echo/__init__.py': '' },
-      'conf.ini:1 [algopkg.Echo]: expected one of backend.py, backend.ts, backend.js, backend.mjs in algopkg/Echo, found none of them; `modelserve init NAME` makes a package that works',
+      'conf.ini:1 [algopkg.Echo]: expected one of backend.py, backend.ts, backend.mts, backend.js, backend.mjs, backend.cjs in algopkg/Echo, found none of them; `modelserve init NAME` makes a package that works',
     ],
     [
-      'a package in two languages',
+      'a package with two backend files',
       '[algopkg.Echo]\nbackend = EchoBackend\n',
       { ...PACKAGES, 'algopkg/Echo/backend.js': '' },
-      'conf.ini:1 [algopkg.Echo]: expected one of backend.py, backend.ts, backend.js, backend.mjs in algopkg/Echo, found both algopkg/Echo/backend.py and algopkg/Echo/backend.js; remove one of the two',
+      'conf.ini:1 [algopkg.Echo]: expected one of backend.py, backend.ts, backend.mts, backend.js, backend.mjs, backend.cjs in algopkg/Echo, found both algopkg/Echo/backend.py and algopkg/Echo/backend.js; remove one of the two',
     ],
     [
       'no class',
