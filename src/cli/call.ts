@@ -1,0 +1,49 @@
+import { request } from 'undici';
+import { messageOf } from '../lib/errors.ts';
+import type { AdminClient } from './admin-client.ts';
+import { CommandFailure, ExitCode } from './exit.ts';
+import { print, printError } from './output.ts';
+import { readParam } from './param.ts';
+
+export interface CallOptions {
+  readonly route: string;
+  readonly param: string;
+}
+
+/** `modelserve call`: one request to a route, with the method of its deployment; prints the answer. */
+export async function callCommand(client: AdminClient, options: CallOptions): Promise<ExitCode> {
+  const body = await readParam(options.param);
+  const status = await client.status();
+  const path = `/${options.route.replace(/^\/+/, '')}`;
+  const deployment = status.deployments.find((one) => one.route === path || path.startsWith(`${one.route}/`));
+  const node = status.nodes.find((one) => one.alive);
+  if (deployment === undefined || node === undefined) {
+    const routes = status.deployments.map((one) => one.route).join(', ');
+    throw new CommandFailure(`there is no route ${path}; there are: ${routes || 'none'}`, ExitCode.usage);
+  }
+  const method = deployment.methods.includes('GET') ? 'GET' : 'POST';
+  const started = performance.now();
+  const answer = await send(`${node.http}${path}`, method, body);
+  const type = String(answer.headers['content-type'] ?? '');
+  const bytes = Buffer.from(await answer.body.arrayBuffer());
+  printError(
+    `${method} ${node.http}${path}  ${answer.statusCode}  ${(performance.now() - started).toFixed(1)} ms`,
+  );
+  if (type.includes('json') || type.startsWith('text/')) print(bytes.toString('utf8'));
+  else process.stdout.write(bytes);
+  return answer.statusCode < 400 ? ExitCode.done : ExitCode.failed;
+}
+
+async function send(url: string, method: 'GET' | 'POST', body: string): ReturnType<typeof request> {
+  try {
+    return await request(url, {
+      method,
+      body,
+      headers: { 'content-type': 'application/json' },
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  } catch (cause) {
+    throw new CommandFailure(`${url} does not answer: ${messageOf(cause)}`, ExitCode.unreachable, cause);
+  }
+}

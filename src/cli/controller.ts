@@ -1,0 +1,146 @@
+import { resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ApplyAnswer, Mistaken } from '../admin/types.ts';
+import type { Progress } from '../cluster/status/types.ts';
+import { compileConf } from '../config/compile.ts';
+import { renderFinding } from '../config/finding.ts';
+import type { AdminClient } from './admin-client.ts';
+import { renderPlan, renderProgress } from './apply-view.ts';
+import { CommandFailure, ExitCode } from './exit.ts';
+import { print, printError, printJson } from './output.ts';
+
+export interface ControllerOptions {
+  readonly conf: string;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+  readonly wait: boolean;
+  /** ends with code 3 when nothing has moved for this long */
+  readonly timeoutMs: number;
+}
+
+const POLL_MS = 100;
+
+/** `modelserve controller`: validate, show the plan, apply, follow the rollout to its end. */
+export async function controllerCommand(
+  connect: () => Promise<AdminClient>,
+  options: ControllerOptions,
+): Promise<ExitCode> {
+  const conf = resolve(options.conf);
+  const compiled = await compileConf(conf); // first here: mistakes are told without a cluster, too
+  if (!compiled.ok)
+    return refuse(compiled.mistakes.map(renderFinding), compiled.warnings.map(renderFinding), options);
+  const client = await connect();
+  return options.dryRun ? await dryRun(client, conf, options) : await apply(client, conf, options);
+}
+
+async function dryRun(client: AdminClient, conf: string, options: ControllerOptions): Promise<ExitCode> {
+  const answer = await client.plan(conf);
+  if (!answer.ok) return refuseMistaken(answer, options);
+  if (options.json) printJson(answer);
+  else {
+    for (const warning of answer.warnings) printError(`warning: ${warning}`);
+    print(renderPlan(answer.changes));
+  }
+  return ExitCode.done;
+}
+
+async function apply(client: AdminClient, conf: string, options: ControllerOptions): Promise<ExitCode> {
+  const answer = await client.apply(conf);
+  if (!answer.ok) return refuseMistaken(answer, options);
+  if (!options.json) {
+    for (const warning of answer.warnings) printError(`warning: ${warning}`);
+    print(renderPlan(answer.changes));
+    print(
+      answer.outcome === 'unchanged'
+        ? `Revision ${answer.revision} is in force.`
+        : `Revision ${answer.revision}:`,
+    );
+  }
+  if (!options.wait) {
+    if (options.json) printJson(answer);
+    return ExitCode.done;
+  }
+  const progress = await follow(client, answer, options);
+  if (options.json) printJson({ ...answer, progress });
+  return verdict(progress, options);
+}
+
+/** Watches until the revision has ended one way or the other, is superseded, or nothing moves any more. */
+async function follow(
+  client: AdminClient,
+  answer: ApplyAnswer,
+  options: ControllerOptions,
+): Promise<Progress> {
+  const shown = new Map<string, string>();
+  let last = '';
+  let movedAt = performance.now();
+  for (;;) {
+    const progress = await client.progress(answer.revision, answer.deployments);
+    if (!options.json) showChanges(progress, shown);
+    if (progress.done || progress.supersededBy !== null) return progress;
+    const picture = JSON.stringify(progress);
+    if (picture !== last || progress.deployments.some((one) => one.moving)) movedAt = performance.now();
+    last = picture;
+    if (performance.now() - movedAt > options.timeoutMs) return progress;
+    await delay(POLL_MS);
+  }
+}
+
+function showChanges(progress: Progress, shown: Map<string, string>): void {
+  for (const one of progress.deployments) {
+    const line = renderProgress(one);
+    if (shown.get(one.name) === line) continue;
+    shown.set(one.name, line);
+    print(line);
+  }
+}
+
+function verdict(progress: Progress, options: ControllerOptions): ExitCode {
+  if (progress.supersededBy !== null) {
+    throw new CommandFailure(
+      `revision ${progress.revision} was superseded by revision ${progress.supersededBy} before it was in force`,
+      ExitCode.conflict,
+    );
+  }
+  const failed = progress.deployments.filter((one) => one.failed);
+  for (const one of failed) printError(`${one.name}: ${one.message}\n${one.error ?? ''}`.trimEnd());
+  if (failed.length > 0) {
+    const names = failed.map((one) => one.name).join(', ');
+    throw new CommandFailure(
+      `revision ${progress.revision} failed for ${names}; what served before serves on`,
+      ExitCode.failed,
+    );
+  }
+  if (progress.done) return ExitCode.done;
+  const pending = progress.deployments
+    .filter((one) => !one.settled)
+    .map((one) => `${one.name}: ${one.status} ${one.message}`);
+  const slow = progress.waitingFor.map(
+    (nodeId) => `node ${nodeId}: its ingress does not serve the new state yet`,
+  );
+  throw new CommandFailure(
+    [
+      `no progress for ${options.timeoutMs / 1000} s; revision ${progress.revision} stays wanted:`,
+      ...pending,
+      ...slow,
+    ].join('\n  '),
+    ExitCode.pending,
+  );
+}
+
+function refuseMistaken(answer: Mistaken, options: ControllerOptions): ExitCode {
+  return refuse(answer.mistakes, answer.warnings, options);
+}
+
+function refuse(
+  mistakes: readonly string[],
+  warnings: readonly string[],
+  options: ControllerOptions,
+): ExitCode {
+  if (options.json) printJson({ ok: false, mistakes, warnings });
+  for (const line of mistakes) printError(line);
+  for (const line of warnings) printError(`warning: ${line}`);
+  const count = mistakes.length === 1 ? '1 mistake' : `${mistakes.length} mistakes`;
+  printError(`${count} in ${options.conf}; nothing was changed.`);
+  return ExitCode.usage;
+}

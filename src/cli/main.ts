@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { modelserveVersion } from '../config/version.ts';
+import { addBackendCommands } from './backend-commands.ts';
+import { addClientCommands } from './client-commands.ts';
+import { describeFailure, ExitCode } from './exit.ts';
+import { addNodeCommands } from './node-commands.ts';
+import { printError } from './output.ts';
+
+const program = new Command('modelserve')
+  .description(
+    'Serve models on your own machines: one conf.ini, one command, every package answers at its route.',
+  )
+  .version(modelserveVersion())
+  .configureHelp({ sortSubcommands: false })
+  .showSuggestionAfterError(true)
+  .exitOverride();
+
+addNodeCommands(program);
+addClientCommands(program);
+addBackendCommands(program);
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+}
+
+function exitCodeOf(error: unknown): number {
+  // commander has printed its own message; --help and --version end here, too, with code 0
+  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.done : ExitCode.usage;
+  const { exitCode, text } = describeFailure(error);
+  printError(text);
+  return exitCode;
+}
