@@ -1,0 +1,19 @@
+/** What the embedded Valkey's thread is started with. */
+export interface EmbeddedOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly password: string;
+  /** holds dump.rdb */
+  readonly dataDir: string;
+  readonly logFile: string;
+  /** path of valkey.wasm */
+  readonly wasmFile: string;
+  readonly saveEveryMs: number;
+}
+
+export type ToEmbedded = { readonly type: 'stop' };
+
+export type ToKeeper =
+  | { readonly type: 'ready' }
+  /** the data is not on disk; it is tried again at the next turn */
+  | { readonly type: 'save-failed'; readonly message: string };

@@ -1,0 +1,241 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { mkdir, readFile, realpath, rm } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { readIfThere, writeDurably } from '../../lib/files.ts';
+import { spawnDetached } from '../../lib/process/detached.ts';
+import { identityOf, isRunning, type ProcessIdentity } from '../../lib/process/identity.ts';
+import { signalProcess, waitForExit } from '../../lib/process/signals.ts';
+import { storeError } from '../errors.ts';
+import { askToShutDown, probe } from './probe.ts';
+import { type RunningServer, requireFreePort, type ServerAddress, urlOf } from './running-server.ts';
+
+export interface ManagedServerOptions extends ServerAddress {
+  readonly password: string;
+  /** data and configuration */
+  readonly storeDir: string;
+  /** says what runs, for the next head */
+  readonly recordFile: string;
+  readonly logFile: string;
+}
+
+type ManagedKind = 'redis' | 'valkey';
+
+/** A server program that was found. */
+export interface ServerProgram {
+  readonly kind: ManagedKind;
+  readonly file: string;
+}
+
+/** Where a server was left running. It is believed only after a handshake. */
+interface ServerRecord extends ServerAddress {
+  readonly pid: number;
+}
+
+const PROGRAMS: readonly { readonly kind: ManagedKind; readonly name: string }[] = [
+  { kind: 'valkey', name: 'valkey-server' },
+  { kind: 'redis', name: 'redis-server' },
+];
+const START_DEADLINE_MS = 60_000;
+const POLL_MS = 20;
+/** An adopted process is no child: its exit is found by looking. */
+const WATCH_MS = 100;
+const STOP_DEADLINE_MS = 10_000;
+const LOG_TAIL_CHARS = 2_000;
+
+/** @param searchPath folders as in PATH */
+export function findProgram(searchPath: string): ServerProgram | null {
+  const folders = searchPath.split(delimiter).filter((folder) => folder !== '');
+  for (const { kind, name } of PROGRAMS) {
+    const file = folders.map((folder) => join(folder, name)).find(isExecutable);
+    if (file !== undefined) return { kind, file };
+  }
+  return null;
+}
+
+/**
+ * The server that an earlier head left running on this state directory: it takes our password, and was configured by our
+ * file. One that listens elsewhere than asked for is ended, so that it can be started anew on its data.
+ * @returns null when there is none
+ */
+export async function adoptServer(options: ManagedServerOptions): Promise<RunningServer | null> {
+  const record = parseRecord(await readIfThere(options.recordFile));
+  const configFile = await configPath(options.storeDir);
+  for (const address of [record, options]) {
+    if (address === null) continue;
+    const found = await probe(urlOf(address), options.password);
+    if (found.state !== 'open' || found.configFile !== configFile) continue;
+    const identity = identityOf(found.pid);
+    if (identity === null) continue; // in another pid namespace: no process of ours
+    const ended = watchProcess(identity);
+    const server = { kind: found.kind, identity, address };
+    if (address.host === options.host && address.port === options.port) {
+      await writeRecord(options, identity.pid);
+      return runningServer(options, server, ended);
+    }
+    await runningServer(options, server, ended).shutdown();
+  }
+  return null;
+}
+
+/**
+ * Starts a server that outlives this process.
+ * @throws StoreError STORE_PORT_TAKEN or STORE_START with the end of its log
+ */
+export async function startManagedServer(
+  options: ManagedServerOptions,
+  program: ServerProgram,
+): Promise<RunningServer> {
+  await requireFreePort(options);
+  const dataDir = join(options.storeDir, program.kind);
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const configFile = await configPath(options.storeDir);
+  await writeDurably(configFile, configText(options, await realpath(dataDir)), 0o600);
+  const child = await spawnDetached({
+    command: program.file,
+    args: [configFile], // the password is in the file: arguments are for all to see
+    cwd: dataDir,
+    env: {},
+    logFile: options.logFile,
+  });
+  const exit = child.exited.then(({ code, signal }) => `it ended with ${signal ?? `code ${code}`}`);
+  const { identity } = child;
+  const reason = await waitUntilOpen(options, identity, exit);
+  if (reason !== null) {
+    signalProcess(identity.pid, 'SIGKILL');
+    throw storeError(
+      'STORE_START',
+      `${program.file} did not start on ${options.host}:${options.port} (${reason}). The end of ${options.logFile}:\n` +
+        `${await logTail(options.logFile)}\nIts data can be derived again: moving ${dataDir} away is safe`,
+    );
+  }
+  await writeRecord(options, identity.pid);
+  const ended = { promise: exit, stop: () => {} };
+  return runningServer(options, { kind: program.kind, identity, address: options }, ended);
+}
+
+interface Watched {
+  readonly promise: Promise<string>;
+  readonly stop: () => void;
+}
+
+interface ServerProcess {
+  readonly kind: ManagedKind;
+  readonly identity: ProcessIdentity;
+  readonly address: ServerAddress;
+}
+
+function runningServer(
+  options: ManagedServerOptions,
+  { kind, identity, address }: ServerProcess,
+  ended: Watched,
+): RunningServer {
+  return {
+    kind,
+    pid: identity.pid,
+    ended: ended.promise,
+    async shutdown() {
+      ended.stop();
+      await askToShutDown(urlOf(address), options.password);
+      for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+        if (await waitForExit(identity, STOP_DEADLINE_MS)) break;
+        signalProcess(identity.pid, signal);
+      }
+      await waitForExit(identity, STOP_DEADLINE_MS);
+      await rm(options.recordFile, { force: true });
+    },
+    async release() {
+      ended.stop();
+    },
+  };
+}
+
+function watchProcess(identity: ProcessIdentity): Watched {
+  let timer: NodeJS.Timeout | undefined;
+  const promise = new Promise<string>((resolve) => {
+    timer = setInterval(() => {
+      if (isRunning(identity)) return;
+      clearInterval(timer);
+      resolve('its process is gone');
+    }, WATCH_MS);
+  });
+  return { promise, stop: () => clearInterval(timer) };
+}
+
+/** @returns null when it is open, else why it will not be */
+async function waitUntilOpen(
+  options: ManagedServerOptions,
+  identity: ProcessIdentity,
+  exit: Promise<string>,
+): Promise<string | null> {
+  let ended: string | null = null;
+  void exit.then((reason) => {
+    ended = reason;
+  });
+  const end = performance.now() + START_DEADLINE_MS;
+  for (;;) {
+    const found = await probe(urlOf(options), options.password);
+    if (found.state === 'open' && found.pid === identity.pid) return null;
+    if (ended !== null) return ended;
+    if (performance.now() > end) {
+      return found.state === 'open' ? 'another server answers there' : found.reason;
+    }
+    await delay(POLL_MS);
+  }
+}
+
+function configText(options: ManagedServerOptions, dataDir: string): string {
+  const settings: readonly (readonly [string, string])[] = [
+    ['bind', options.host],
+    ['port', String(options.port)],
+    ['protected-mode', 'yes'],
+    ['requirepass', quoted(options.password)],
+    ['dir', quoted(dataDir)],
+    ['daemonize', 'no'],
+    ['appendonly', 'yes'],
+    ['appendfsync', 'everysec'],
+    ['save', '""'],
+    ['maxmemory-policy', 'noeviction'],
+    ['tcp-keepalive', '60'],
+  ];
+  return `${settings.map(([name, value]) => `${name} ${value}`).join('\n')}\n`;
+}
+
+function quoted(text: string): string {
+  return `"${text.replace(/[\\"]/g, '\\$&')}"`;
+}
+
+/** With links resolved: the server tells this path, and it must compare. */
+async function configPath(storeDir: string): Promise<string> {
+  await mkdir(storeDir, { recursive: true, mode: 0o700 });
+  return join(await realpath(storeDir), 'server.conf');
+}
+
+async function writeRecord(options: ManagedServerOptions, pid: number): Promise<void> {
+  const record: ServerRecord = { host: options.host, port: options.port, pid };
+  await writeDurably(options.recordFile, JSON.stringify(record));
+}
+
+/** @returns null for none, and for a damaged one: the port that is asked for is looked at anyway */
+function parseRecord(text: string | null): ServerRecord | null {
+  try {
+    const record: unknown = JSON.parse(text ?? 'null');
+    return record as ServerRecord | null;
+  } catch {
+    return null;
+  }
+}
+
+async function logTail(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return text.slice(-LOG_TAIL_CHARS).trim();
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,66 @@
+import { createServer } from 'node:net';
+import { codeOf } from '../../lib/errors.ts';
+import { programOnPort } from '../../lib/ports.ts';
+import { storeError } from '../errors.ts';
+import type { StoreKind } from '../types.ts';
+
+/** A store server that runs, whoever runs it. */
+export interface RunningServer {
+  readonly kind: StoreKind;
+  /** null where it is a thread of this process */
+  readonly pid: number | null;
+  /** resolves with what is known of the cause when it has ended, unless it was released before */
+  readonly ended: Promise<string>;
+  /** ends it with its data saved; bounded */
+  shutdown(): Promise<void>;
+  /** stops to watch it, and leaves it running where it can outlive this process */
+  release(): Promise<void>;
+}
+
+/** Where the server listens. */
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** For clients on this machine: whoever binds every address is reached by the loopback. */
+export function urlOf({ host, port }: ServerAddress): string {
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `redis://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
+
+/** @throws StoreError STORE_PORT_TAKEN naming the program, or STORE_START where the address cannot be bound at all */
+export async function requireFreePort({ host, port }: ServerAddress): Promise<void> {
+  const server = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, host, resolve);
+    });
+  } catch (error) {
+    if (codeOf(error) !== 'EADDRINUSE') throw cannotBind({ host, port }, error);
+    const holder = programOnPort(port);
+    const owner =
+      holder === null
+        ? `a program of another user (see: ss -ltnp 'sport = :${port}')`
+        : `${holder.name} (pid ${holder.pid})`;
+    throw storeError(
+      'STORE_PORT_TAKEN',
+      `port ${port} on ${host} is taken by ${owner}: end it, choose another port with --port, or use that Redis with --redis`,
+      error,
+    );
+  }
+  await new Promise((resolve) => server.close(resolve));
+}
+
+function cannotBind({ host, port }: ServerAddress, error: unknown): Error {
+  const remedy =
+    codeOf(error) === 'EACCES'
+      ? 'ports below 1024 need the right to bind them: choose a higher one with --port'
+      : 'is --host an address of this machine?';
+  return storeError(
+    'STORE_START',
+    `the store cannot listen on ${host}:${port} (${codeOf(error)}): ${remedy}`,
+    error,
+  );
+}

@@ -1,0 +1,90 @@
+import { join } from 'node:path';
+import type { StatePaths } from '../../config/paths.ts';
+import { addressOf } from '../redis-client.ts';
+import type { StoreServer } from '../types.ts';
+import { startEmbeddedServer } from './embedded-server.ts';
+import { type KeeperEvent, ServerKeeper } from './keep-running.ts';
+import { adoptServer, findProgram, type ManagedServerOptions, startManagedServer } from './managed-server.ts';
+import { type RunningServer, type ServerAddress, urlOf } from './running-server.ts';
+
+export type StoreServerEvent = KeeperEvent | { readonly type: 'save-failed'; readonly reason: string };
+
+export interface StoreServerOptions extends ServerAddress {
+  /** `--redis`: a server that is there already; nothing is started then */
+  readonly externalUrl: string | null;
+  readonly password: string;
+  readonly paths: Pick<StatePaths, 'store' | 'processes' | 'logs'>;
+  /** folders in which server programs are looked for, as in PATH; '' for none */
+  readonly searchPath: string;
+  /** what happens to the server later, for the log */
+  readonly onEvent: (event: StoreServerEvent) => void;
+  /** the compiled worker of the embedded server, where it is not that of the build */
+  readonly embeddedWorkerFile?: string;
+}
+
+/**
+ * The store's server: the one given, else the one that an earlier head left running, else a `valkey-server` or
+ * `redis-server` of this machine, else Valkey in a thread of this process. It is started again whenever it ends.
+ * @throws StoreError STORE_PORT_TAKEN or STORE_START
+ */
+export async function startStoreServer(options: StoreServerOptions): Promise<StoreServer> {
+  if (options.externalUrl !== null) return externalServer(addressOf(options.externalUrl));
+  const managed: ManagedServerOptions = {
+    host: options.host,
+    port: options.port,
+    password: options.password,
+    storeDir: options.paths.store,
+    recordFile: join(options.paths.processes, 'store.json'),
+    logFile: join(options.paths.logs, 'store.log'),
+  };
+  const program = findProgram(options.searchPath);
+  const start = (): Promise<RunningServer> =>
+    program === null ? startEmbedded(options) : startManagedServer(managed, program);
+  const first = (await adoptServer(managed)) ?? (await start());
+  const keeper = new ServerKeeper(first, start, options.onEvent);
+  return {
+    kind: first.kind,
+    url: urlOf(options),
+    get pid() {
+      return keeper.pid;
+    },
+    description: describe(first, options),
+    stop: (how) => keeper.stop(how?.keep === true),
+  };
+}
+
+function startEmbedded(options: StoreServerOptions): Promise<RunningServer> {
+  return startEmbeddedServer({
+    host: options.host,
+    port: options.port,
+    password: options.password,
+    dataDir: join(options.paths.store, 'embedded'),
+    logFile: join(options.paths.logs, 'store.log'),
+    onSaveFailed: (reason) => options.onEvent({ type: 'save-failed', reason }),
+    ...(options.embeddedWorkerFile === undefined ? {} : { workerFile: options.embeddedWorkerFile }),
+  });
+}
+
+function describe(server: RunningServer, { host, port }: ServerAddress): string {
+  if (server.kind === 'embedded-valkey') {
+    return (
+      `store: embedded Valkey on ${host}:${port}, good for trying out on one machine; ` +
+      'for production install redis-server or valkey-server, or give one with --redis URL'
+    );
+  }
+  const program = server.kind === 'valkey' ? 'valkey-server' : 'redis-server';
+  return (
+    `store: ${program} (pid ${server.pid}) on ${host}:${port}, started and watched by this head; ` +
+    'for production with many machines give one of your own with --redis URL'
+  );
+}
+
+function externalServer(url: string): StoreServer {
+  return {
+    kind: 'external',
+    url,
+    pid: null,
+    description: `store: ${url}, given with --redis`,
+    stop: async () => {},
+  };
+}
