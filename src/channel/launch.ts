@@ -8,7 +8,8 @@ export interface LaunchFile {
   readonly revision: number;
   /** Unix socket to listen on, at most 107 bytes */
   readonly socket: string;
-  readonly log: string;
+  /** stdout and stderr go there; null: they stay as they are */
+  readonly log: string | null;
   /** a log file is rotated when it is larger */
   readonly log_max_bytes: number;
   /** log files kept, the current one included */

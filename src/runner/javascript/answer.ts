@@ -1,8 +1,8 @@
 import { inspect } from 'node:util';
 import type { RequestHead, ResponseHead } from '../../channel/messages.ts';
-import { messageOf } from '../../lib/errors.ts';
-import { encodeJson } from './encode-json.ts';
-import { BadJsonError } from './request.ts';
+import { messageOf, ServeError } from '../../lib/errors.ts';
+import { encodeJson, UnencodableError } from './encode-json.ts';
+import { BadBodyError } from './request.ts';
 
 export type Chunks = AsyncIterator<unknown> | Iterator<unknown>;
 
@@ -31,22 +31,24 @@ export async function toAnswer(result: unknown): Promise<Answer> {
   if (isResponse(result)) return fromResponse(result);
   const chunks = chunksOf(result);
   if (chunks !== null) return fromChunks(chunks);
-  const head = { status: 200, headers: JSON_TYPE, ok: !saysFailed(result) };
-  return { head, body: encoder.encode(encodeJson(result)) };
+  const body = encoder.encode(encodeJson(result));
+  return { head: { status: 200, headers: sized(JSON_TYPE, body), ok: !saysFailed(result) }, body };
 }
 
-/** The answer for what user code threw: 400 for a body that is not JSON, else 500, both in the shape of the framework's errors. */
+/**
+ * The answer for what user code threw: 400 for a body that cannot be parsed, which counts as the client's failure, else 500. What was
+ * thrown may hold secrets: its traceback goes to the client only where the request's head allows it.
+ */
 export function failureAnswer(thrown: unknown, request: RequestHead): Answer {
-  const isBadJson = thrown instanceof BadJsonError;
-  const body = {
-    status: 0,
-    code: isBadJson ? 'BAD_JSON' : 'BACKEND_ERROR',
-    info: isBadJson ? thrown.message : describe(thrown),
-    request_id: request.id,
-    ...(request.expose_errors && !isBadJson ? { traceback: tracebackOf(thrown) } : {}),
-  };
-  const head = { status: isBadJson ? 400 : 500, headers: JSON_TYPE, ok: false };
-  return { head, body: encoder.encode(JSON.stringify(body)) };
+  if (thrown instanceof BadBodyError) return frameworkError(400, thrown.code, thrown.message, request);
+  if (thrown instanceof UnencodableError) {
+    return frameworkError(500, 'BACKEND_ERROR', `the answer cannot be encoded: ${thrown.message}`, request);
+  }
+  const type = thrown instanceof Error ? thrown.name : typeof thrown;
+  const info = request.expose_errors
+    ? tracebackOf(thrown)
+    : `the backend threw ${type}; the log of its replica has the traceback under this request id`;
+  return frameworkError(500, 'BACKEND_ERROR', info, request);
 }
 
 /** The bytes of one chunk: text and bytes as they are, anything else as a line of JSON. */
@@ -56,18 +58,30 @@ export function chunkBytes(chunk: unknown): Uint8Array<ArrayBuffer> {
   return encoder.encode(`${encodeJson(chunk)}\n`);
 }
 
-/** Stack, causes and properties of anything that was thrown. */
+/** Stack, causes and properties of anything that was thrown; the runner's own errors say all in their message. */
 export function tracebackOf(thrown: unknown): string {
+  if (thrown instanceof ServeError) return thrown.message;
   return inspect(thrown, { depth: 3 });
 }
 
 /** One line about anything that was thrown. */
 export function describe(thrown: unknown): string {
-  return thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : messageOf(thrown);
+  const isTheirs = thrown instanceof Error && !(thrown instanceof ServeError);
+  const text = isTheirs ? `${thrown.name}: ${thrown.message}` : messageOf(thrown);
+  return text.split('\n', 1)[0] ?? '';
+}
+
+function frameworkError(status: number, code: string, info: string, request: RequestHead): Answer {
+  const body = encoder.encode(JSON.stringify({ status: 0, code, info, request_id: request.id }));
+  return { head: { status, headers: sized(JSON_TYPE, body), ok: status < 500 }, body };
+}
+
+function sized(headers: Headers, body: Uint8Array): Headers {
+  return [...headers, ['content-length', String(body.length)]];
 }
 
 function whole(headers: Headers, body: Uint8Array<ArrayBuffer>): Answer {
-  return { head: { status: 200, headers, ok: true }, body };
+  return { head: { status: 200, headers: sized(headers, body), ok: true }, body };
 }
 
 /** The template's own way to say that a call failed. */

@@ -10,6 +10,7 @@ import {
   tracebackOf,
 } from './answer.ts';
 import { type Backend, loadBackendClass } from './load-class.ts';
+import { note } from './note.ts';
 import { BackendRequest } from './request.ts';
 import type { CallReply, CallTask, NextReply, Outcome, StartReply, StartTask } from './thread-tasks.ts';
 
@@ -121,5 +122,5 @@ async function outcome(run: () => unknown): Promise<Outcome> {
 }
 
 function logFailure(head: RequestHead, error: unknown): void {
-  process.stderr.write(`[modelserve] request ${head.id} failed: ${tracebackOf(error)}\n`);
+  note(`request ${head.id} failed: ${tracebackOf(error)}`);
 }

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import * as esbuild from 'esbuild';
-import { ServeError } from '../../lib/errors.ts';
+import { messageOf, ServeError } from '../../lib/errors.ts';
 import { writeDurably } from '../../lib/files.ts';
 import { sha256 } from '../../lib/hash.ts';
 import type { BackendFile } from './backend-file.ts';
@@ -24,13 +24,24 @@ const LOADERS: Readonly<Record<string, esbuild.Loader>> = {
  */
 export async function importableBackend(backend: BackendFile): Promise<string> {
   if (!backend.isTypeScript) return backend.path;
-  const code = await bundle(backend.path);
-  const file = join(backend.packageDir, '.modelserve', `backend-${sha256(code).slice(0, 16)}.mjs`);
-  if (!existsSync(file)) await writeDurably(file, code, 0o644);
+  const folder = join(backend.packageDir, '.modelserve');
+  const code = await bundle(backend.path, folder);
+  const file = join(folder, `backend-${sha256(code).slice(0, 16)}.mjs`);
+  if (!existsSync(file)) await write(file, code);
   return file;
 }
 
-async function bundle(entry: string): Promise<string> {
+async function write(file: string, code: string): Promise<void> {
+  try {
+    await writeDurably(file, code, 0o644);
+  } catch (cause) {
+    const message = `cannot write the compiled backend to ${file}: ${messageOf(cause)}. A TypeScript package's folder must be writable`;
+    throw new ServeError(message, { code: 'BUNDLE_FAILED' }, { cause });
+  }
+}
+
+/** @param folder where the result will lie: paths in its source map are relative to it */
+async function bundle(entry: string, folder: string): Promise<string> {
   try {
     const built = await esbuild.build({
       entryPoints: [entry],
@@ -42,7 +53,7 @@ async function bundle(entry: string): Promise<string> {
       sourcemap: 'inline',
       keepNames: true,
       write: false,
-      outfile: 'backend.mjs',
+      outfile: join(folder, 'backend.mjs'),
       absWorkingDir: dirname(entry),
       logLevel: 'silent',
       plugins: [ownLocation],
@@ -60,29 +71,40 @@ const ownLocation: esbuild.Plugin = {
   name: 'own-location',
   setup(build) {
     build.onLoad({ filter: /\.[cm]?tsx?$/ }, async ({ path }) => {
-      const transformed = await esbuild.transform(await readFile(path, 'utf8'), {
-        loader: LOADERS[extname(path)] ?? 'ts',
-        sourcefile: path,
-        sourcemap: 'inline',
-        target: TARGET,
-        define: {
-          'import.meta.url': JSON.stringify(pathToFileURL(path).href),
-          'import.meta.filename': JSON.stringify(path),
-          'import.meta.dirname': JSON.stringify(dirname(path)),
-        },
-      });
-      return { contents: transformed.code, loader: 'js' };
+      try {
+        return { contents: await transform(path), loader: 'js' };
+      } catch (failure) {
+        if (isFailure(failure)) return { errors: failure.errors };
+        throw failure;
+      }
     });
   },
 };
 
-async function explain(entry: string, cause: unknown): Promise<string> {
-  const errors = isBuildFailure(cause) ? cause.errors : [];
-  if (errors.length === 0) return `cannot compile ${entry}: ${String(cause)}`;
-  const texts = await esbuild.formatMessages([...errors], { kind: 'error', color: false });
-  return `cannot compile ${entry}:\n${texts.join('').trim()}`;
+async function transform(path: string): Promise<string> {
+  const transformed = await esbuild.transform(await readFile(path, 'utf8'), {
+    loader: LOADERS[extname(path)] ?? 'ts',
+    sourcefile: path,
+    sourcemap: 'inline',
+    target: TARGET,
+    define: {
+      'import.meta.url': JSON.stringify(pathToFileURL(path).href),
+      'import.meta.filename': JSON.stringify(path),
+      'import.meta.dirname': JSON.stringify(dirname(path)),
+    },
+  });
+  return transformed.code;
 }
 
-function isBuildFailure(cause: unknown): cause is esbuild.BuildFailure {
+/** One line, then every message with its place. */
+async function explain(entry: string, cause: unknown): Promise<string> {
+  const errors = isFailure(cause) ? cause.errors : [];
+  const [first] = errors;
+  if (first === undefined) return `cannot compile ${entry}: ${String(cause)}`;
+  const texts = await esbuild.formatMessages(errors, { kind: 'error', color: false });
+  return `cannot compile ${entry}: ${first.text}\n${texts.join('').trim()}`;
+}
+
+function isFailure(cause: unknown): cause is esbuild.TransformFailure | esbuild.BuildFailure {
   return cause instanceof Error && 'errors' in cause && Array.isArray(cause.errors);
 }

@@ -1,6 +1,6 @@
 import type { LaunchFile } from '../../channel/launch.ts';
 import { codeOf, messageOf } from '../../lib/errors.ts';
-import { tracebackOf } from './answer.ts';
+import { describe, tracebackOf } from './answer.ts';
 import { findBackendFile } from './backend-file.ts';
 import { importableBackend } from './bundle.ts';
 import { loadBackendClass } from './load-class.ts';
@@ -27,7 +27,7 @@ export async function checkImport(
     return { ok: true };
   } catch (error) {
     const traceback = tracebackOf(error);
-    return { ok: false, message: messageOf(error), traceback, missing_module: missingPackage(error) };
+    return { ok: false, message: describe(error), traceback, missing_module: missingPackage(error) };
   }
 }
 

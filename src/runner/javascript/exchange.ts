@@ -1,7 +1,8 @@
 import type { FrameConnection } from '../../channel/connection.ts';
 import { FLAG_END, type Frame, FrameType, MAX_PAYLOAD_BYTES, windowPayload } from '../../channel/frames.ts';
-import type { RequestHead, ResponseHead, StreamFailure } from '../../channel/messages.ts';
+import type { Refusal, RequestHead, ResponseHead, StreamFailure } from '../../channel/messages.ts';
 import { failureAnswer } from './answer.ts';
+import { UnencodableError } from './encode-json.ts';
 import type { Instance } from './instance-pool.ts';
 import { RequestBody } from './request-body.ts';
 import type { Job, Ticket } from './scheduler.ts';
@@ -72,8 +73,26 @@ export class Exchange {
   cancel(): void {
     if (this.#writer.isClosed) return;
     this.#writer.close();
-    if (this.#instance !== null) void this.#instance.cancel();
-    else if (this.#ticket === null || this.#ticket.cancel()) this.#over();
+    if (this.#withdraw()) this.#over();
+    else void this.#instance?.cancel();
+  }
+
+  /** The replica ends: what user code has not seen may go elsewhere, the rest has failed. */
+  cutOff(): void {
+    if (this.#writer.isClosed) return;
+    if (this.#withdraw()) {
+      const refusal: Refusal = { reason: 'draining' };
+      this.#connection.sendJson(FrameType.refuse, FLAG_END, this.#stream, refusal);
+      this.#over();
+      return;
+    }
+    this.#fail('REPLICA_STOPPED', 'the replica was stopped, and its grace for running calls is over');
+    void this.#instance?.cancel();
+  }
+
+  /** True: the call has not begun and never will. */
+  #withdraw(): boolean {
+    return this.#ticket === null || this.#ticket.cancel();
   }
 
   async #run(instance: Instance): Promise<void> {
@@ -120,9 +139,7 @@ export class Exchange {
       return true;
     }
     const refused = failureAnswer(
-      new RangeError(
-        `response headers of ${payload.length} bytes are over the limit of ${MAX_PAYLOAD_BYTES}`,
-      ),
+      new UnencodableError(`headers of ${payload.length} bytes are over the limit of ${MAX_PAYLOAD_BYTES}`),
       this.head,
     );
     this.#connection.sendJson(FrameType.response, 0, this.#stream, refused.head);

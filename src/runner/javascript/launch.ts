@@ -3,16 +3,7 @@ import { PROTOCOL_VERSION } from '../../channel/frames.ts';
 import type { LaunchFile } from '../../channel/launch.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
 
-const TEXTS = [
-  'replica',
-  'deployment',
-  'socket',
-  'log',
-  'code_dir',
-  'package',
-  'backend',
-  'model_path',
-] as const;
+const TEXTS = ['replica', 'deployment', 'socket', 'code_dir', 'package', 'backend', 'model_path'] as const;
 const NUMBERS = ['log_max_bytes', 'log_files', 'max_ongoing', 'concurrency', 'orphan_timeout_s'] as const;
 
 /**
@@ -45,6 +36,9 @@ function faultOf(parsed: unknown): string | null {
   const fields = parsed as Record<string, unknown>;
   const text = TEXTS.find((name) => typeof fields[name] !== 'string');
   if (text !== undefined) return `"${text}" must be a string, found ${JSON.stringify(fields[text])}`;
+  const { log } = fields as Partial<LaunchFile>;
+  if (typeof log !== 'string' && log !== null)
+    return `"log" must be a path or null, found ${JSON.stringify(log)}`;
   const number = NUMBERS.find((name) => typeof fields[name] !== 'number' || !((fields[name] as number) > 0));
   if (number !== undefined)
     return `"${number}" must be a number above 0, found ${JSON.stringify(fields[number])}`;

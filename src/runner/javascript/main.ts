@@ -34,14 +34,15 @@ async function main(launchPath: string | undefined): Promise<number> {
 
 /** Lives until the replica is over. @returns its exit code */
 async function serve(launch: LaunchFile): Promise<number> {
-  const log = new LogFile({ path: launch.log, maxBytes: launch.log_max_bytes, files: launch.log_files });
-  log.open();
-  log.start();
+  const log = openLog(launch);
   const replica = new Replica(launch);
   const server = new ReplicaServer(replica);
-  const drain = (): void => void replica.drain(OWN_DRAIN_GRACE_MS);
-  process.on('SIGTERM', drain);
-  process.on('SIGINT', drain);
+  const terminate = (): void => {
+    if (replica.state.phase === 'draining') process.exit(1); // asked twice: at once
+    replica.drain(OWN_DRAIN_GRACE_MS);
+  };
+  process.on('SIGTERM', terminate);
+  process.on('SIGINT', terminate);
   try {
     await server.listen();
     void replica.start(); // what goes wrong in there ends the replica
@@ -51,8 +52,17 @@ async function serve(launch: LaunchFile): Promise<number> {
     return exitCode;
   } finally {
     await server.close();
-    log.stop();
+    log?.stop();
   }
+}
+
+/** Without a log file the output stays where it leads. */
+function openLog(launch: LaunchFile): LogFile | null {
+  if (launch.log === null) return null;
+  const log = new LogFile({ path: launch.log, maxBytes: launch.log_max_bytes, files: launch.log_files });
+  log.open();
+  log.start();
+  return log;
 }
 
 async function printImportCheck(launchPath: string): Promise<number> {

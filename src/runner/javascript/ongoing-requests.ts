@@ -1,14 +1,16 @@
 import { Exchange, type ExchangeOptions } from './exchange.ts';
 import type { Job, Ticket } from './scheduler.ts';
-import { within } from './within.ts';
 
 /** The requests that were let in and are not over: their answer has not left yet, or they were cancelled and user code still runs. */
 export class OngoingRequests {
   readonly #exchanges = new Set<Exchange>();
   readonly #submit: (job: Job) => Ticket;
+  /** at most so many at once */
+  limit: number;
   #onIdle: (() => void) | null = null;
 
-  constructor(submit: (job: Job) => Ticket) {
+  constructor(limit: number, submit: (job: Job) => Ticket) {
+    this.limit = limit;
     this.#submit = submit;
   }
 
@@ -30,13 +32,15 @@ export class OngoingRequests {
     return exchange;
   }
 
-  /** Waits until there are none; false when some are left after `timeoutMs`. */
-  async idleWithin(timeoutMs: number): Promise<boolean> {
-    if (this.#exchanges.size === 0) return true;
-    const idle = new Promise<true>((resolve) => {
-      this.#onIdle = () => resolve(true);
-    });
-    return (await within(timeoutMs, idle)) ?? false;
+  /** Calls back when there are none: now, or when the last one is over. */
+  whenIdle(onIdle: () => void): void {
+    this.#onIdle = onIdle;
+    if (this.#exchanges.size === 0) onIdle();
+  }
+
+  /** The replica ends, whatever they are at. */
+  cutOff(): void {
+    for (const exchange of [...this.#exchanges]) exchange.cutOff();
   }
 
   /** A line for each, for the log. */

@@ -22,6 +22,8 @@ const HELLO_MS = 5_000;
 /** An error text travels in one frame, whose limit is 64 KiB. */
 const MAX_ERROR_CHARS = 10_000;
 
+export const DRAINING = 'the replica is draining';
+
 export interface ReplicaConnectionListener {
   readonly onHello: (connection: ReplicaConnection) => void;
   readonly onClose: (connection: ReplicaConnection) => void;
@@ -103,6 +105,7 @@ export class ReplicaConnection {
       state: this.#replica.state,
     };
     this.#connection.sendJson(FrameType.hello, 0, 0, answer);
+    if (this.#replica.state.phase === 'draining') this.goAway(DRAINING);
     this.#listener.onHello(this);
   }
 
@@ -151,7 +154,10 @@ export class ReplicaConnection {
 
   async #control(frame: Frame): Promise<void> {
     this.#checkStream(frame.stream);
-    const result = await this.#replica.control(parsePayload(frame) as ControlRequest);
+    const result =
+      this.#role === 'agent'
+        ? await this.#replica.control(parsePayload(frame) as ControlRequest)
+        : { ok: false, error: `controls are taken from an agent only, not from ${this.#role}` };
     const bounded =
       result.error === undefined ? result : { ...result, error: result.error.slice(0, MAX_ERROR_CHARS) };
     this.#connection.sendJson(FrameType.result, FLAG_END, frame.stream, bounded);

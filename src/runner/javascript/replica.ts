@@ -29,16 +29,14 @@ export class Replica {
   readonly #ongoing: OngoingRequests;
   #phase: ReplicaState['phase'] = 'starting';
   #error: ReplicaState['error'] = null;
-  #maxOngoing: number;
   #end: (exitCode: number) => void = noop;
   #onChange: (state: ReplicaState) => void = noop;
-  #drained: Promise<void> | null = null;
+  #graceTimer: NodeJS.Timeout | null = null;
 
   constructor(launch: LaunchFile) {
     this.launch = launch;
-    this.#maxOngoing = launch.max_ongoing;
     this.#group = new InstanceGroup(launch, (reason, traceback) => this.#fail(reason, traceback));
-    this.#ongoing = new OngoingRequests((job) => this.#group.submit(job));
+    this.#ongoing = new OngoingRequests(launch.max_ongoing, (job) => this.#group.submit(job));
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -47,7 +45,7 @@ export class Replica {
   get state(): ReplicaState {
     return {
       phase: this.#phase,
-      max_ongoing: this.#maxOngoing,
+      max_ongoing: this.#ongoing.limit,
       ongoing: this.#ongoing.size,
       error: this.#error,
     };
@@ -64,11 +62,8 @@ export class Replica {
     try {
       await this.#group.start();
     } catch (error) {
-      const isUserCode = error instanceof StartFailedError;
-      this.#fail(
-        describe(error).replace(/^StartFailedError: /, ''),
-        isUserCode ? error.data.traceback : tracebackOf(error),
-      );
+      const traceback = error instanceof StartFailedError ? error.data.traceback : tracebackOf(error);
+      this.#fail(describe(error), traceback);
       return;
     }
     if (this.#phase !== 'starting') return;
@@ -83,7 +78,7 @@ export class Replica {
     if (head.replica !== this.launch.replica) return 'unknown_replica';
     if (this.#phase === 'draining') return 'draining';
     if (this.#phase !== 'ready') return 'not_ready';
-    return this.#ongoing.size >= this.#maxOngoing ? 'full' : null;
+    return this.#ongoing.size >= this.#ongoing.limit ? 'full' : null;
   }
 
   /** Lets a request in; `onOver` is called once, when it takes up nothing any more. */
@@ -103,31 +98,36 @@ export class Replica {
         this.#logCalls();
         return { ok: true };
       case 'drain':
-        await this.drain(request.grace_ms);
+        this.drain(request.grace_ms);
         return { ok: true };
       default:
         return { ok: false, error: `this runner does not know the operation ${JSON.stringify(request)}` };
     }
   }
 
-  /** Refuses what is new, finishes what runs within the grace, calls `shutdown()`, and is over. Idempotent: the first grace counts. */
-  drain(graceMs: number): Promise<void> {
-    this.#drained ??= this.#drain(graceMs);
-    return this.#drained;
-  }
-
-  async #drain(graceMs: number): Promise<void> {
+  /** Refuses what is new, finishes what runs, at most `graceMs`, calls `shutdown()`, and is over. A shorter grace may follow a longer. */
+  drain(graceMs: number): void {
     if (this.#phase === 'failed') return;
     const wasReady = this.#phase === 'ready';
+    if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
+    this.#graceTimer = setTimeout(() => {
+      note(`${this.#ongoing.size} requests are cut off after the grace of ${graceMs} ms`);
+      this.#ongoing.cutOff();
+      void this.#finish();
+    }, graceMs);
+    if (this.#phase === 'draining') return;
     this.#enter('draining');
-    if (!(await this.#ongoing.idleWithin(graceMs))) {
-      note(`${this.#ongoing.size} requests still run after the grace of ${graceMs} ms: they are cut off`);
-    }
-    if (wasReady) {
-      const outcome = await within(SHUTDOWN_MS, this.#group.shutdown());
-      if (outcome === null) note(`shutdown() did not end within ${SHUTDOWN_MS} ms`);
-      else if (!outcome.ok) note(`shutdown() failed: ${outcome.error ?? ''}`);
-    }
+    if (wasReady) this.#ongoing.whenIdle(() => void this.#finish());
+    else this.#end(0); // user code is in its constructor: there is nothing to finish
+  }
+
+  async #finish(): Promise<void> {
+    if (this.#graceTimer === null) return;
+    clearTimeout(this.#graceTimer);
+    this.#graceTimer = null;
+    const outcome = await within(SHUTDOWN_MS, this.#group.shutdown());
+    if (outcome === null) note(`shutdown() did not end within ${SHUTDOWN_MS} ms`);
+    else if (!outcome.ok) note(`shutdown() failed: ${outcome.error ?? ''}`);
     this.#end(0);
   }
 
@@ -136,7 +136,7 @@ export class Replica {
       const error = `concurrency is the number of instances, which a replica keeps for life: ${this.launch.concurrency}, asked for ${concurrency}`;
       return { ok: false, error };
     }
-    this.#maxOngoing = maxOngoing;
+    this.#ongoing.limit = maxOngoing;
     this.#onChange(this.state);
     return { ok: true };
   }

@@ -1,8 +1,15 @@
 import type { RequestHead } from '../../channel/messages.ts';
+import { messageOf } from '../../lib/errors.ts';
 
-/** The body of a request is not JSON. If user code lets it pass, the client gets 400 instead of 500. */
-export class BadJsonError extends SyntaxError {
-  override readonly name = 'BadJsonError';
+/** The body of a request is not what user code asked for. If user code lets this pass, the client gets 400 instead of 500. */
+export class BadBodyError extends SyntaxError {
+  override readonly name = 'BadBodyError';
+  readonly code: 'BAD_JSON' | 'BAD_FORM';
+
+  constructor(code: BadBodyError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
 }
 
 /** What `call(request)` gets: the request as it came in, whole. */
@@ -43,7 +50,7 @@ export class BackendRequest {
 
   /**
    * The body as JSON; without a body the query parameters as an object of strings (the last of equal names).
-   * @throws BadJsonError saying where the body stops being JSON
+   * @throws BadBodyError saying where the body stops being JSON
    */
   async json(): Promise<unknown> {
     if (this.#body.length === 0) return Object.fromEntries(this.queryParams);
@@ -51,14 +58,24 @@ export class BackendRequest {
     try {
       return JSON.parse(text);
     } catch (error) {
-      throw new BadJsonError(`the request body is not JSON: ${(error as Error).message}`);
+      throw new BadBodyError('BAD_JSON', `the body of the request is not JSON: ${messageOf(error)}`);
     }
   }
 
-  /** The body as a form, urlencoded or multipart (files are `File`s). Rejects with a TypeError when it is neither. */
+  /**
+   * The body as a form, urlencoded or multipart (files are `File`s).
+   * @throws BadBodyError when it is neither
+   */
   async form(): Promise<FormData> {
     const type = this.headers.get('content-type') ?? '';
-    return new Response(this.#body, { headers: { 'content-type': type } }).formData();
+    try {
+      return await new Response(this.#body, { headers: { 'content-type': type } }).formData();
+    } catch (error) {
+      throw new BadBodyError(
+        'BAD_FORM',
+        `the body of the request is no form of type "${type}": ${messageOf(error)}`,
+      );
+    }
   }
 }
 

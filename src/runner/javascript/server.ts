@@ -4,7 +4,7 @@ import type { ReplicaState } from '../../channel/messages.ts';
 import { ServeError } from '../../lib/errors.ts';
 import { note } from './note.ts';
 import type { Replica } from './replica.ts';
-import { ReplicaConnection } from './replica-connection.ts';
+import { DRAINING, ReplicaConnection } from './replica-connection.ts';
 import { within } from './within.ts';
 
 const BEAT_INTERVAL_MS = 500;
@@ -80,7 +80,7 @@ export class ReplicaServer {
   #announce(state: ReplicaState): void {
     for (const connection of this.#greeted()) {
       connection.notify({ event: 'state', state });
-      if (state.phase === 'draining') connection.goAway('the replica is draining');
+      if (state.phase === 'draining') connection.goAway(DRAINING);
     }
   }
 
@@ -106,7 +106,7 @@ export class ReplicaServer {
     const timeoutS = this.#replica.launch.orphan_timeout_s;
     this.#orphanTimer ??= setTimeout(() => {
       note(`no agent has been connected for ${timeoutS} s: the replica ends itself`);
-      void this.#replica.drain(OWN_DRAIN_GRACE_MS);
+      this.#replica.drain(OWN_DRAIN_GRACE_MS);
     }, timeoutS * 1_000);
   }
 }

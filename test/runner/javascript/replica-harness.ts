@@ -30,9 +30,12 @@ export interface SentRequest {
   readonly answer: Promise<Answer>;
 }
 
+/** The test reads the log. */
+export type TestLaunch = LaunchFile & { readonly log: string };
+
 /** A replica of a package written by the test, as its agent and one ingress see it. */
 export interface TestReplica {
-  readonly launch: LaunchFile;
+  readonly launch: TestLaunch;
   readonly process: DetachedProcess;
   readonly control: ControlChannel;
   readonly channel: ReplicaChannel;
@@ -49,7 +52,7 @@ export interface ReplicaOptions {
   readonly main: string;
   /** files of the package by name */
   readonly files: Readonly<Record<string, string>>;
-  readonly launch?: Partial<LaunchFile>;
+  readonly launch?: Partial<TestLaunch>;
 }
 
 /** Polls until the condition holds. @throws after `timeoutMs` */
@@ -114,7 +117,7 @@ export async function writePackage(codeDir: string, files: Readonly<Record<strin
   }
 }
 
-export function launchFor(folder: string, changes: Partial<LaunchFile> = {}): LaunchFile {
+export function launchFor(folder: string, changes: Partial<TestLaunch> = {}): TestLaunch {
   return {
     protocol: 1,
     replica: 'Echo-1',
