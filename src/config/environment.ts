@@ -6,7 +6,7 @@ import type { NodeRole } from '../cluster/nodes/types.ts';
 export type Variables = Readonly<Record<string, string | undefined>>;
 
 /** What modelserve itself takes from the environment. An empty variable counts as not set: null. */
-export interface Environment {
+interface Environment {
   /** `MODELSERVE_ADDRESS`: the admin API that commands speak to */
   readonly address: string | null;
   /** `MODELSERVE_TOKEN` */

@@ -22,7 +22,7 @@ export interface IniSection {
   readonly entries: readonly IniEntry[];
 }
 
-export interface IniLines {
+interface IniLines {
   /** in order; a section that comes a second time is reported and left out */
   readonly sections: readonly IniSection[];
   readonly mistakes: readonly FindingDraft[];

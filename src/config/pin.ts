@@ -10,7 +10,7 @@ import { hashOf } from '../lib/hash.ts';
 import { DEPLOYMENT_KEYS, type DeploymentFields, ENVIRONMENT_KEY, type Key } from './schema.ts';
 
 /** What a revision adds to a deployment: contents by hash, and where they lie. */
-export interface Pins {
+interface Pins {
   readonly package: PackagePin;
   readonly modelPins: readonly ModelPin[];
   /** absolute path of Model_ZOO */
@@ -20,7 +20,7 @@ export interface Pins {
 }
 
 /** Something about a deployment that is not as it was, as text, and what has to happen for it. */
-export interface Difference {
+interface Difference {
   /** conf.ini key, or `package content`, `model content`, `project folder` */
   readonly key: string;
   readonly from: string;

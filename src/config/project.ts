@@ -49,7 +49,7 @@ export interface Reference {
 }
 
 /** What is there of what a section names. */
-export interface ReferenceCheck {
+interface ReferenceCheck {
   /** null: there is no backend file */
   readonly language: Language | null;
   readonly mistakes: readonly FindingDraft[];

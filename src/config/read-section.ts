@@ -12,7 +12,7 @@ import {
 } from './schema.ts';
 
 /** What the keys of a section give. */
-export interface SectionReading<T> {
+interface SectionReading<T> {
   /** the fields whose keys are right, or not given and have a default */
   readonly fields: Partial<T>;
   /** all of them; null when a key is wrong or missing */
@@ -84,7 +84,7 @@ function describeCut(entry: IniEntry): Pick<FindingDraft, 'expected' | 'found' |
 }
 
 /** The variables that a section sets; those whose key is wrong are left out. */
-export interface EnvironmentReading {
+interface EnvironmentReading {
   readonly variables: DeploymentSpec['env'];
   readonly mistakes: readonly FindingDraft[];
 }

@@ -3,11 +3,17 @@ import { DEPLOYMENT_KEYS, EFFECTS, ENVIRONMENT_KEY, type Key, SETTINGS_KEYS } fr
 
 /** Every key of conf.ini as plain text, at most 80 columns wide. */
 export function configReference(): string {
-  const parts = SECTIONS.flatMap((section) => [
-    section.header,
-    indent(wrap(plain(section.about), 76), 2),
-    ...section.keys.map(keyAsText),
-  ]);
+  const effects = Object.entries(EFFECTS).map(
+    ([effect, meaning]) => `  ${effect.padEnd(13)}${plain(meaning)}`,
+  );
+  const parts = [
+    ['The effect of a change:', ...effects].join('\n'),
+    ...SECTIONS.flatMap((section) => [
+      section.header,
+      indent(wrap(plain(section.about), 76), 2),
+      ...section.keys.map(keyAsText),
+    ]),
+  ];
   return `${parts.join('\n\n')}\n`;
 }
 
@@ -112,7 +118,7 @@ function keyAsText(key: ReferenceKey): string {
   const facts = [
     wrap(`expects: ${key.expected}`, 74),
     `default: ${key.fallback}`,
-    wrap(`effect:  ${key.effect}: ${plain(EFFECTS[key.effect])}`, 74),
+    `effect:  ${key.effect}`,
     `example: ${key.example}`,
   ];
   return `  ${key.name}\n${indent([wrap(plain(key.description), 74), ...facts].join('\n'), 6)}`;

@@ -121,7 +121,7 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     fallback: () => null,
     effect: 'reconfigure',
     description:
-      "JSON for the class's `reconfigure(config)`, or `@` and a file (relative to conf.ini) that holds it. A change is given to the running replicas, whose processes stay. A class without that method is replaced. JSON may contain `#` and `;`.",
+      "JSON for the class's `reconfigure(config)`, or `@` and a file (relative to conf.ini) that holds it. A change is given to the running replicas, whose processes stay. A class without that method is replaced, and so is one whose `user_config` is taken away. JSON may contain `#` and `;`.",
     example: '{"threshold": 0.5}',
   },
   route: {
@@ -246,5 +246,5 @@ export const EFFECTS: Readonly<Record<Effect, string>> = {
   routing: 'in force at once; no process is touched',
   scale: 'replicas are started, or drained, by the difference',
   reconfigure: '`reconfigure(config)` is called in the running replicas',
-  replace: 'new replicas are started, then the old ones are drained; no request is lost',
+  replace: 'new replicas are started, then the old ones are drained',
 };

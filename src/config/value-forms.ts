@@ -162,10 +162,10 @@ export const jsonValue: ValueForm<JsonValue | null> = {
   expected: `JSON of at most ${MOST_CONFIG_BYTES} bytes, or @ and the path of a JSON file`,
   read: (text) => {
     if (text === '') return accept(null);
-    if (Buffer.byteLength(text) > MOST_CONFIG_BYTES) {
-      return refuse('put what is larger into a file of the package, or into Model_ZOO, and name it here');
-    }
-    return findJsonMistake(text) === null ? accept(JSON.parse(text) as JsonValue) : refuse();
+    if (findJsonMistake(text) !== null) return refuse();
+    const value = JSON.parse(text) as JsonValue;
+    if (Buffer.byteLength(canonicalJson(value)) <= MOST_CONFIG_BYTES) return accept(value);
+    return refuse('put what is larger into a file of the package, or into Model_ZOO, and name it here');
   },
   write: (value) => (value === null ? '' : canonicalJson(value)),
 };
