@@ -202,6 +202,12 @@ describe('user_config', () => {
       `found "["${'x'.repeat(57)}…"; put what is larger into a file of the package, or into Model_ZOO, and name it here`,
     ],
   ];
+  it('is measured as it travels: 1e20 is 21 digits then', async () => {
+    const text = `[${'1e20,'.repeat(3000)}1]`;
+    const conf = `[algopkg.Echo]\nbackend = EchoBackend\nuser_config = ${text}\n`;
+    expect(await mistakesOf(conf)).toEqual([expect.stringContaining('; put what is larger into a file')]);
+  });
+
   it.each(invalid)('refuses %s', async (text, message) => {
     const conf = `[algopkg.Echo]\nbackend = EchoBackend\nuser_config = ${text}\n`;
     const files = { ...PACKAGES, 'bad.json': '{\n "limit" 1}\n' };
