@@ -24,8 +24,6 @@ export interface GpuDependencies {
   readonly onChange: (gpus: readonly Gpu[]) => void;
 }
 
-const HUNG = Symbol('nvidia-smi does not answer');
-
 /**
  * The GPUs of this node, asked of the driver at the start and every 30 s. A driver that hangs or loses a card marks
  * the GPUs it no longer answers for as unusable, with the reason; it never stops anything and is never waited for.
@@ -74,8 +72,9 @@ export class GpuInventory {
   /**
    * A driver in trouble can leave nvidia-smi in a state where even SIGKILL waits, so the deadline is kept here as
    * well, and no second one is started beside one that hangs.
+   * @returns null when it did not even end
    */
-  async #ask(): Promise<CommandRun | typeof HUNG> {
+  async #ask(): Promise<CommandRun | null> {
     const timeoutMs = this.#options.probeTimeoutMs ?? 5_000;
     this.#probe ??= runCommand('nvidia-smi', QUERY_ARGUMENTS, { timeoutMs, env: this.#options.env }).finally(
       () => {
@@ -83,15 +82,15 @@ export class GpuInventory {
       },
     );
     const deadline = new AbortController();
-    const late = delay(timeoutMs + 500, HUNG, { signal: deadline.signal }).catch(() => HUNG);
+    const late = delay(timeoutMs + 500, null, { signal: deadline.signal }).catch(() => null);
     const answer = await Promise.race([this.#probe, late]);
     deadline.abort();
     return answer;
   }
 
-  #judge(run: CommandRun | typeof HUNG): readonly Gpu[] {
+  #judge(run: CommandRun | null): readonly Gpu[] {
     const { visibleDevices } = this.#options;
-    if (run === HUNG || run.timedOut) {
+    if (run === null || run.timedOut) {
       const seconds = (this.#options.probeTimeoutMs ?? 5_000) / 1000;
       return this.#without(`nvidia-smi did not answer within ${seconds} s; is the driver healthy (dmesg)?`);
     }

@@ -1,0 +1,36 @@
+import { runCommand } from '../../lib/process/command.ts';
+import type { OnProgress } from './build-once.ts';
+import { PreparationError } from './preparation-error.ts';
+
+const STEP_TIMEOUT_MS = 30 * 60 * 1000;
+const SHOWN_LINES = 15;
+
+export interface BuildStep {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** for the failure: `pip cannot install algopkg/Digits/requirements.txt` */
+  readonly failure: string;
+}
+
+/**
+ * Runs one command of a build, its output going line by line to `say`.
+ * @throws PreparationError ENVIRONMENT_FAILED with the command's own last lines
+ */
+export async function runStep(step: BuildStep, say: OnProgress, signal: AbortSignal): Promise<void> {
+  say(`$ ${[step.command, ...step.args].join(' ')}`);
+  const run = await runCommand(step.command, step.args, {
+    cwd: step.cwd,
+    env: step.env,
+    timeoutMs: STEP_TIMEOUT_MS,
+    onLine: say,
+    signal,
+  });
+  signal.throwIfAborted();
+  if (run.exitCode === 0) return;
+  const lines = run.output.trimEnd().split('\n').slice(-SHOWN_LINES);
+  const last = lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? '';
+  const why = run.timedOut ? `it took longer than ${STEP_TIMEOUT_MS / 60_000} minutes` : last.trim();
+  throw new PreparationError('ENVIRONMENT_FAILED', `${step.failure}: ${why}`, lines.join('\n'));
+}

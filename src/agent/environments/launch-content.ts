@@ -1,0 +1,50 @@
+import { join } from 'node:path';
+import { PROTOCOL_VERSION } from '../../channel/frames.ts';
+import type { LaunchFile } from '../../channel/launch.ts';
+import type { PinnedSpec } from '../../cluster/spec/types.ts';
+
+const LOG_MAX_BYTES = 20 * 1024 * 1024;
+const LOG_FILES = 5;
+const ORPHAN_TIMEOUT_S = 600;
+
+/** What a launch file says of one replica beyond its spec. */
+export interface LaunchIdentity {
+  readonly replica: string;
+  readonly revision: number;
+  readonly socket: string;
+  readonly log: string;
+}
+
+/** For the import check, which serves nobody. */
+const NOBODY: LaunchIdentity = { replica: 'import-check', revision: 0, socket: '', log: '' };
+
+/**
+ * Content of a runner's launch file.
+ * @param stageDir compiled Python is kept below it, since snapshots are read-only
+ */
+export function launchOf(
+  spec: PinnedSpec,
+  codeDir: string,
+  stageDir: string,
+  identity: LaunchIdentity = NOBODY,
+): LaunchFile {
+  return {
+    protocol: PROTOCOL_VERSION,
+    replica: identity.replica,
+    deployment: spec.name,
+    revision: identity.revision,
+    socket: identity.socket,
+    log: identity.log,
+    log_max_bytes: LOG_MAX_BYTES,
+    log_files: LOG_FILES,
+    code_dir: codeDir,
+    pycache_dir: join(stageDir, 'pycache'),
+    package: spec.packageName,
+    backend: spec.backend,
+    model_path: spec.models.length === 0 ? '' : [spec.modelRoot, ...spec.models].join(','),
+    user_config: spec.userConfig,
+    max_ongoing: spec.maxOngoingRequests,
+    concurrency: spec.concurrency,
+    orphan_timeout_s: ORPHAN_TIMEOUT_S,
+  };
+}

@@ -1,0 +1,78 @@
+import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { GpuSlice } from '../../cluster/placement/types.ts';
+import type { ReplicaAssignment } from '../../cluster/replicas/types.ts';
+import { replicaSocket, type StatePaths } from '../../config/paths.ts';
+import { sha256 } from '../../lib/hash.ts';
+import { spawnDetached } from '../../lib/process/detached.ts';
+import { launchOf } from '../environments/launch-content.ts';
+import type { PreparedBackend } from '../environments/prepare-backend.ts';
+import type { LiveProcess } from './life.ts';
+
+export type ReplicaPaths = Pick<StatePaths, 'sockets' | 'stage' | 'replicaLogs' | 'processes'>;
+
+/** Where one replica has what. */
+export interface ReplicaFiles {
+  readonly socket: string;
+  readonly launchFile: string;
+  readonly log: string;
+}
+
+export function replicaFiles(paths: ReplicaPaths, replicaId: string, deployment: string): ReplicaFiles {
+  return {
+    socket: replicaSocket(paths.sockets, replicaId),
+    launchFile: join(paths.stage, `launch-${sha256(replicaId).slice(0, 16)}.json`),
+    log: join(paths.replicaLogs, deployment, `${replicaId}.log`),
+  };
+}
+
+/** Bytes in the replica's log now, so that what this process writes can be told from what was there. */
+export function logSizeBytes(log: string): number {
+  return statSync(log, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/**
+ * Starts the process of a replica, in a session of its own, with exactly its GPUs.
+ * @throws ServeError SPAWN_FAILED
+ */
+export async function launchReplica(
+  assignment: ReplicaAssignment,
+  prepared: PreparedBackend,
+  paths: ReplicaPaths,
+): Promise<LiveProcess> {
+  const { replicaId, revision, slices, spec } = assignment;
+  const { socket, launchFile, log } = replicaFiles(paths, replicaId, spec.name);
+  mkdirSync(paths.sockets, { recursive: true, mode: 0o700 });
+  mkdirSync(paths.stage, { recursive: true });
+  const content = launchOf(spec, prepared.codeDir, paths.stage, {
+    replica: replicaId,
+    revision,
+    socket,
+    log,
+  });
+  rmSync(launchFile, { force: true });
+  writeFileSync(launchFile, JSON.stringify(content), { mode: 0o600 });
+  const { identity, exited } = await spawnDetached({
+    command: prepared.command,
+    args: [...prepared.args, launchFile],
+    cwd: spec.projectDir,
+    env: { ...prepared.env, ...gpuEnvironment(slices) },
+    logFile: log,
+  });
+  return { identity, exited, check: () => undefined, release: () => undefined };
+}
+
+/**
+ * What makes a process see its GPUs and no other: UUIDs, which stay right when a card is lost; a declared GPU has none
+ * that the driver knows, so its index stands for it.
+ */
+export function gpuEnvironment(slices: readonly GpuSlice[]): Readonly<Record<string, string>> {
+  const devices = slices.map(({ uuid, index }) => (uuid.startsWith('GPU-') ? uuid : String(index)));
+  return { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: devices.join(',') };
+}
+
+/** Removes what a replica that has left for good had beside its log. */
+export function removeReplicaFiles({ socket, launchFile }: ReplicaFiles): void {
+  rmSync(socket, { force: true });
+  rmSync(launchFile, { force: true });
+}

@@ -1,0 +1,213 @@
+import type { ReplicaState as ChannelState } from '../../channel/messages.ts';
+import type { ReplicaEvent } from '../../cluster/replicas/state.ts';
+import type {
+  FailureKind,
+  ReconfigureOutcome,
+  ReplicaAssignment,
+  ReplicaFailure,
+} from '../../cluster/replicas/types.ts';
+import { messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import { describeExit, type Exit, lastOutput } from './exit.ts';
+import { Life, type LifeOptions, type LiveProcess } from './life.ts';
+import { type AppliedSettings, syncSettings } from './settings.ts';
+
+/** A runner that said it failed ends itself; one that does not within this time is killed. */
+const FAILED_GRACE_MS = 5_000;
+
+/** What is known of the process when its run begins. */
+export interface RunStart {
+  readonly process: LiveProcess;
+  readonly startedAtMs: number;
+  readonly logFile: string;
+  /** size of the log when the process started */
+  readonly logFromBytes: number;
+  /** `hashes.reconfigure` of the spec it was started with */
+  readonly startedWith: string;
+  readonly applied: AppliedSettings;
+  readonly reconfigured: ReconfigureOutcome | null;
+}
+
+/** What a run asks of, and tells, its supervisor. */
+export interface RunContext {
+  readonly assignment: () => ReplicaAssignment;
+  /** false: the event came too late to count */
+  readonly dispatch: (event: ReplicaEvent) => boolean;
+  /** settings or stability changed: record and report are to be written */
+  readonly onProgress: () => void;
+  readonly nowMs: () => number;
+  readonly log: Log;
+}
+
+/**
+ * One process of a replica and what is watched about it: whether it becomes ready in time and stays so, whether it
+ * hangs, and that it has the settings that its spec says now.
+ */
+export class Run {
+  readonly life: Life;
+  /** resolves when the process has answered on its socket; never if it does not */
+  readonly greeted: Promise<void>;
+  #greet: () => void = () => undefined;
+  readonly #start: RunStart;
+  readonly #context: RunContext;
+  readonly #timers: { startup?: NodeJS.Timeout; stability?: NodeJS.Timeout; end?: NodeJS.Timeout } = {};
+  #applied: AppliedSettings;
+  #reconfigured: ReconfigureOutcome | null;
+  #reported: ChannelState['error'] = null;
+  #syncing = false;
+  #hasServed = false;
+
+  constructor(start: RunStart, lifeOptions: LifeOptions, context: RunContext) {
+    this.#start = start;
+    this.#context = context;
+    this.#applied = start.applied;
+    this.#reconfigured = start.reconfigured;
+    this.greeted = new Promise((resolve) => {
+      this.#greet = resolve;
+    });
+    this.life = new Life(start.process, lifeOptions, {
+      onState: (state) => this.#follow(state),
+      onForeign: (message) => {
+        this.#reported = { message, traceback: '' };
+        void this.life.kill(); // started again from this version
+      },
+      onSuspect: () => {
+        clearTimeout(this.#timers.stability);
+        context.dispatch({ type: 'heartbeat-lost', atMs: context.nowMs() });
+      },
+      onRecovered: () => {
+        if (context.dispatch({ type: 'heartbeat-returned', atMs: context.nowMs() })) this.#awaitStability();
+      },
+      onHung: () => void this.#giveUpHung(),
+    });
+    const leftMs = start.startedAtMs + context.assignment().spec.startupTimeoutMs - context.nowMs();
+    this.#timers.startup = setTimeout(() => void this.#giveUpStart(), Math.max(0, leftMs));
+  }
+
+  get settings(): Pick<RunStart, 'applied' | 'reconfigured' | 'startedAtMs' | 'startedWith'> {
+    return {
+      applied: this.#applied,
+      reconfigured: this.#reconfigured,
+      startedAtMs: this.#start.startedAtMs,
+      startedWith: this.#start.startedWith,
+    };
+  }
+
+  /** Requests may be in flight there. */
+  get hasServed(): boolean {
+    return this.#hasServed;
+  }
+
+  /** It serves already: an adopted process that had been stable. */
+  resume(): void {
+    this.#hasServed = true;
+    clearTimeout(this.#timers.startup);
+    this.life.startJudging();
+  }
+
+  /** Brings the process to the settings of its spec, one change after the other. */
+  async sync(): Promise<void> {
+    if (this.#syncing) return;
+    this.#syncing = true;
+    try {
+      while (!this.#isSynced()) await this.#syncOnce();
+    } catch (error) {
+      // Not reachable now: tried again when it says that it is ready.
+      this.#context.log.warn({ error: messageOf(error) }, 'settings could not be told to the replica');
+    } finally {
+      this.#syncing = false;
+    }
+  }
+
+  /** Ends its timers and waits until nothing of its session is left. */
+  async bury(): Promise<void> {
+    this.#clearTimers();
+    await this.life.kill();
+  }
+
+  leave(): void {
+    this.#clearTimers();
+    this.life.leave();
+  }
+
+  /** Why it ended, in the backend's own words where it had any. */
+  failure(kind: FailureKind, exit: Exit): ReplicaFailure {
+    const output = lastOutput(this.#start.logFile, this.#start.logFromBytes);
+    const lastLine = output.split('\n').at(-1)?.trim() ?? '';
+    const ending =
+      lastLine === '' ? describeExit(exit) : `${describeExit(exit)}; its last words: ${lastLine}`;
+    return {
+      kind,
+      message: this.#reported?.message ?? ending,
+      traceback: this.#reported?.traceback ?? output,
+      atMs: this.#context.nowMs(),
+    };
+  }
+
+  #follow(state: ChannelState): void {
+    this.#greet();
+    if (state.phase === 'failed') {
+      this.#reported = state.error;
+      this.#timers.end ??= setTimeout(() => void this.life.kill(), FAILED_GRACE_MS);
+    }
+    this.#hasServed ||= state.phase === 'ready' || state.phase === 'draining';
+    if (state.phase !== 'ready') return;
+    if (this.#context.dispatch({ type: 'became-ready', atMs: this.#context.nowMs() })) {
+      clearTimeout(this.#timers.startup);
+      // The launch file carried the configuration, so a replica that is ready has taken it.
+      this.#reconfigured ??= { hash: this.#applied.configHash, outcome: 'applied', error: '' };
+      this.life.startJudging();
+      this.#awaitStability();
+      this.#context.onProgress();
+    }
+    void this.sync();
+  }
+
+  #awaitStability(): void {
+    clearTimeout(this.#timers.stability);
+    this.#timers.stability = setTimeout(() => {
+      if (this.#context.dispatch({ type: 'proved-stable' })) this.#context.onProgress();
+    }, this.#context.assignment().spec.minReadyMs);
+  }
+
+  #isSynced(): boolean {
+    const { spec } = this.#context.assignment();
+    return (
+      this.#applied.configHash === spec.hashes.reconfigure &&
+      this.#applied.maxOngoing === spec.maxOngoingRequests
+    );
+  }
+
+  async #syncOnce(): Promise<void> {
+    const { applied, outcome } = await syncSettings(
+      this.#applied,
+      this.#context.assignment().spec,
+      (request, timeoutMs) => this.life.control(request, timeoutMs),
+    );
+    this.#applied = applied;
+    this.#reconfigured = outcome ?? this.#reconfigured;
+    this.#context.onProgress();
+  }
+
+  async #giveUpStart(): Promise<void> {
+    const { startupTimeoutMs } = this.#context.assignment().spec;
+    const failure = {
+      ...this.failure('startup-timeout', null),
+      message: `not ready within startup_timeout_s = ${startupTimeoutMs / 1000}; raise it in conf.ini if the backend needs longer`,
+    };
+    if (this.#context.dispatch({ type: 'start-timed-out', failure })) await this.life.kill();
+  }
+
+  async #giveUpHung(): Promise<void> {
+    const failure = {
+      ...this.failure('hung', null),
+      message:
+        'no heartbeat, and its process was stopped or used no CPU for 10 s; its log ends with its stacks',
+    };
+    if (this.#context.dispatch({ type: 'found-hung', failure })) await this.life.abort();
+  }
+
+  #clearTimers(): void {
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+  }
+}

@@ -1,0 +1,140 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+import { Preparations } from '../../src/agent/environments/preparations.ts';
+import type { PrepareOptions } from '../../src/agent/environments/prepare-backend.ts';
+import { Claims } from '../../src/agent/replicas/claims.ts';
+import { HANG_LIMITS, type HangLimits } from '../../src/agent/replicas/hang.ts';
+import { ReplicaRecords } from '../../src/agent/replicas/records.ts';
+import { ReplicaSet } from '../../src/agent/replicas/replica-set.ts';
+import type { Gpu, NodeCapacity } from '../../src/cluster/placement/types.ts';
+import type { ReplicaAssignment, ReplicaStatus } from '../../src/cluster/replicas/types.ts';
+import { type StatePaths, statePaths } from '../../src/config/paths.ts';
+import { silentLog } from '../../src/lib/log.ts';
+import { killSession } from '../../src/lib/process/signals.ts';
+import { gpu, pinnedSpec, type SpecOver } from '../cluster/builders.ts';
+import { tempDir } from './temp-dir.ts';
+
+const FAKE_RUNNER = fileURLToPath(new URL('./fixtures/fake-runner.mjs', import.meta.url));
+const PYTHON_RUNNER = fileURLToPath(new URL('../../src/runner/python/main.py', import.meta.url));
+
+/** How the fake runner behaves; fixtures/fake-runner.mjs says what each does. */
+export interface Fake {
+  readonly missingModule?: string;
+  readonly importError?: string;
+  readonly importDelayMs?: number;
+  readonly failStart?: string;
+  readonly dieAtStart?: number;
+  readonly startDelayMs?: number;
+  readonly fork?: boolean;
+  readonly drainMs?: number;
+  readonly reconfigure?: 'unsupported' | 'failed';
+  readonly silentAfterMs?: number;
+  readonly busyAfterMs?: number;
+}
+
+/** A node's folders, its package `Echo`, and what its replicas write down. */
+export interface Workplace {
+  readonly paths: StatePaths;
+  readonly journal: string;
+  /** lines that fake runners wrote */
+  readonly events: () => readonly string[];
+  readonly assignment: (replicaId: string, fake?: Fake, over?: AssignmentOver) => ReplicaAssignment;
+  readonly prepareOptions: PrepareOptions;
+}
+
+export interface AssignmentOver {
+  readonly spec?: SpecOver;
+  readonly slices?: ReplicaAssignment['slices'];
+  readonly desired?: 'run' | 'drain';
+  readonly revision?: number;
+}
+
+export function baseEnv(): Record<string, string> {
+  const { PATH = '', HOME = '', PYENV_ROOT } = process.env;
+  return { PATH, HOME, ...(PYENV_ROOT === undefined ? {} : { PYENV_ROOT }) };
+}
+
+export function prepareOptions(paths: StatePaths, over: Partial<PrepareOptions> = {}): PrepareOptions {
+  return {
+    environmentsDir: paths.environments,
+    stageDir: paths.stage,
+    runners: { python: PYTHON_RUNNER, javascript: FAKE_RUNNER },
+    nodePath: process.execPath,
+    nodeVersion: process.versions.node,
+    baseEnv: baseEnv(),
+    ...over,
+  };
+}
+
+export function workplace(): Workplace {
+  const root = tempDir();
+  const paths = { ...statePaths(root), sockets: join(root, 's') };
+  const journal = join(root, 'journal');
+  const snapshotDir = join(paths.snapshots, 'p');
+  mkdirSync(join(snapshotDir, 'algopkg', 'Echo'), { recursive: true });
+  writeFileSync(join(snapshotDir, 'algopkg', 'Echo', 'backend.js'), '// the fake runner needs none\n');
+  const read = (): readonly string[] =>
+    existsSync(journal) ? readFileSync(journal, 'utf8').trimEnd().split('\n') : [];
+  return {
+    paths,
+    journal,
+    events: read,
+    prepareOptions: prepareOptions(paths),
+    assignment: (replicaId, fake = {}, over = {}) => ({
+      replicaId,
+      deployment: over.spec?.name ?? 'Echo',
+      revision: over.revision ?? 1,
+      desired: over.desired ?? 'run',
+      slices: over.slices ?? [],
+      spec: pinnedSpec({
+        language: 'javascript',
+        projectDir: root,
+        package: { hash: 'p', snapshotDir },
+        env: { FAKE: JSON.stringify({ journal, ...fake }) },
+        minReadyMs: 0,
+        gracefulShutdownTimeoutMs: 10_000,
+        ...over.spec,
+      }),
+    }),
+  };
+}
+
+export interface TestSet {
+  readonly set: ReplicaSet;
+  readonly claims: Claims;
+  /** the capacity from now on */
+  readonly resize: (capacity: NodeCapacity) => void;
+  readonly status: (replicaId: string) => ReplicaStatus | undefined;
+}
+
+/** The replicas of one agent; whatever it started is gone when the test ends. */
+export function replicaSet(place: Workplace, hangLimits: HangLimits = HANG_LIMITS): TestSet {
+  let capacity: NodeCapacity = { cpuMilli: 4_000, memoryBytes: 2 ** 30, gpus: gpus(2) };
+  const claims = new Claims(() => capacity);
+  const preparations = new Preparations(place.prepareOptions);
+  const records = new ReplicaRecords(place.paths.processes);
+  const set = new ReplicaSet(
+    { nodeId: 'n1', paths: place.paths, hangLimits },
+    { preparations, claims, records, log: silentLog, nowMs: Date.now, onChange: () => undefined },
+  );
+  onTestFinished(async () => {
+    preparations.stop();
+    await set.leave();
+    for (const { identity } of records.readAll()) if (identity !== null) await killSession(identity.pid);
+  });
+  return {
+    set,
+    claims,
+    resize: (next) => {
+      capacity = next;
+      claims.recheck();
+    },
+    status: (replicaId) => set.statuses.find(({ assignment }) => assignment.replicaId === replicaId),
+  };
+}
+
+export function gpus(count: number): readonly Gpu[] {
+  return Array.from({ length: count }, (_, index) => gpu('n1', index));
+}
