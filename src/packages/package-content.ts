@@ -117,7 +117,7 @@ async function readIgnoreFile(folder: string, packageName: string): Promise<IsIg
     return compileIgnore(text ?? '');
   } catch (error) {
     throw new PackageError(
-      `${path}: ${messageOf(error)}; see docs/backends.md for what may stand there`,
+      `${path}: ${messageOf(error)}; see docs/packages.md for what may stand there`,
       { code: 'PACKAGE_IGNORE_FILE', packageName },
       { cause: error },
     );

@@ -12,6 +12,7 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -187,6 +188,16 @@ describe('what is refused', () => {
     await change();
     await expect(snapshotPackage(source())).rejects.toThrow(message);
     await expect(readdir(join(root, 'snapshots'))).rejects.toThrow('ENOENT');
+  });
+
+  it('what is neither file nor folder', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(at('Echo/control.sock'), resolve));
+    try {
+      await expect(hashPackage(source())).rejects.toThrow(/control\.sock: neither a file nor a folder/);
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
   });
 
   it('more than 10,000 files and folders, naming where they are', async () => {
