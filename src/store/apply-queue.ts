@@ -29,6 +29,8 @@ interface Submitter {
   readonly redis: Redis;
   readonly queue: Queue<Envelope, Outcome<unknown>>;
   readonly events: QueueEvents;
+  /** called when the connection ends: one per job that is waited for */
+  readonly onLost: Set<() => void>;
 }
 
 const QUEUE_NAME = 'apply';
@@ -65,8 +67,8 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
   async submit(job: Job, timeoutMs: number): Promise<Result> {
     const submitter = await this.#openSubmitter();
     const lost = new AbortController();
-    const onClose = (): void => lost.abort();
-    submitter.redis.once('close', onClose);
+    const onLost = (): void => lost.abort();
+    submitter.onLost.add(onLost);
     try {
       const added = await this.#attempt('submit an apply job', () =>
         submitter.queue.add(QUEUE_NAME, { job }),
@@ -79,16 +81,16 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
       if (outcome.ok) return outcome.result as Result;
       throw new ServeError(outcome.message, outcome.data);
     } finally {
-      submitter.redis.off('close', onClose);
+      submitter.onLost.delete(onLost);
       lost.abort();
     }
   }
 
   async process(handler: (job: Job) => Promise<Result>): Promise<() => Promise<void>> {
     const redis = await this.#connect(blockingClient(this.#target));
-    const worker = new Worker<Job, Outcome<Result>>(
+    const worker = new Worker<Envelope, Outcome<unknown>>(
       QUEUE_NAME,
-      (job) => outcomeOf(handler, job.data as Job),
+      ({ data }) => outcomeOf(handler, data.job as Job),
       {
         connection: redis,
         prefix: this.#prefix,
@@ -143,7 +145,11 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
     });
     queue.on('error', this.#onError);
     events.on('error', this.#onError);
-    const submitter = { redis, queue, events };
+    queue.setMaxListeners(0); // BullMQ adds one per job that is waited for
+    const submitter = { redis, queue, events, onLost: new Set<() => void>() };
+    redis.on('close', () => {
+      for (const onLost of [...submitter.onLost]) onLost();
+    });
     try {
       await this.#attempt('listen to apply jobs', () => events.waitUntilReady());
     } catch (error) {
@@ -179,8 +185,8 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
   #lostWithJob(): ServeError {
     return storeError(
       'STORE_UNREACHABLE',
-      `the store at ${addressOf(this.#target.url)} went away while the apply job was in it: it may still be carried out, ` +
-        'see `modelserve status`',
+      `the connection to the store at ${addressOf(this.#target.url)} ended while the apply job was in it: it may still be ` +
+        'carried out, see `modelserve status`',
     );
   }
 
