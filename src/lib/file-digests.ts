@@ -12,7 +12,7 @@ export interface FileDigest {
   readonly sha256: string;
 }
 
-export interface DigestOptions {
+interface DigestOptions {
   /** gets the bytes as they are hashed: what is written is exactly what the digest speaks of */
   readonly copyTo?: FileHandle;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;

@@ -14,7 +14,7 @@ export interface TreeFile {
   readonly executable: boolean;
 }
 
-export interface TreeOptions {
+interface TreeOptions {
   /** absolute, symlinks resolved: no symlink may lead out of this folder */
   readonly boundary: string;
   /** whether to leave out a file, or a folder with all it holds */

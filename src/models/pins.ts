@@ -8,7 +8,7 @@ import { sha256 } from '../lib/hash.ts';
 import { isWithin, listTree, TreeError } from '../lib/tree.ts';
 
 /** A model that cannot be pinned; the message names the file and what to do about it. */
-export class ModelError extends ServeError<{
+class ModelError extends ServeError<{
   readonly code: 'MODEL_NOT_FOUND' | 'MODEL_OUTSIDE' | 'MODEL_UNUSABLE';
   readonly model: string;
 }> {
@@ -21,7 +21,7 @@ export interface ModelProgress {
   readonly totalBytes: number;
 }
 
-export interface PinOptions {
+interface PinOptions {
   /** absolute; the folder `Model_ZOO` */
   readonly modelRoot: string;
   /** as written in conf.ini: files, or folders that are models, relative to the model folder */

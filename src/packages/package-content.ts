@@ -28,19 +28,11 @@ export interface PackageContent {
 }
 
 /** Of the package's own folder, beside its code; it is no part of the content. */
-export const IGNORE_FILE = '.modelserveignore';
+const IGNORE_FILE = '.modelserveignore';
 
 const MAX_ENTRIES = 10_000;
 const MAX_BYTES = 512 * 1024 ** 2;
 const FILES_AT_ONCE = 8;
-
-/**
- * The hash that a snapshot of the package would have now, without making one.
- * @throws PackageError when the package is missing, cannot be taken, or changes meanwhile
- */
-export async function hashPackage(source: PackageSource): Promise<string> {
-  return (await readPackage(source)).hash;
-}
 
 /**
  * Lists and hashes what belongs to a package.

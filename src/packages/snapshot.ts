@@ -20,32 +20,46 @@ export const TEMPORARY_PREFIX = '.tmp-';
 
 const FILES_AT_ONCE = 8;
 
+interface SnapshotSource extends PackageSource {
+  /** absolute */
+  readonly snapshotsDir: string;
+}
+
+/**
+ * The pin that a snapshot of the package would have now, without making one.
+ * @throws PackageError when the package is missing, cannot be taken, or changes meanwhile
+ */
+export async function hashPackage(source: SnapshotSource): Promise<PackagePin> {
+  return pinOf(await readPackage(source), source);
+}
+
 /**
  * Copies a package to `<snapshotsDir>/<hash>/algopkg/<packageName>/…`, read-only and fsynced, so that replicas started
  * from it always run what was applied. One that is there already is used again, without copying.
  * @throws PackageError when the package is missing, cannot be taken, or changes meanwhile
  */
-export async function snapshotPackage(
-  source: PackageSource & { readonly snapshotsDir: string },
-): Promise<PackagePin> {
+export async function snapshotPackage(source: SnapshotSource): Promise<PackagePin> {
   const content = await readPackage(source);
-  const snapshotDir = join(source.snapshotsDir, content.hash);
-  const pin: PackagePin = { hash: content.hash, snapshotDir };
-  if (await isComplete(snapshotDir, content)) {
+  const pin = pinOf(content, source);
+  if (await isComplete(pin.snapshotDir, content)) {
     // Says that it is in use again, so that pruning leaves it alone until the revision that names it is recorded.
     const now = new Date();
-    await utimes(snapshotDir, now, now);
+    await utimes(pin.snapshotDir, now, now);
     return pin;
   }
   const temporary = join(source.snapshotsDir, TEMPORARY_PREFIX + randomBytes(6).toString('hex'));
   try {
     await mkdir(temporary, { recursive: true });
     await copyContent(content, temporary, source.packageName);
-    await moveInto(snapshotDir, temporary, content);
+    await moveInto(pin.snapshotDir, temporary, content);
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
   return pin;
+}
+
+function pinOf({ hash }: PackageContent, { snapshotsDir }: SnapshotSource): PackagePin {
+  return { hash, snapshotDir: join(snapshotsDir, hash) };
 }
 
 /** The hash is of names and contents, so a folder of that name that has all files in their sizes is the snapshot. */
