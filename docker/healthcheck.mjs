@@ -1,0 +1,21 @@
+// Ends with 0 when this container's ingress answers: `node healthcheck.mjs [PORT]`, 8000 by default. A node listens on
+// the address it was given with --host, which may be any of this machine's, so all of them are asked.
+import { networkInterfaces } from 'node:os';
+
+const port = process.argv[2] ?? '8000';
+const addresses = Object.values(networkInterfaces())
+  .flat()
+  .filter((address) => address?.family === 'IPv4')
+  .map(({ address }) => address);
+
+const asked = addresses.map(async (address) => {
+  const answer = await fetch(`http://${address}:${port}/-/healthz`, { signal: AbortSignal.timeout(4_000) });
+  if (!answer.ok) throw new Error(`${address}:${port} answered ${answer.status}`);
+});
+try {
+  await Promise.any(asked);
+  process.exit(0);
+} catch (failure) {
+  process.stderr.write(`${failure.errors.map(({ message, cause }) => `${message} ${cause?.message ?? ''}`).join('\n')}\n`);
+  process.exit(1);
+}
