@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PinnedSpec } from '../../../src/cluster/spec/types.ts';
-import { pinnedSpec } from '../builders.ts';
+import { GIB, pinnedSpec } from '../builders.ts';
 import {
   expectNoHastyDrain,
   expectNothingMoreToDo,
@@ -10,6 +10,8 @@ import {
 } from './invariants.ts';
 import { CALM, SimWorld } from './world.ts';
 
+/** More of them find more: `SIMULATION_RUNS=20000 npx vitest run --project unit test/cluster/simulation`. */
+const RUNS = Number(process.env['SIMULATION_RUNS'] ?? 150);
 const QUIET_TICKS = 260;
 const NAMES = ['Echo', 'Faces', 'Speech'] as const;
 const NODES = ['head', 'w1', 'w2', 'w3'] as const;
@@ -17,7 +19,8 @@ const NODES = ['head', 'w1', 'w2', 'w3'] as const;
 const arbitrarySpec = fc.record({
   name: fc.constantFrom(...NAMES),
   replicas: fc.integer({ min: 0, max: 3 }),
-  gpuMilli: fc.constantFrom(0, 340, 500, 1000),
+  gpuMilli: fc.constantFrom(0, 340, 500, 1000, 2000),
+  memoryBytes: fc.constantFrom(0, 0, 6 * GIB, 16 * GIB),
   cpuMilli: fc.constantFrom(100, 1000),
   code: fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom('works:1', 'works:2', 'works:3') },
@@ -28,9 +31,10 @@ const arbitrarySpec = fc.record({
 
 /** Resources are part of what a replace hash stands for. */
 function specFrom(body: typeof arbitrarySpec extends fc.Arbitrary<infer Body> ? Body : never): PinnedSpec {
-  const { name, replicas, gpuMilli, cpuMilli, code, config } = body;
-  const replace = `${code}:${gpuMilli}:${cpuMilli}`;
-  return pinnedSpec({ name, replicas, gpuMilli, cpuMilli, hashes: { replace, reconfigure: config } });
+  const { code, config, ...resources } = body;
+  const { gpuMilli, cpuMilli, memoryBytes } = resources;
+  const replace = [code, gpuMilli, cpuMilli, memoryBytes].join(':');
+  return pinnedSpec({ ...resources, hashes: { replace, reconfigure: config } });
 }
 
 const arbitraryConf = fc
@@ -43,7 +47,7 @@ const arbitraryAction = fc.oneof(
   { weight: 5, arbitrary: fc.record({ type: fc.constant('apply' as const), specs: arbitraryConf }) },
   { weight: 4, arbitrary: fc.record({ type: fc.constant('pause' as const) }) },
   {
-    weight: 2,
+    weight: 4,
     arbitrary: fc.record({
       type: fc.constant('disturb' as const),
       nodeId: arbitraryNodeId,
@@ -56,7 +60,7 @@ const arbitraryAction = fc.oneof(
       ),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant('join' as const), nodeId: arbitraryNodeId }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('join' as const), nodeId: arbitraryNodeId }) },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -105,7 +109,8 @@ describe('the control plane in a simulated world', () => {
       seed: fc.integer(),
       late: fc.constantFrom(0, 0.3, 0.7),
       actions: fc.array(fc.record({ action: arbitraryAction, ticks: fc.integer({ min: 0, max: 25 }) }), {
-        maxLength: 14,
+        minLength: 2,
+        maxLength: 16,
       }),
     });
     fc.assert(
@@ -123,9 +128,9 @@ describe('the control plane in a simulated world', () => {
         for (let count = 0; count < QUIET_TICKS; count += 1) step(world);
         expectSettled(world);
       }),
-      { numRuns: 150 },
+      { numRuns: RUNS },
     );
-  });
+  }, 600_000);
 
   it('keeps one replica ready while revisions come and fail, where there is room beside it', () => {
     const revisions = fc.array(fc.record({ body: arbitrarySpec, ticks: fc.integer({ min: 0, max: 40 }) }), {
@@ -142,6 +147,7 @@ describe('the control plane in a simulated world', () => {
             name: 'Echo',
             replicas: 1,
             gpuMilli: 0,
+            memoryBytes: 0,
             cpuMilli: 100,
             code: 'works:1',
             config: 'applied:1',
@@ -151,7 +157,13 @@ describe('the control plane in a simulated world', () => {
         expect(world.readyOf('Echo')).toBe(1);
         for (const { body, ticks } of sequence) {
           world.apply([
-            specFrom({ ...body, name: 'Echo', gpuMilli: 0, replicas: Math.max(1, body.replicas) }),
+            specFrom({
+              ...body,
+              name: 'Echo',
+              gpuMilli: 0,
+              memoryBytes: 0,
+              replicas: Math.max(1, body.replicas),
+            }),
           ]);
           for (let count = 0; count < ticks; count += 1) {
             step(world);
@@ -159,7 +171,7 @@ describe('the control plane in a simulated world', () => {
           }
         }
       }),
-      { numRuns: 60 },
+      { numRuns: Math.ceil(RUNS / 2) },
     );
-  });
+  }, 600_000);
 });
