@@ -114,7 +114,7 @@ async function followLink({ path, source }: Folder, boundary: string): Promise<s
     target = await realpath(source);
   } catch (error) {
     const code = codeOf(error);
-    if (code !== 'ENOENT' && code !== 'ELOOP') throw error;
+    if (code !== 'ENOENT' && code !== 'ELOOP' && code !== 'ENOTDIR') throw error;
     throw new TreeError(`${path}: a symlink that leads nowhere; remove it or restore what it names`, {
       code: 'TREE_LINK_BROKEN',
       path,

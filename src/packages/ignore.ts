@@ -7,7 +7,7 @@
 export type IsIgnored = (path: string, isFolder: boolean) => boolean;
 
 /** What no package needs in its snapshot: caches, version control, and environments, which are built from scratch. */
-const BUILT_IN_PATTERNS = ['__pycache__/', '*.pyc', '.git', 'node_modules/', '.venv/', '.modelserve/'];
+const BUILT_IN_PATTERNS = ['__pycache__', '*.pyc', '.git', 'node_modules', '.venv', '.modelserve'];
 
 interface Rule {
   readonly ignores: boolean;

@@ -41,12 +41,8 @@ export async function hashPackage(source: SnapshotSource): Promise<PackagePin> {
 export async function snapshotPackage(source: SnapshotSource): Promise<PackagePin> {
   const content = await readPackage(source);
   const pin = pinOf(content, source);
-  if (await isComplete(pin.snapshotDir, content)) {
-    // Says that it is in use again, so that pruning leaves it alone until the revision that names it is recorded.
-    const now = new Date();
-    await utimes(pin.snapshotDir, now, now);
-    return pin;
-  }
+  await touch(pin.snapshotDir);
+  if (await isComplete(pin.snapshotDir, content)) return pin;
   const temporary = join(source.snapshotsDir, TEMPORARY_PREFIX + randomBytes(6).toString('hex'));
   try {
     await mkdir(temporary, { recursive: true });
@@ -60,6 +56,16 @@ export async function snapshotPackage(source: SnapshotSource): Promise<PackagePi
 
 function pinOf({ hash }: PackageContent, { snapshotsDir }: SnapshotSource): PackagePin {
   return { hash, snapshotDir: join(snapshotsDir, hash) };
+}
+
+/** Says that a snapshot is in use again, so that pruning leaves it alone until the revision that names it is recorded. */
+async function touch(snapshotDir: string): Promise<void> {
+  const now = new Date();
+  try {
+    await utimes(snapshotDir, now, now);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
 }
 
 /** The hash is of names and contents, so a folder of that name that has all files in their sizes is the snapshot. */

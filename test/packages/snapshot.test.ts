@@ -130,6 +130,7 @@ describe('the hash of a package', () => {
     ['a modification time', () => utimes(at('Echo/backend.py'), 1, 1)],
     ['what Python leaves behind', () => put('Echo/__pycache__/backend.cpython-311.pyc')],
     ['installed modules', () => put('Echo/node_modules/left/index.js')],
+    ['a link to modules elsewhere', () => symlink('/', at('Echo/node_modules'))],
     ['an empty folder', async () => void (await mkdir(at('Echo/empty')))],
     [
       'what .modelserveignore names, and that file itself',
