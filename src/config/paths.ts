@@ -11,6 +11,8 @@ export interface StatePaths {
   readonly lock: string;
   /** the node's id for life */
   readonly nodeId: string;
+  /** the assignment that the node followed last */
+  readonly assignment: string;
   /** a JSON record per detached process */
   readonly processes: string;
   /** log files of node process, ingress and store */
@@ -39,6 +41,7 @@ export function statePaths(root: string): StatePaths {
     token: join(root, 'token'),
     lock: join(root, 'lock.json'),
     nodeId: join(root, 'node-id'),
+    assignment: join(root, 'assignment.json'),
     processes: join(root, 'processes'),
     logs: join(root, 'logs'),
     replicaLogs: join(root, 'logs', 'replicas'),

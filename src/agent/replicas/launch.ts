@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GpuSlice } from '../../cluster/placement/types.ts';
 import type { ReplicaAssignment } from '../../cluster/replicas/types.ts';
@@ -24,11 +24,6 @@ export function replicaFiles(paths: ReplicaPaths, replicaId: string, deployment:
     launchFile: join(paths.stage, `launch-${sha256(replicaId).slice(0, 16)}.json`),
     log: join(paths.replicaLogs, deployment, `${replicaId}.log`),
   };
-}
-
-/** Bytes in the replica's log now, so that what this process writes can be told from what was there. */
-export function logSizeBytes(log: string): number {
-  return statSync(log, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /**

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ReplicaState as ChannelState, ControlRequest, ControlResult } from '../../channel/messages.ts';
+import type { Exit } from '../../lib/process/exit.ts';
 import { type ProcessIdentity, readProcessStat } from '../../lib/process/identity.ts';
 import { killSession, signalProcess } from '../../lib/process/signals.ts';
-import type { Exit } from './exit.ts';
 import { beat, type HangLimits, JUDGE_EVERY_MS, judge, newPulse, type Pulse } from './hang.ts';
 import { ReplicaChannel } from './replica-channel.ts';
 

@@ -8,7 +8,7 @@ import type {
 } from '../../cluster/replicas/types.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import { describeExit, type Exit, lastOutput } from './exit.ts';
+import { describeExit, type Exit, lastOutput } from '../../lib/process/exit.ts';
 import { Life, type LifeOptions, type LiveProcess } from './life.ts';
 import { type AppliedSettings, syncSettings } from './settings.ts';
 

@@ -9,6 +9,7 @@ import type {
 } from '../../cluster/replicas/types.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import { fileSizeBytes } from '../../lib/process/exit.ts';
 import { PreparationError } from '../environments/preparation-error.ts';
 import type { Preparations } from '../environments/preparations.ts';
 import type { PreparedBackend } from '../environments/prepare-backend.ts';
@@ -16,7 +17,6 @@ import type { Claims } from './claims.ts';
 import type { HangLimits } from './hang.ts';
 import {
   launchReplica,
-  logSizeBytes,
   type ReplicaFiles,
   type ReplicaPaths,
   removeReplicaFiles,
@@ -234,7 +234,7 @@ export class ReplicaSupervisor {
     const start = {
       startedAtMs: nowMs(),
       logFile: this.#files.log,
-      logFromBytes: logSizeBytes(this.#files.log),
+      logFromBytes: fileSizeBytes(this.#files.log),
       startedWith: this.#assignment.spec.hashes.reconfigure,
       applied: settingsOf(this.#assignment.spec),
       reconfigured: null,

@@ -1,10 +1,15 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 
 /** How a process ended; null: it was no child of this agent, so nobody was told. */
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null } | null;
 
 const TAIL_BYTES = 8 * 1024;
 const TAIL_LINES = 60;
+
+/** Bytes in a file now, 0 where there is none: what a process writes to a log that is there already begins here. */
+export function fileSizeBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
 
 /** One sentence on how a process ended, for a person. */
 export function describeExit(exit: Exit): string {

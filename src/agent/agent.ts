@@ -1,0 +1,213 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { PROTOCOL_VERSION } from '../channel/frames.ts';
+import type { NodeRecord, NodeRole } from '../cluster/nodes/types.ts';
+import type { NodeCapacity } from '../cluster/placement/types.ts';
+import type { NodeAssignment, NodeReport } from '../cluster/replicas/types.ts';
+import type { StatePaths } from '../config/paths.ts';
+import type { Log } from '../lib/log.ts';
+import { type AgentStore, STORE_SCHEMA_VERSION, type WatchStore } from '../store/types.ts';
+import { AssignmentFollower } from './assignment-follower.ts';
+import { hostCapacity } from './capacity.ts';
+import { Preparations } from './environments/preparations.ts';
+import type { PrepareOptions } from './environments/prepare-backend.ts';
+import { GpuInventory, type GpuOptions } from './gpus/inventory.ts';
+import { type IngressOptions, IngressProcess } from './ingress/ingress-process.ts';
+import { Membership } from './membership.ts';
+import { Claims } from './replicas/claims.ts';
+import { HANG_LIMITS } from './replicas/hang.ts';
+import { ReplicaRecords } from './replicas/records.ts';
+import { ReplicaSet } from './replicas/replica-set.ts';
+
+/** How long a node that leaves waits for its replicas to be taken over by others. */
+const HANDOVER_MS = 120_000;
+const LOOK_MS = 100;
+
+export interface AgentOptions {
+  readonly nodeId: string;
+  readonly role: NodeRole;
+  readonly hostname: string;
+  /** what other nodes and clients reach this node by */
+  readonly host: string;
+  readonly modelserveVersion: string;
+  readonly paths: StatePaths;
+  /** --num-cpus, null for what is found */
+  readonly declaredCpus: number | null;
+  readonly gpus: Omit<GpuOptions, 'nodeId'>;
+  readonly backends: Omit<PrepareOptions, 'environmentsDir' | 'stageDir'>;
+  readonly ingress: Omit<IngressOptions, 'paths'>;
+}
+
+export interface AgentDependencies {
+  readonly store: AgentStore & WatchStore;
+  readonly log: Log;
+  /** wall clock, ms since 1970 */
+  readonly nowMs: () => number;
+  /** whether another node could take over what runs here: then a leaving node waits for that */
+  readonly hasElsewhere: () => Promise<boolean>;
+  /** the cluster is being stopped: whoever owns this agent stops it, and its process */
+  readonly onLeaveRequested: () => void;
+}
+
+/**
+ * Makes the processes of its node match its assignment, and says what it has and does. Works without the store: what
+ * was assigned is kept running, and nothing new is taken on.
+ */
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #dependencies: AgentDependencies;
+  readonly #gpus: GpuInventory;
+  readonly #preparations: Preparations;
+  readonly #replicas: ReplicaSet;
+  readonly #ingress: IngressProcess;
+  readonly #follower: AssignmentFollower;
+  readonly #membership: Membership;
+  readonly #life: { readonly startedAtMs: number; draining: boolean; stopped: Promise<void> | null };
+
+  constructor(options: AgentOptions, dependencies: AgentDependencies) {
+    const { nodeId, paths } = options;
+    const { log, store, nowMs } = dependencies;
+    this.#options = options;
+    this.#dependencies = dependencies;
+    this.#life = { startedAtMs: nowMs(), draining: false, stopped: null };
+    const claims = new Claims(() => this.capacity);
+    this.#gpus = new GpuInventory(
+      { nodeId, ...options.gpus },
+      {
+        log,
+        onChange: () => {
+          claims.recheck();
+          this.#membership.recordChanged();
+        },
+      },
+    );
+    this.#preparations = new Preparations({
+      ...options.backends,
+      environmentsDir: paths.environments,
+      stageDir: paths.stage,
+    });
+    this.#replicas = new ReplicaSet(
+      { nodeId, paths, hangLimits: HANG_LIMITS },
+      {
+        ...{ preparations: this.#preparations, claims, log, nowMs },
+        records: new ReplicaRecords(paths.processes),
+        onChange: () => this.#membership.reportChanged(),
+      },
+    );
+    this.#ingress = new IngressProcess(
+      { ...options.ingress, paths },
+      { log, onMoved: () => this.#membership.recordChanged() },
+    );
+    this.#follower = new AssignmentFollower(
+      { nodeId, file: paths.assignment },
+      { store, log, apply: (assignment) => this.#apply(assignment) },
+    );
+    this.#membership = new Membership(nodeId, {
+      ...{ store, log },
+      record: () => this.record,
+      report: () => this.report,
+      beforeRenewal: () => this.#ingress.refresh(),
+    });
+  }
+
+  /** What this node may promise; asked anew each time, since GPUs come and go. */
+  get capacity(): NodeCapacity {
+    return { ...hostCapacity(this.#options.declaredCpus), gpus: this.#gpus.gpus };
+  }
+
+  get record(): NodeRecord {
+    const { nodeId, role, hostname, host, modelserveVersion } = this.#options;
+    return {
+      ...{ nodeId, role, hostname, host, modelserveVersion },
+      httpPort: this.#ingress.state?.httpPort ?? 0,
+      linkPort: this.#ingress.state?.linkPort ?? 0,
+      pid: process.pid,
+      capacity: this.capacity,
+      draining: this.#life.draining,
+      protocols: { channel: PROTOCOL_VERSION, store: STORE_SCHEMA_VERSION },
+      startedAtMs: this.#life.startedAtMs,
+    };
+  }
+
+  get report(): NodeReport {
+    const followed = this.#follower.followed;
+    return {
+      nodeId: this.#options.nodeId,
+      assignmentVersion: followed?.version ?? -1,
+      incarnation: followed?.incarnation ?? '',
+      replicas: this.#replicas.statuses,
+    };
+  }
+
+  /**
+   * Adopts what an earlier agent left running, starts what is missing, joins the cluster and follows its leader. A store
+   * that is away is no failure.
+   * @throws ServeError INGRESS_FAILED; what was adopted is left as it was
+   */
+  async start(): Promise<void> {
+    try {
+      await Promise.all([this.#gpus.start(), this.#replicas.adopt(), this.#ingress.start()]);
+    } catch (error) {
+      await this.stop({ keepReplicas: true });
+      throw error;
+    }
+    await this.#follower.resume();
+    await this.#membership.start();
+    await this.#follower.start();
+  }
+
+  /**
+   * Leaves the cluster: replicas are started elsewhere first where there is an elsewhere, then the ingress and the
+   * replicas finish what they have begun. With `keepReplicas` everything is left running for the next agent. Idempotent:
+   * a later call waits for the first.
+   */
+  async stop({ keepReplicas }: { readonly keepReplicas: boolean }): Promise<void> {
+    this.#life.stopped ??= keepReplicas ? this.#leaveRunning() : this.#leave();
+    await this.#life.stopped;
+  }
+
+  #apply(assignment: NodeAssignment): void {
+    this.#replicas.apply(assignment.replicas);
+    this.#membership.reportChanged();
+    if (assignment.leave === true) this.#dependencies.onLeaveRequested();
+  }
+
+  async #leaveRunning(): Promise<void> {
+    this.#preparations.stop();
+    this.#gpus.stop();
+    await this.#follower.stop();
+    await this.#membership.stop();
+    await this.#replicas.leave();
+    this.#ingress.leave();
+  }
+
+  async #leave(): Promise<void> {
+    this.#life.draining = true;
+    this.#membership.recordChanged();
+    await this.#membership.flush();
+    await this.#awaitHandover();
+    await this.#follower.forget();
+    await this.#ingress.drain(this.#longestGraceMs());
+    this.#preparations.stop();
+    await this.#replicas.drainAll();
+    await this.#ingress.stop();
+    this.#gpus.stop();
+    await this.#membership.leave();
+  }
+
+  /** Waits until the leader has started replacements elsewhere and drained the replicas here, if it can. */
+  async #awaitHandover(): Promise<void> {
+    if (this.#follower.followed?.leave === true) return;
+    const end = performance.now() + HANDOVER_MS;
+    const { store, hasElsewhere, log } = this.#dependencies;
+    if (!(await hasElsewhere().catch(() => false))) return;
+    log.info({ replicas: this.#replicas.statuses.length }, 'waiting for replacements on other nodes');
+    while (!this.#replicas.isEmpty && store.link === 'connected' && performance.now() < end) {
+      await delay(LOOK_MS);
+    }
+  }
+
+  #longestGraceMs(): number {
+    const specs = this.#replicas.statuses.map(({ assignment }) => assignment.spec);
+    return Math.max(1_000, ...specs.map((spec) => spec.gracefulShutdownTimeoutMs));
+  }
+}

@@ -1,0 +1,81 @@
+import { request } from 'node:http';
+import { messageOf, ServeError } from '../../lib/errors.ts';
+
+/** What an ingress says of itself on its control socket. */
+export interface IngressState {
+  readonly pid: number;
+  readonly nodeId: string;
+  /** of modelserve */
+  readonly version: string;
+  readonly host: string;
+  readonly httpPort: number;
+  readonly linkPort: number;
+  readonly routingVersion: number;
+  readonly incarnation: string;
+  readonly draining: boolean;
+}
+
+/** One request of an agent to its node's ingress, over the Unix socket. */
+export interface IngressCall {
+  readonly socketPath: string;
+  readonly method: 'GET' | 'POST';
+  readonly path: '/state' | '/drain' | '/stop';
+  readonly body?: object;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Asks an ingress and returns the JSON it answers.
+ * @throws ServeError INGRESS_UNREACHABLE when nobody answers in time, or not with success
+ */
+export function callIngress(call: IngressCall): Promise<unknown> {
+  const { socketPath, method, path, body, timeoutMs } = call;
+  const content = body === undefined ? undefined : JSON.stringify(body);
+  return new Promise((resolve, reject) => {
+    const fail = (why: unknown): void =>
+      reject(
+        new ServeError(
+          `the ingress on ${socketPath} did not answer ${method} ${path}: ${messageOf(why)}`,
+          { code: 'INGRESS_UNREACHABLE' },
+          { cause: why },
+        ),
+      );
+    const outgoing = request(
+      {
+        socketPath,
+        method,
+        path,
+        headers: content === undefined ? {} : { 'content-type': 'application/json' },
+        signal: AbortSignal.timeout(timeoutMs),
+        agent: false,
+      },
+      (answer) => {
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+        answer.on('error', fail);
+        answer.on('end', () => {
+          const text = Buffer.concat(chunks).toString('utf8');
+          const status = answer.statusCode ?? 0;
+          if (status >= 300) fail(`status ${status}: ${text}`);
+          else resolve(text === '' ? null : JSON.parse(text));
+        });
+      },
+    );
+    outgoing.on('error', fail);
+    outgoing.end(content);
+  });
+}
+
+/** The state of the ingress behind a control socket, or null where none answers within a second. */
+export async function readIngressState(socketPath: string): Promise<IngressState | null> {
+  try {
+    return (await callIngress({
+      socketPath,
+      method: 'GET',
+      path: '/state',
+      timeoutMs: 1_000,
+    })) as IngressState;
+  } catch {
+    return null;
+  }
+}

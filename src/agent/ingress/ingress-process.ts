@@ -1,0 +1,261 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { restartDelayMs } from '../../cluster/replicas/restart-delay.ts';
+import { ingressSocket, type StatePaths } from '../../config/paths.ts';
+import { messageOf, ServeError } from '../../lib/errors.ts';
+import { readIfThere, writeDurably } from '../../lib/files.ts';
+import type { Log } from '../../lib/log.ts';
+import { spawnDetached } from '../../lib/process/detached.ts';
+import { describeExit, type Exit, fileSizeBytes, lastOutput } from '../../lib/process/exit.ts';
+import { identityOf, isRunning, type ProcessIdentity } from '../../lib/process/identity.ts';
+import { killSession, waitForExit } from '../../lib/process/signals.ts';
+import { watchExit } from '../../lib/process/watch-exit.ts';
+import { callIngress, type IngressState, readIngressState } from './ingress-client.ts';
+
+const START_TIMEOUT_MS = 20_000;
+/** An ingress that lived so long did not fail to start. */
+const SETTLED_AFTER_MS = 5_000;
+/** For requests in flight when an ingress of another version is replaced. */
+const HANDOVER_MS = 10_000;
+
+/** What the ingress is told at its start; written to a file of mode 0600, since it holds secrets. */
+export interface IngressLaunch {
+  readonly nodeId: string;
+  readonly host: string;
+  /** null: the port of the routing table */
+  readonly httpPort: number | null;
+  /** the port was given on the command line and does not follow the routing table */
+  readonly httpPortFixed: boolean;
+  /** 0: any free one */
+  readonly linkPort: number;
+  readonly stateDir: string;
+  readonly store: { readonly url: string; readonly password: string | null } | null;
+  readonly linkKey: string;
+  readonly clusterId: string;
+  readonly version: string;
+}
+
+export interface IngressOptions {
+  readonly launch: IngressLaunch;
+  /** program file of the ingress, run by `nodePath` with the launch file as its argument */
+  readonly entry: string;
+  readonly nodePath: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly paths: Pick<StatePaths, 'root' | 'logs' | 'processes' | 'sockets' | 'stage'>;
+}
+
+export interface IngressDependencies {
+  readonly log: Log;
+  /** it runs at another address than before */
+  readonly onMoved: (state: IngressState) => void;
+}
+
+interface RunningIngress {
+  readonly identity: ProcessIdentity;
+  readonly exited: Promise<Exit>;
+  readonly release: () => void;
+}
+
+/** The ingress of this node: adopted where one runs, started where none does, started again at once when it dies. */
+export class IngressProcess {
+  readonly #options: IngressOptions;
+  readonly #dependencies: IngressDependencies;
+  readonly #socketPath: string;
+  readonly #leaving = new AbortController();
+  #state: IngressState | null = null;
+  #running: RunningIngress | null = null;
+  #failures = 0;
+
+  constructor(options: IngressOptions, dependencies: IngressDependencies) {
+    this.#options = options;
+    this.#dependencies = dependencies;
+    this.#socketPath = ingressSocket(options.paths.sockets);
+  }
+
+  /** as it answered last; null before it ever did */
+  get state(): IngressState | null {
+    return this.#state;
+  }
+
+  /**
+   * Adopts or starts it; afterwards it is kept running until `leave` or `stop`.
+   * @throws ServeError INGRESS_FAILED with what it said, when it does not come up now
+   */
+  async start(): Promise<IngressState> {
+    const running = (await this.#adopt()) ?? (await this.#spawn());
+    void this.#keep(running);
+    return this.#state ?? this.#failed('it does not answer');
+  }
+
+  /** Asks it where it listens now: its port follows the routing table. */
+  async refresh(): Promise<void> {
+    const state = await readIngressState(this.#socketPath);
+    if (state !== null) this.#learn(state);
+  }
+
+  /** Takes no new requests, finishes those in flight, at most so long. It is not started again from here on. */
+  async drain(graceMs: number): Promise<void> {
+    this.#leaving.abort();
+    try {
+      const timeoutMs = graceMs + 2_000;
+      await this.#call('/drain', { graceMs }, timeoutMs);
+    } catch (error) {
+      this.#dependencies.log.warn({ error: messageOf(error) }, 'the ingress did not drain');
+    }
+  }
+
+  /** Ends it and waits until it is gone. Idempotent. */
+  async stop(): Promise<void> {
+    this.#leaving.abort();
+    const running = this.#running;
+    this.#running = null;
+    if (running === null) return;
+    await this.#call('/stop', {}, 2_000).catch(() => undefined);
+    await waitForExit(running.identity, 3_000);
+    await killSession(running.identity.pid);
+    running.release();
+    for (const path of [this.#recordFile, this.#launchFile, this.#socketPath])
+      await rm(path, { force: true });
+  }
+
+  /** Stops watching; the ingress goes on for the next agent. */
+  leave(): void {
+    this.#leaving.abort();
+    this.#running?.release();
+    this.#running = null;
+  }
+
+  async #keep(first: RunningIngress): Promise<void> {
+    const { signal } = this.#leaving;
+    let running: RunningIngress | null = first;
+    while (!signal.aborted) {
+      const startedAt = performance.now();
+      if (running !== null) {
+        const exit = await running.exited;
+        if (signal.aborted) return;
+        this.#dependencies.log.error({ exit: describeExit(exit) }, 'the ingress ended; it is started again');
+        await killSession(running.identity.pid);
+      }
+      this.#failures = performance.now() - startedAt < SETTLED_AFTER_MS ? this.#failures + 1 : 0;
+      const delayMs = restartDelayMs(this.#failures - 1);
+      await delay(delayMs, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      running = await this.#spawn().catch((error: unknown) => {
+        this.#dependencies.log.error({ error: messageOf(error) }, 'the ingress does not start');
+        return null;
+      });
+    }
+  }
+
+  /** @returns null where none runs that this agent can go on with; what was there is gone then */
+  async #adopt(): Promise<RunningIngress | null> {
+    const state = await readIngressState(this.#socketPath);
+    const recorded = await this.#readRecord();
+    const identity = state === null ? recorded : (identityOf(state.pid) ?? recorded);
+    if (identity === null || !isRunning(identity)) return null;
+    const { nodeId, version } = this.#options.launch;
+    if (state?.nodeId === nodeId && state.version === version && !state.draining) {
+      const { exited, stop } = watchExit(identity);
+      this.#running = { identity, exited: exited.then(() => null), release: stop };
+      this.#learn(state);
+      this.#dependencies.log.info({ pid: identity.pid }, 'ingress adopted');
+      return this.#running;
+    }
+    // Of another version, or it does not answer although this node's record says that it is the one.
+    if (state?.nodeId === nodeId) {
+      await this.#call('/drain', { graceMs: HANDOVER_MS }, HANDOVER_MS + 2_000).catch(() => undefined);
+    }
+    await killSession(identity.pid);
+    return null;
+  }
+
+  async #spawn(): Promise<RunningIngress> {
+    const { entry, nodePath, env, paths, launch } = this.#options;
+    const logFile = join(paths.logs, 'ingress.log');
+    const fromBytes = fileSizeBytes(logFile);
+    await mkdir(paths.sockets, { recursive: true, mode: 0o700 });
+    await rm(this.#socketPath, { force: true });
+    // Peers know the link port by the routing table: the next ingress takes the same unless that has just failed.
+    const linkPort = this.#failures > 1 ? launch.linkPort : (this.#state?.linkPort ?? launch.linkPort);
+    await writeDurably(this.#launchFile, JSON.stringify({ ...launch, linkPort }));
+    const spawned = await spawnDetached({
+      command: nodePath,
+      args: [entry, this.#launchFile],
+      cwd: paths.root,
+      env,
+      logFile,
+    });
+    const running = { ...spawned, release: () => undefined };
+    this.#running = running;
+    await writeDurably(this.#recordFile, JSON.stringify(running.identity));
+    const exit = await this.#awaitAnswer(running);
+    if (exit === 'answers') return running;
+    await killSession(running.identity.pid);
+    return this.#failed(startupError(lastOutput(logFile, fromBytes)) ?? exit);
+  }
+
+  /** Polls its socket, the only sign of life there is before it listens. */
+  async #awaitAnswer(running: RunningIngress): Promise<string> {
+    let exit: Exit | undefined;
+    void running.exited.then((how) => {
+      exit = how;
+    });
+    const end = performance.now() + START_TIMEOUT_MS;
+    while (performance.now() < end && !this.#leaving.signal.aborted) {
+      const state = await readIngressState(this.#socketPath);
+      if (state?.pid === running.identity.pid) {
+        this.#learn(state);
+        return 'answers';
+      }
+      if (exit !== undefined) return describeExit(exit);
+      await delay(25);
+    }
+    return `it did not answer within ${START_TIMEOUT_MS / 1000} s`;
+  }
+
+  #learn(state: IngressState): void {
+    const before = this.#state;
+    this.#state = state;
+    if (before === null) return;
+    const { host, httpPort, linkPort } = state;
+    if (before.host === host && before.httpPort === httpPort && before.linkPort === linkPort) return;
+    this.#dependencies.onMoved(state);
+  }
+
+  #call(path: '/drain' | '/stop', body: object, timeoutMs: number): Promise<unknown> {
+    return callIngress({ socketPath: this.#socketPath, method: 'POST', path, body, timeoutMs });
+  }
+
+  async #readRecord(): Promise<ProcessIdentity | null> {
+    const text = await readIfThere(this.#recordFile);
+    return text === null ? null : (JSON.parse(text) as ProcessIdentity);
+  }
+
+  #failed(why: string): never {
+    const log = join(this.#options.paths.logs, 'ingress.log');
+    throw new ServeError(`the ingress does not start: ${why} (its log: ${log})`, { code: 'INGRESS_FAILED' });
+  }
+
+  get #launchFile(): string {
+    return join(this.#options.paths.stage, 'ingress-launch.json');
+  }
+
+  get #recordFile(): string {
+    return join(this.#options.paths.processes, 'ingress.json');
+  }
+}
+
+/** What an ingress says as its last line when it cannot start: `{"error": …}`. */
+function startupError(output: string): string | null {
+  const lines = output.split('\n').reverse();
+  for (const line of lines) {
+    try {
+      const value: unknown = JSON.parse(line);
+      if (typeof value === 'object' && value !== null && 'error' in value) return String(value.error);
+    } catch {
+      // a line of another kind
+    }
+  }
+  return null;
+}
