@@ -6,13 +6,13 @@ import type {
   ReplicaState,
   RequestHead,
 } from '../../channel/messages.ts';
+import { within } from '../within.ts';
 import { describe, tracebackOf } from './answer.ts';
 import type { Exchange, ExchangeOptions } from './exchange.ts';
 import { InstanceGroup } from './instance-group.ts';
 import { StartFailedError } from './instance-pool.ts';
 import { note } from './note.ts';
 import { OngoingRequests } from './ongoing-requests.ts';
-import { within } from './within.ts';
 
 /** How long `shutdown()` of the class may take. */
 const SHUTDOWN_MS = 5_000;

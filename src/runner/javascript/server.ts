@@ -2,10 +2,10 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import type { ReplicaState } from '../../channel/messages.ts';
 import { ServeError } from '../../lib/errors.ts';
+import { within } from '../within.ts';
 import { note } from './note.ts';
 import type { Replica } from './replica.ts';
 import { DRAINING, ReplicaConnection } from './replica-connection.ts';
-import { within } from './within.ts';
 
 const BEAT_INTERVAL_MS = 500;
 /** How long the last frames may take to leave. */

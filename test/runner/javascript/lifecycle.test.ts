@@ -1,9 +1,11 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { tailLog } from '../../../src/lib/log-tail.ts';
 import { isRunning } from '../../../src/lib/process/identity.ts';
 import { signalProcess } from '../../../src/lib/process/signals.ts';
 import { type BuiltRunner, buildRunner } from './build.ts';
 import {
+  connectAsAgent,
   eventually,
   type ReplicaOptions,
   type SentRequest,
@@ -68,7 +70,6 @@ async function sendHeld(
   const folder = replica.launch.code_dir;
   const request = send(replica, { begun: `${folder}/${name}.begun`, until: `${folder}/${name}` });
   await eventually(`${name} is in user code`, () => exists(`${folder}/${name}.begun`));
-  const { writeFile } = await import('node:fs/promises');
   return { ...request, release: () => writeFile(`${folder}/${name}`, '') };
 }
 
@@ -206,7 +207,6 @@ describe('a cancelled request', () => {
     await sendHeld(replica, 'a');
     replica.channel.close();
     await eventually('nothing is ongoing', async () => {
-      const { connectAsAgent } = await import('./replica-harness.ts');
       const probe = await connectAsAgent(replica.launch, () => {});
       probe.close();
       return probe.hello.state.ongoing === 0;
@@ -271,7 +271,7 @@ describe('the end', () => {
     const held = await sendHeld(replica, 'a');
     expect(await replica.control.control({ op: 'drain', grace_ms: 20_000 }, 5_000)).toEqual({ ok: true });
     await eventually('it drains', () => replica.states.at(-1)?.phase === 'draining');
-    expect(replica.channel.isReady).toBe(false);
+    await eventually('the ingress sees it', () => !replica.channel.isReady);
     expect((await send(replica, {}).answer).reason).toBe('draining');
     await held.release();
     expect((await held.answer).head?.status).toBe(200);
@@ -332,10 +332,26 @@ describe('the log', () => {
       name.startsWith('replica.log'),
     );
     expect(files.sort()).toEqual(['replica.log', 'replica.log.1', 'replica.log.2']);
-    const { readFile } = await import('node:fs/promises');
     expect(await readFile(`${log}.1`, 'utf8')).toContain('fourth');
     expect(await readFile(`${log}.2`, 'utf8')).toContain('third');
     await replica.json({ print: 'still written' });
     expect(await replica.log()).toBe('still written\n');
+  });
+
+  it('can be followed through a rotation', async () => {
+    const replica = await start({ launch: { log_max_bytes: 2_000, log_files: 3 } });
+    const over = new AbortController();
+    let seen = '';
+    const followed = (async () => {
+      const tail = tailLog(replica.launch.log, { lines: 100, follow: true, signal: over.signal });
+      for await (const chunk of tail) seen += chunk.toString();
+    })();
+    await replica.json({ print: `before ${'x'.repeat(2_500)}` });
+    await eventually('the follower has read on', () => seen.includes('before'));
+    await eventually('the log is rotated', async () => (await stat(replica.launch.log)).size === 0);
+    await replica.json({ print: 'after' });
+    await eventually('the follower reads the emptied file', () => seen.endsWith('after\n'));
+    over.abort();
+    await followed;
   });
 });
