@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PROTOCOL_VERSION } from '../channel/frames.ts';
 import type { NodeRecord, NodeRole } from '../cluster/nodes/types.ts';
 import type { NodeCapacity } from '../cluster/placement/types.ts';
-import type { NodeAssignment, NodeReport } from '../cluster/replicas/types.ts';
+import type { NodeReport } from '../cluster/replicas/types.ts';
 import type { StatePaths } from '../config/paths.ts';
 import type { Log } from '../lib/log.ts';
 import { type AgentStore, STORE_SCHEMA_VERSION, type WatchStore } from '../store/types.ts';
@@ -99,7 +99,14 @@ export class Agent {
     );
     this.#follower = new AssignmentFollower(
       { nodeId, file: paths.assignment },
-      { store, log, apply: (assignment) => this.#apply(assignment) },
+      {
+        ...{ store, log },
+        apply: ({ replicas }) => {
+          this.#replicas.apply(replicas);
+          this.#membership.reportChanged();
+        },
+        onLeaveRequested: dependencies.onLeaveRequested,
+      },
     );
     this.#membership = new Membership(nodeId, {
       ...{ store, log },
@@ -163,12 +170,6 @@ export class Agent {
   async stop({ keepReplicas }: { readonly keepReplicas: boolean }): Promise<void> {
     this.#life.stopped ??= keepReplicas ? this.#leaveRunning() : this.#leave();
     await this.#life.stopped;
-  }
-
-  #apply(assignment: NodeAssignment): void {
-    this.#replicas.apply(assignment.replicas);
-    this.#membership.reportChanged();
-    if (assignment.leave === true) this.#dependencies.onLeaveRequested();
   }
 
   async #leaveRunning(): Promise<void> {

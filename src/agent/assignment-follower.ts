@@ -18,6 +18,8 @@ export interface FollowerDependencies {
   readonly store: Pick<AgentStore, 'readAssignment'> & WatchStore;
   readonly log: Log;
   readonly apply: (assignment: NodeAssignment) => void;
+  /** the node was told to leave, after it had started: an order that an earlier life obeyed already counts no more */
+  readonly onLeaveRequested: () => void;
 }
 
 /**
@@ -39,6 +41,7 @@ export class AssignmentFollower {
   #unlink: () => void = () => undefined;
   #reading: Promise<void> | null = null;
   #readAgain = false;
+  #hasRead = false;
 
   constructor(options: FollowerOptions, dependencies: FollowerDependencies) {
     this.#options = options;
@@ -109,17 +112,16 @@ export class AssignmentFollower {
       try {
         this.#unwatch ??= await store.watch(['assignments'], () => void this.#read());
         const next = await store.readAssignment(this.#options.nodeId);
-        if (next !== null && this.#timer !== null && supersedes(this.#followed, next))
-          await this.#adopt(next);
+        const isNews = this.#hasRead;
+        this.#hasRead = true;
+        if (next === null || this.#timer === null || !supersedes(this.#followed, next)) continue;
+        this.#take(next);
+        if (isNews && next.leave === true) this.#dependencies.onLeaveRequested();
+        await writeDurably(this.#options.file, JSON.stringify(next));
       } catch (error) {
         log.debug({ error: messageOf(error) }, 'the assignment cannot be taken now');
       }
     } while (this.#readAgain);
-  }
-
-  async #adopt(next: NodeAssignment): Promise<void> {
-    this.#take(next);
-    await writeDurably(this.#options.file, JSON.stringify(next));
   }
 
   #take(assignment: NodeAssignment): void {

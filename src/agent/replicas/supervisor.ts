@@ -87,9 +87,9 @@ export class ReplicaSupervisor {
 
   /**
    * Takes over a process that an agent before this one started; to be called before `keep`.
-   * @returns resolves when it has answered on its socket, never if it does not
+   * @returns resolves when it has answered on its socket, or ended
    */
-  adopt(record: ReplicaRecord, process: LiveProcess): Promise<void> {
+  async adopt(record: ReplicaRecord, process: LiveProcess): Promise<void> {
     const { history, startedAtMs, stable } = record;
     const processes = history.processes - 1; // this one is counted again as it is adopted
     this.#state = { phase: 'pending', prepared: false, history: { ...history, processes } };
@@ -103,7 +103,7 @@ export class ReplicaSupervisor {
       run.resume();
     }
     this.#save();
-    return run.greeted;
+    await Promise.race([run.greeted, run.life.ended]);
   }
 
   /** Runs until the replica has left for good (true) or this agent has left it (false). */
