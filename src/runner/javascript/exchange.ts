@@ -24,7 +24,7 @@ export interface ExchangeDependencies {
 /** One request on one stream: from its head, when it was let in, to the last byte of its answer. */
 export class Exchange {
   readonly head: RequestHead;
-  readonly beganAtMs = performance.now();
+  readonly arrivedAtMs = performance.now();
   readonly #connection: FrameConnection;
   readonly #stream: number;
   readonly #dependencies: ExchangeDependencies;
@@ -57,7 +57,7 @@ export class Exchange {
   begin(): void {
     this.#ticket = this.#dependencies.submit({
       run: (instance) => this.#run(instance).catch(lostWithItsThread),
-      waitMs: Math.max(0, this.head.timeout_ms - (performance.now() - this.beganAtMs)),
+      waitMs: Math.max(0, this.head.timeout_ms - (performance.now() - this.arrivedAtMs)),
       onExpired: () => {
         this.#fail('DEADLINE', 'the deadline passed while the request waited for an instance of the backend');
         this.#over();

@@ -3,22 +3,22 @@ import type { ControlResult } from '../../channel/messages.ts';
 import type { JsonValue } from '../../lib/json.ts';
 import { findBackendFile } from './backend-file.ts';
 import { importableBackend } from './bundle.ts';
-import { type Instance, InstancePool, type InstancePoolOptions } from './instance-pool.ts';
+import { type Instance, type OnDeath, startInstances } from './instance-pool.ts';
 import { type Job, Scheduler, type Ticket } from './scheduler.ts';
 import type { Outcome } from './thread-tasks.ts';
 
 /** All instances of a replica: `concurrency` of them, in a thread each, treated as one. */
 export class InstanceGroup {
   readonly #launch: LaunchFile;
-  readonly #pool: InstancePool;
+  readonly #instances: readonly Instance[];
   readonly #scheduler: Scheduler;
   #canReconfigure = false;
   #reconfigured: Promise<unknown> = Promise.resolve();
 
-  constructor(launch: LaunchFile, onDeath: InstancePoolOptions['onDeath']) {
+  constructor(launch: LaunchFile, onDeath: OnDeath) {
     this.#launch = launch;
-    this.#pool = new InstancePool({ size: launch.concurrency, onDeath });
-    this.#scheduler = new Scheduler(this.#pool.instances);
+    this.#instances = startInstances(launch.concurrency, onDeath);
+    this.#scheduler = new Scheduler(this.#instances);
   }
 
   /**
@@ -34,7 +34,7 @@ export class InstanceGroup {
       modelPath: launch.model_path,
       userConfig: launch.user_config,
     };
-    const started = await Promise.all(this.#pool.instances.map((instance) => instance.start(task)));
+    const started = await Promise.all(this.#instances.map((instance) => instance.start(task)));
     this.#canReconfigure = started.every((reply) => reply.canReconfigure);
   }
 
@@ -64,16 +64,12 @@ export class InstanceGroup {
     return this.#onEach((instance) => instance.shutdown(), false);
   }
 
-  async stop(): Promise<void> {
-    await this.#pool.stop();
-  }
-
   /** One result for all: the first error, with how many instances it concerns. */
   async #onEach(
     ask: (instance: Instance) => Promise<Outcome>,
     betweenCalls: boolean,
   ): Promise<ControlResult> {
-    const { instances } = this.#pool;
+    const instances = this.#instances;
     const outcomes = await Promise.all(
       instances.map((instance) =>
         betweenCalls ? this.#scheduler.between(instance, () => ask(instance)) : ask(instance),

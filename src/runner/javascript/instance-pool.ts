@@ -20,6 +20,8 @@ type Post = <Name extends ThreadTaskName>(
   transfer?: readonly ArrayBuffer[],
 ) => Promise<ThreadTasks[Name]['reply']>;
 
+type OutcomeTaskName = 'cancel' | 'reconfigure' | 'health' | 'shutdown';
+
 /** The constructor, `init` or first `reconfigure` of the class failed. */
 export class StartFailedError extends ServeError<{
   readonly code: 'START_FAILED';
@@ -53,75 +55,65 @@ export class Instance {
   }
 
   cancel(): Promise<Outcome> {
-    return this.#post('cancel', {});
+    return this.#ask('cancel', {});
   }
 
   reconfigure(config: JsonValue): Promise<Outcome> {
-    return this.#post('reconfigure', { config });
+    return this.#ask('reconfigure', { config });
   }
 
   health(): Promise<Outcome> {
-    return this.#post('health', {});
+    return this.#ask('health', {});
   }
 
   shutdown(): Promise<Outcome> {
-    return this.#post('shutdown', {});
+    return this.#ask('shutdown', {});
   }
-}
 
-export interface InstancePoolOptions {
-  readonly size: number;
-  /** a thread has ended, which only user code can cause: `process.exit`, or an error that nobody caught. Called once */
-  readonly onDeath: (reason: string, traceback: string) => void;
+  /** A thread that ends meanwhile is an outcome, too. */
+  async #ask<Name extends OutcomeTaskName>(name: Name, task: ThreadTasks[Name]['task']): Promise<Outcome> {
+    try {
+      return await this.#post(name, task);
+    } catch (error) {
+      return { ok: false, error: describe(error) };
+    }
+  }
 }
 
 /**
- * Threads that hold an instance each, on one piscina pool. Every task is addressed to a thread: instances have state, so piscina's
- * choice of any idle thread would not do. Tasks are never aborted, since piscina ends the thread of an aborted task.
+ * Hears that a thread has ended, which only user code can cause: `process.exit`, or an error that nobody caught.
+ * @param traceback '' where there is none
  */
-export class InstancePool {
-  readonly instances: readonly Instance[];
-  readonly #pool: Piscina;
-  #ended = false;
+export type OnDeath = (reason: string, traceback: string) => void;
 
-  constructor(options: InstancePoolOptions) {
-    this.#pool = new Piscina({
-      filename: fileURLToPath(new URL('./thread-worker.js', import.meta.url)),
-      minThreads: options.size,
-      maxThreads: options.size,
-      atomics: 'disabled', // with atomics an idle thread sleeps, and with it the timers and sockets of user code
-      recordTiming: false,
-      loadBalancer: (task, workers) => {
-        const wanted: unknown = Reflect.get(task, Piscina.queueOptionsSymbol);
-        return workers.find((worker) => wanted instanceof Address && worker.id === wanted.threadId) ?? null;
-      },
-    });
-    const died = (reason: string, traceback: string): void => {
-      if (this.#ended) return;
-      this.#ended = true;
-      options.onDeath(reason, traceback);
-    };
-    this.#pool.on('error', (error) => died(`a thread failed: ${describe(error)}`, tracebackOf(error)));
-    this.instances = this.#pool.threads.map((thread) => {
-      thread.once('error', (error) =>
-        died(`user code threw outside of a call: ${describe(error)}`, tracebackOf(error)),
-      );
-      thread.once('exit', (code) => died(`user code ended its thread with process.exit(${code})`, ''));
-      const address = new Address(thread.threadId);
-      return new Instance((name, task, transfer = []) =>
-        this.#pool.run(
-          { ...task, [Piscina.queueOptionsSymbol]: address },
-          { name, transferList: [...transfer] },
-        ),
-      );
-    });
-  }
-
-  /** Ends the threads, whatever they are doing. */
-  async stop(): Promise<void> {
-    this.#ended = true;
-    await this.#pool.destroy();
-  }
+/**
+ * Starts threads that will hold an instance each, on one piscina pool; they end with the process. Every task is addressed to a thread:
+ * instances have state, so piscina's choice of any idle thread would not do. Tasks are never aborted, since piscina ends the thread of an
+ * aborted task.
+ */
+export function startInstances(size: number, onDeath: OnDeath): readonly Instance[] {
+  const pool = new Piscina({
+    filename: fileURLToPath(new URL('./thread-worker.js', import.meta.url)),
+    minThreads: size,
+    maxThreads: size,
+    atomics: 'disabled', // with atomics an idle thread sleeps, and with it the timers and sockets of user code
+    recordTiming: false,
+    loadBalancer: (task, workers) => {
+      const wanted: unknown = Reflect.get(task, Piscina.queueOptionsSymbol);
+      return workers.find((worker) => wanted instanceof Address && worker.id === wanted.threadId) ?? null;
+    },
+  });
+  pool.on('error', (error) => onDeath(`a thread failed: ${describe(error)}`, tracebackOf(error)));
+  return pool.threads.map((thread) => {
+    thread.once('error', (error) =>
+      onDeath(`user code threw outside of a call: ${describe(error)}`, tracebackOf(error)),
+    );
+    thread.once('exit', (code) => onDeath(`user code ended its thread with process.exit(${code})`, ''));
+    const address = new Address(thread.threadId);
+    return new Instance((name, task, transfer = []) =>
+      pool.run({ ...task, [Piscina.queueOptionsSymbol]: address }, { name, transferList: [...transfer] }),
+    );
+  });
 }
 
 class Address {

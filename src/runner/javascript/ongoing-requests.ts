@@ -45,8 +45,8 @@ export class OngoingRequests {
 
   /** A line for each, for the log. */
   describe(): readonly string[] {
-    return [...this.#exchanges].map(({ head, beganAtMs, isInUserCode }) => {
-      const ageMs = Math.round(performance.now() - beganAtMs);
+    return [...this.#exchanges].map(({ head, arrivedAtMs, isInUserCode }) => {
+      const ageMs = Math.round(performance.now() - arrivedAtMs);
       return `${head.id} ${head.method} ${head.path}, ${ageMs} ms, ${isInUserCode ? 'in user code' : 'not in user code'}`;
     });
   }

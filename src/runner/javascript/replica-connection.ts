@@ -19,6 +19,7 @@ import type { Replica } from './replica.ts';
 
 /** Who connects says hello at once. */
 const HELLO_MS = 5_000;
+const MAX_UNREAD_BYTES = 1024 * 1024;
 /** An error text travels in one frame, whose limit is 64 KiB. */
 const MAX_ERROR_CHARS = 10_000;
 
@@ -51,6 +52,11 @@ export class ReplicaConnection {
   /** null before its hello. */
   get role(): ConnectorHello['role'] | null {
     return this.#role;
+  }
+
+  /** A sign of life. A peer that does not read is not sent ever more of them. */
+  beat(ongoing: number): void {
+    if (this.#connection.bufferedBytes < MAX_UNREAD_BYTES) this.notify({ event: 'beat', ongoing });
   }
 
   notify(notification: Notification): void {

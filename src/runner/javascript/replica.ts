@@ -6,7 +6,7 @@ import type {
   ReplicaState,
   RequestHead,
 } from '../../channel/messages.ts';
-import { within } from '../within.ts';
+import { LONGEST_TIMER_MS, within } from '../within.ts';
 import { describe, tracebackOf } from './answer.ts';
 import type { Exchange, ExchangeOptions } from './exchange.ts';
 import { InstanceGroup } from './instance-group.ts';
@@ -35,7 +35,9 @@ export class Replica {
 
   constructor(launch: LaunchFile) {
     this.launch = launch;
-    this.#group = new InstanceGroup(launch, (reason, traceback) => this.#fail(reason, traceback));
+    this.#group = new InstanceGroup(launch, (reason, traceback) => {
+      if (!this.#isFinishing) this.#fail(reason, traceback); // shutdown() may end its thread
+    });
     this.#ongoing = new OngoingRequests(launch.max_ongoing, (job) => this.#group.submit(job));
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
@@ -98,6 +100,7 @@ export class Replica {
         this.#logCalls();
         return { ok: true };
       case 'drain':
+        if (!isAmount(request.grace_ms)) return refused('grace_ms', request.grace_ms);
         this.drain(request.grace_ms);
         return { ok: true };
       default:
@@ -109,16 +112,25 @@ export class Replica {
   drain(graceMs: number): void {
     if (this.#phase === 'failed') return;
     const wasReady = this.#phase === 'ready';
+    if (this.#isFinishing) return;
     if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
-    this.#graceTimer = setTimeout(() => {
-      note(`${this.#ongoing.size} requests are cut off after the grace of ${graceMs} ms`);
-      this.#ongoing.cutOff();
-      void this.#finish();
-    }, graceMs);
+    this.#graceTimer = setTimeout(
+      () => {
+        note(`${this.#ongoing.size} requests are cut off after the grace of ${graceMs} ms`);
+        this.#ongoing.cutOff();
+        void this.#finish();
+      },
+      Math.min(graceMs, LONGEST_TIMER_MS),
+    );
     if (this.#phase === 'draining') return;
     this.#enter('draining');
     if (wasReady) this.#ongoing.whenIdle(() => void this.#finish());
     else this.#end(0); // user code is in its constructor: there is nothing to finish
+  }
+
+  /** Nothing runs any more but shutdown(). */
+  get #isFinishing(): boolean {
+    return this.#phase === 'draining' && this.#graceTimer === null;
   }
 
   async #finish(): Promise<void> {
@@ -136,6 +148,7 @@ export class Replica {
       const error = `concurrency is the number of instances, which a replica keeps for life: ${this.launch.concurrency}, asked for ${concurrency}`;
       return { ok: false, error };
     }
+    if (!isAmount(maxOngoing) || maxOngoing < 1) return refused('max_ongoing', maxOngoing);
     this.#ongoing.limit = maxOngoing;
     this.#onChange(this.state);
     return { ok: true };
@@ -166,6 +179,17 @@ export class Replica {
     this.#phase = phase;
     this.#onChange(this.state);
   }
+}
+
+function isAmount(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0;
+}
+
+function refused(field: string, value: unknown): ControlResult {
+  return {
+    ok: false,
+    error: `${field} must be a number that is large enough, found ${JSON.stringify(value)}`,
+  };
 }
 
 function noop(): void {

@@ -1,3 +1,4 @@
+import { LONGEST_TIMER_MS } from '../within.ts';
 import type { Instance } from './instance-pool.ts';
 
 /** Takes an instance until its promise settles; it must not reject. */
@@ -15,8 +16,6 @@ export interface Ticket {
   /** true: the job had not begun and never will */
   cancel(): boolean;
 }
-
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Gives instances to jobs, one at a time and first come first served. The queue is bounded by whoever lets requests in

@@ -2,7 +2,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import type { ReplicaState } from '../../channel/messages.ts';
 import { ServeError } from '../../lib/errors.ts';
-import { within } from '../within.ts';
+import { LONGEST_TIMER_MS, within } from '../within.ts';
 import { note } from './note.ts';
 import type { Replica } from './replica.ts';
 import { DRAINING, ReplicaConnection } from './replica-connection.ts';
@@ -86,7 +86,7 @@ export class ReplicaServer {
 
   #sendBeat(): void {
     const { ongoing } = this.#replica.state;
-    for (const connection of this.#greeted()) connection.notify({ event: 'beat', ongoing });
+    for (const connection of this.#greeted()) connection.beat(ongoing);
   }
 
   #greeted(): readonly ReplicaConnection[] {
@@ -104,9 +104,10 @@ export class ReplicaServer {
       return;
     }
     const timeoutS = this.#replica.launch.orphan_timeout_s;
+    const timeoutMs = Math.min(timeoutS * 1_000, LONGEST_TIMER_MS);
     this.#orphanTimer ??= setTimeout(() => {
       note(`no agent has been connected for ${timeoutS} s: the replica ends itself`);
       this.#replica.drain(OWN_DRAIN_GRACE_MS);
-    }, timeoutS * 1_000);
+    }, timeoutMs);
   }
 }

@@ -252,9 +252,15 @@ describe('limits and health', () => {
     const held = await sendHeld(replica, 'a');
     expect((await send(replica, {}).answer).reason).toBe('full');
     await held.release();
-    expect(
-      await replica.control.control({ op: 'limits', max_ongoing: 1, concurrency: 2 }, 5_000),
-    ).toMatchObject({ ok: false });
+    for (const request of [
+      { op: 'limits', max_ongoing: 1, concurrency: 2 },
+      { op: 'limits', max_ongoing: 0, concurrency: 1 },
+      { op: 'drain', grace_ms: -1 },
+    ] as const) {
+      expect(await replica.control.control(request, 5_000), JSON.stringify(request)).toMatchObject({
+        ok: false,
+      });
+    }
   });
 
   it('health is what the class says', async () => {
@@ -309,6 +315,25 @@ describe('the end', () => {
     expect(replica.states.at(-1)?.error?.message).toContain(reason);
     expect(await replica.log()).toContain(reason);
     if (_what.startsWith('process.exit')) expect((await request.answer).kind).toBe('lost');
+  });
+
+  it('shutdown may end its thread: that is no failure', async () => {
+    const source = 'export class EchoBackend { call() {} shutdown() { process.exit(4); } }';
+    const replica = await start({ files: { 'backend.mjs': source } });
+    await replica.control.control({ op: 'drain', grace_ms: 1_000 }, 5_000);
+    expect((await replica.process.exited).code).toBe(0);
+  });
+
+  it('a cancelled call may end its thread: the reason is kept', async () => {
+    const source = `export class EchoBackend { call(request) {
+      console.log('called');
+      return new Promise(() => request.signal.addEventListener('abort', () => process.exit(5))); } }`;
+    const replica = await start({ files: { 'backend.mjs': source } });
+    const request = send(replica, {});
+    await eventually('it is in user code', async () => (await replica.log()).includes('called'));
+    request.stream.cancel();
+    expect((await replica.process.exited).code).toBe(1);
+    expect(replica.states.at(-1)?.error?.message).toContain('process.exit(5)');
   });
 
   it('a replica that no agent claims ends itself', async () => {
