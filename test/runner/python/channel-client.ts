@@ -1,6 +1,12 @@
 import { connect } from 'node:net';
 import { FrameConnection } from '../../../src/channel/connection.ts';
-import { FLAG_END, type Frame, FrameType, MAX_PAYLOAD_BYTES } from '../../../src/channel/frames.ts';
+import {
+  FLAG_END,
+  type Frame,
+  FrameType,
+  INITIAL_WINDOW_BYTES,
+  MAX_PAYLOAD_BYTES,
+} from '../../../src/channel/frames.ts';
 import type {
   ControlRequest,
   ControlResult,
@@ -23,6 +29,8 @@ export type Outcome =
 
 export interface RequestOptions extends Partial<RequestHead> {
   readonly body?: Uint8Array | string;
+  /** more of the body follows by other calls */
+  readonly open?: boolean;
   /** default: more window is granted as data comes; false: none */
   readonly grant?: boolean;
 }
@@ -70,13 +78,13 @@ export class ChannelClient {
   }
 
   request(options: RequestOptions = {}): { readonly stream: number; readonly outcome: Promise<Outcome> } {
-    const { body, grant, ...head } = options;
+    const { body, grant, open, ...head } = options;
     const stream = this.nextStream();
     const outcome = new Promise<Outcome>((settle) => {
       this.#open.set(stream, { settle, grant: grant ?? true, head: null, parts: [] });
     });
     const bytes = Buffer.from(body ?? '');
-    this.#connection.sendJson(FrameType.request, bytes.length === 0 ? FLAG_END : 0, stream, {
+    this.#connection.sendJson(FrameType.request, bytes.length === 0 && open !== true ? FLAG_END : 0, stream, {
       id: `request-${stream}`,
       replica: 'Echo-test',
       method: 'GET',
@@ -99,6 +107,30 @@ export class ChannelClient {
       );
     }
     return { stream, outcome };
+  }
+
+  /** Sends a body of any size, never more of it than the window allows. */
+  async upload(body: Buffer, head: RequestOptions = {}): Promise<Outcome> {
+    const { stream, outcome } = this.request({ ...head, open: true });
+    let offset = 0;
+    while (offset < body.length) {
+      const end = Math.min(
+        body.length,
+        INITIAL_WINDOW_BYTES + this.#granted(stream),
+        offset + MAX_PAYLOAD_BYTES,
+      );
+      if (end > offset)
+        this.send(FrameType.data, end === body.length ? FLAG_END : 0, stream, body.subarray(offset, end));
+      else await until(() => INITIAL_WINDOW_BYTES + this.#granted(stream) > offset, 'more window');
+      offset = end;
+    }
+    return outcome;
+  }
+
+  #granted(stream: number): number {
+    return this.frames
+      .filter((frame) => frame.type === FrameType.window && frame.stream === stream)
+      .reduce((sum, frame) => sum + frame.payload.readUInt32BE(), 0);
   }
 
   /** The JSON answer to a JSON body. */

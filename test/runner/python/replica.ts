@@ -67,6 +67,7 @@ export class TestReplica {
   }
 
   start(): this {
+    this.exit = null;
     this.#child = spawn(this.#python, [mainPath, this.launchPath], {
       cwd: this.folder,
       detached: true,

@@ -105,7 +105,7 @@ def _from_response(response):
     if isinstance(body, str):
         body = body.encode("utf-8")
     if _is_binary(body):
-        if "content-length" not in names:
+        if "content-length" not in names and status not in (204, 304):
             headers.append(("content-length", str(len(body))))
         return Answer(status, headers, status < 500, bytes(body))
     chunks = getattr(response, "body_iterator", None)

@@ -22,7 +22,7 @@ def check_head(head):
 class Call:
     """Threads that run user code read ``head``, ``body()`` and ``gone``; everything else belongs to the reader."""
 
-    __slots__ = ("head", "gone", "phase", "_connection", "_stream", "_calls", "_chunks", "_room", "_outbound", "_timer")
+    __slots__ = ("head", "gone", "phase", "_connection", "_stream", "_calls", "_chunks", "_ungranted", "_outbound", "_timer")
 
     #: May run beside other calls (see calls.Hook).
     alone = False
@@ -35,25 +35,26 @@ class Call:
         self._stream = stream
         self._calls = calls
         self._chunks = []
-        self._room = INITIAL_WINDOW_BYTES
+        self._ungranted = 0
         self._outbound = None
         self._timer = calls.loop.call_later(max(0, head["timeout_ms"]) / 1000, self._expire)
 
     def receive(self, payload, last):
-        """Take a part of the body. It is kept until it is complete, so that a slow client holds up no user code."""
+        """Take a part of the body.
+
+        It is collected here, so that a slow client holds up no user code. How much that can be is the ingress' body
+        limit times max_ongoing.
+        """
         if self.phase != RECEIVING:
             return
-        self._room -= len(payload)
-        if self._room < 0:
-            raise FrameError("stream %d: more than the window allows" % self._stream)
         self._chunks.append(payload)
+        self._ungranted += len(payload)
         if last:
             self.phase = WAITING
             self._calls.enqueue(self)
-        elif self._room < INITIAL_WINDOW_BYTES // 2:
-            grant = INITIAL_WINDOW_BYTES - self._room
-            self._room += grant
-            self._connection.send(WINDOW, 0, self._stream, grant.to_bytes(4, "big"))
+        elif self._ungranted >= INITIAL_WINDOW_BYTES // 2:
+            self._connection.send(WINDOW, 0, self._stream, self._ungranted.to_bytes(4, "big"))
+            self._ungranted = 0
 
     def body(self):
         """Return the whole body."""

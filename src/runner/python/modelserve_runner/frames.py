@@ -67,12 +67,11 @@ class FrameDecoder:
         self._pending = b""
 
     def feed(self, chunk):
-        """Return the frames that are complete now, as (type, flags, stream, payload) tuples.
+        """Yield the frames that are complete now, as (type, flags, stream, payload) tuples; to be iterated to its end.
 
         Raises FrameError when a length is over the limit.
         """
         received = self._pending + chunk if self._pending else chunk
-        frames = []
         offset = 0
         while len(received) - offset >= HEADER_BYTES:
             size, kind, flags, stream = HEADER.unpack_from(received, offset)
@@ -82,6 +81,5 @@ class FrameDecoder:
             if len(received) < start + size:
                 break
             offset = start + size
-            frames.append((kind, flags, stream, received[start:offset]))
+            yield kind, flags, stream, received[start:offset]
         self._pending = received[offset:]
-        return frames

@@ -10,7 +10,7 @@ import types
 
 from .backend import serving_method
 
-_RUNNER_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PLUMBING = (os.path.dirname(os.path.abspath(__file__)), os.path.dirname(importlib.__file__), "<frozen importlib")
 
 
 class BackendNotFound(Exception):
@@ -74,18 +74,19 @@ def describe(error):
 
 
 def format_error(error):
-    """Return the traceback of an exception without the frames through which the runner reached the user's code."""
+    """Return the traceback of an exception without the frames of the runner and the import system."""
     if isinstance(error, BackendNotFound):
         return "%s\n" % error
-    entry = error.__traceback__
-    while entry is not None and _is_plumbing(entry.tb_frame.f_code.co_filename):
-        entry = entry.tb_next
-    return "".join(traceback.format_exception(type(error), error, entry))
+    report = traceback.TracebackException(type(error), error, error.__traceback__)
+    _drop_plumbing(report)
+    return "".join(report.format())
 
 
-def _is_plumbing(filename):
-    return filename.startswith(_RUNNER_DIR) or filename.startswith("<frozen importlib") or \
-        os.path.dirname(filename) == os.path.dirname(importlib.__file__)
+def _drop_plumbing(report):
+    report.stack[:] = [frame for frame in report.stack if not frame.filename.startswith(_PLUMBING)]
+    for inner in (report.__cause__, report.__context__):
+        if inner is not None:
+            _drop_plumbing(inner)
 
 
 def _prepare_path(code_dir, package_dir):

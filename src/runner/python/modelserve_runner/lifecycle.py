@@ -21,6 +21,7 @@ class Lifecycle:
         self._orphan_timer = None
         self._grace_timer = None
         self._stopping = False
+        self._signals = 0
         replica.on_drain = self.drain
         replica.on_agents = self.agents_changed
         replica.calls.on_idle = self._check_drained
@@ -43,7 +44,8 @@ class Lifecycle:
 
     def signalled(self):
         """SIGTERM or SIGINT: drain; a second one ends the process at once."""
-        if self._replica.phase == "draining":
+        self._signals += 1
+        if self._signals > 1:
             os._exit(1)
         self.terminate()
 

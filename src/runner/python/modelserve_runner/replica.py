@@ -126,6 +126,7 @@ class Replica:
             answer(False, "limits must be whole numbers above 0, found %r" % limits)
         elif self.phase == "ready":
             self.calls.resize(*limits)
+            self.enter("ready")  # everybody is told how many calls are let in from now on
             answer(True)
         else:
             answer(False, "the replica is %s" % self.phase)

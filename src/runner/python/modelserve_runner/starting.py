@@ -18,9 +18,8 @@ traceback is the frame that caught it, so looking at ``sys.exc_info()`` whenever
 import ast
 import functools
 import inspect
+import re
 import sys
-import textwrap
-import traceback
 
 from .backend import Backend, Unsupported
 from .importing import describe, format_error
@@ -115,15 +114,17 @@ class _PrintedFailures:
         self._initializers = [inspect.unwrap(vars(base)["__init__"]) for base in backend_class.__mro__
                               if inspect.isfunction(vars(base).get("__init__"))]
         self._codes = {initializer.__code__ for initializer in self._initializers}
-        self._printed = []  # [exception, line, text] in the order of their first output
+        self._printed = []  # (exception, code, line, text) in the order of their first output
+        # Watched themselves, because logging handlers and users' modules hold on to them. The package may have put
+        # streams of its own in place, which perhaps take no attributes.
+        self._streams = [stream for stream in {sys.stdout, sys.stderr} if hasattr(stream, "__dict__")]
 
     def __enter__(self):
-        # On the streams themselves, because logging handlers and users' modules hold on to them.
-        for stream in (sys.stdout, sys.stderr):
+        for stream in self._streams:
             stream.write = self._watch(stream.write)
 
     def __exit__(self, *_):
-        for stream in (sys.stdout, sys.stderr):
+        for stream in self._streams:
             vars(stream).pop("write", None)
 
     def failure(self):
@@ -154,14 +155,16 @@ class _PrintedFailures:
         initializer = next(each for each in self._initializers if each.__code__ is code)
         try:
             lines, first = inspect.getsourcelines(initializer)
-            last = ast.parse(textwrap.dedent("".join(lines))).body[0].body[-1]
+            # Methods are indented, and need something to be indented below.
+            last = ast.parse("if True:\n" + "".join(lines)).body[0].body[0].body[-1]
         except (OSError, SyntaxError):
             return False  # no source, no second opinion
         handlers = getattr(last, "handlers", [])
-        return bool(handlers) and line - first + 1 >= handlers[0].lineno
+        return bool(handlers) and line - first + 2 >= handlers[0].lineno
 
 
 def _mentions(text, error):
-    names = [base.__name__ for base in type(error).__mro__[:1]]
-    message = "".join(traceback.format_exception_only(type(error), error)).strip()
-    return any(part and part in text for part in [str(error).strip(), message] + names)
+    """Whether the type or the message of an exception stands in a text, as words of their own."""
+    message = str(error).strip()
+    words = [type(error).__name__] + ([message] if len(message) > 2 else [])
+    return any(re.search(r"(?<!\w)%s(?!\w)" % re.escape(word), text) for word in words)
