@@ -1,0 +1,146 @@
+import { type ServerResponse, validateHeaderName, validateHeaderValue } from 'node:http';
+import type { ResponseHead } from '../channel/messages.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { FrameworkError } from './framework-error.ts';
+import { announcedLength, answeredHeaders, type HeaderPairs } from './headers.ts';
+
+export interface AnswerOptions {
+  readonly requestId: string;
+  /** the connection carries no further request */
+  readonly isLast: boolean;
+}
+
+/** The answer to one request on its way from a replica to the client's socket. */
+export class Answer {
+  readonly #response: ServerResponse;
+  readonly #options: AnswerOptions;
+  /** came, but waits for the first bytes of the body, so that both leave in one packet */
+  #pending: ResponseHead | null = null;
+  /** what the announced length leaves to be sent; null where none was announced */
+  #owedBytes: number | null = null;
+  #isAwaitingDrain = false;
+
+  constructor(response: ServerResponse, options: AnswerOptions) {
+    this.#response = response;
+    this.#options = options;
+  }
+
+  /** @returns what is wrong with the head; nothing was sent then, and `fail` may still be called */
+  begin(head: ResponseHead, end: boolean): string | null {
+    const problem = problemOf(head);
+    if (problem !== null) return problem;
+    this.#owedBytes = announcedLength(head.headers);
+    this.#pending = head;
+    if (end) {
+      this.#sendHead(mayHaveBody(head.status) ? (this.#owedBytes ?? 0) : null);
+      this.#response.end();
+    } else process.nextTick(() => this.#flush());
+    return null;
+  }
+
+  /**
+   * Passes on a part of the body.
+   * @returns `flowing`; `full` when the client reads slower than this (see `onDrained`); `broken` when it is not as long
+   * as announced: the connection was cut, because what was sent cannot be taken back
+   */
+  write(chunk: Buffer, end: boolean): 'flowing' | 'full' | 'broken' {
+    if (this.#pending !== null) this.#sendHead(end ? (this.#owedBytes ?? chunk.length) : this.#owedBytes);
+    if (this.#owedBytes !== null && this.#hasBody) {
+      this.#owedBytes -= chunk.length;
+      if (this.#owedBytes < 0 || (end && this.#owedBytes > 0)) {
+        this.cut();
+        return 'broken';
+      }
+    }
+    if (end) {
+      this.#response.end(chunk);
+      return 'flowing';
+    }
+    return this.#response.write(chunk) ? 'flowing' : 'full';
+  }
+
+  /** Calls back once, when the client has read what it was sent; asked again meanwhile, it is still once. */
+  onDrained(drained: () => void): void {
+    if (this.#isAwaitingDrain) return;
+    this.#isAwaitingDrain = true;
+    this.#response.once('drain', () => {
+      this.#isAwaitingDrain = false;
+      drained();
+    });
+  }
+
+  /** Answers with an error of the framework; cuts the connection where an answer has begun. */
+  fail(error: FrameworkError): void {
+    this.#pending = null;
+    if (this.#response.headersSent) this.cut();
+    else sendFrameworkError(this.#response, error, this.#options);
+  }
+
+  /** The client sees that the answer is not whole. */
+  cut(): void {
+    this.#response.destroy();
+  }
+
+  get #hasBody(): boolean {
+    return this.#response.req.method !== 'HEAD' && mayHaveBody(this.#response.statusCode);
+  }
+
+  /** For answers whose body takes its time: the client gets the head now. */
+  #flush(): void {
+    if (this.#pending === null || this.#response.destroyed) return;
+    this.#sendHead(this.#owedBytes);
+    this.#response.flushHeaders();
+  }
+
+  #sendHead(length: number | null): void {
+    const head = this.#pending;
+    if (head === null) return;
+    this.#pending = null;
+    const headers = answeredHeaders(head.headers);
+    if (length !== null) headers.push('content-length', String(length));
+    headers.push('x-request-id', this.#options.requestId);
+    if (this.#options.isLast) headers.push('connection', 'close');
+    this.#response.writeHead(head.status, headers);
+  }
+}
+
+/** What HTTP does not allow in a head, as words; null where it is fine. */
+function problemOf(head: ResponseHead): string | null {
+  if (!Number.isInteger(head.status) || head.status < 200 || head.status > 599) {
+    return `its status is ${head.status}, expected 200 to 599`;
+  }
+  return headerProblem(head.headers);
+}
+
+function headerProblem(headers: HeaderPairs): string | null {
+  try {
+    for (const [name, value] of headers) {
+      validateHeaderName(name);
+      validateHeaderValue(name, value);
+    }
+    return null;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/** The JSON of an error of the framework, and whether the connection goes on. */
+export function sendFrameworkError(
+  response: ServerResponse,
+  error: FrameworkError,
+  options: AnswerOptions,
+): void {
+  const body = Buffer.from(
+    JSON.stringify({ status: 0, code: error.code, info: error.info, request_id: options.requestId }),
+  );
+  const headers = ['content-type', 'application/json; charset=utf-8', 'content-length', String(body.length)];
+  for (const [name, value] of error.headers) headers.push(name, value);
+  headers.push('x-request-id', options.requestId);
+  if (options.isLast) headers.push('connection', 'close');
+  response.writeHead(error.status, headers);
+  response.end(body);
+}
+
+function mayHaveBody(status: number): boolean {
+  return status !== 204 && status !== 304;
+}

@@ -1,0 +1,58 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { type FastifyInstance, fastify } from 'fastify';
+import { ServeError } from '../lib/errors.ts';
+import type { IngressState } from './state.ts';
+
+/** What can be asked of a running ingress. */
+export interface Controlled {
+  readonly state: IngressState;
+  /** see Ingress.drain */
+  drain(graceMs: number): Promise<boolean>;
+}
+
+const DEFAULT_GRACE_MS = 30_000;
+
+/**
+ * HTTP on a Unix socket, for this node only: `GET /state`, `POST /drain {"graceMs"}` (answers when all is done or the time
+ * is over: `{"drained"}`), `POST /stop` (answers, then ends).
+ * @throws ServeError INGRESS_RUNS where another ingress answers on the socket
+ */
+export async function openControl(
+  socketPath: string,
+  ingress: Controlled,
+  onStop: () => void,
+): Promise<FastifyInstance> {
+  const app = fastify({ logger: false, forceCloseConnections: true });
+  app.get('/state', async () => ingress.state);
+  app.post<{ Body: { graceMs?: unknown } | null }>('/drain', async (request) => {
+    const graceMs = request.body?.graceMs;
+    return { drained: await ingress.drain(typeof graceMs === 'number' ? graceMs : DEFAULT_GRACE_MS) };
+  });
+  app.post('/stop', async (_request, reply) => {
+    reply.raw.once('close', onStop);
+    return { stopping: true };
+  });
+  await takeOver(socketPath);
+  await app.listen({ path: socketPath });
+  return app;
+}
+
+/** A socket file stays behind when its process is killed; one that answers belongs to somebody. */
+async function takeOver(socketPath: string): Promise<void> {
+  mkdirSync(dirname(socketPath), { recursive: true, mode: 0o700 });
+  const isTaken = await new Promise<boolean>((resolve) => {
+    const probe = connect(socketPath);
+    probe.once('connect', () => resolve(true));
+    probe.once('error', () => resolve(false));
+    probe.once('close', () => resolve(false));
+    probe.once('connect', () => probe.destroy());
+  });
+  if (isTaken) {
+    throw new ServeError(`an ingress of this node runs already: it answers on ${socketPath}`, {
+      code: 'INGRESS_RUNS',
+    });
+  }
+  rmSync(socketPath, { force: true });
+}

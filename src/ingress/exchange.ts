@@ -1,0 +1,271 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Refusal, RequestHead, ResponseHead, StreamFailure } from '../channel/messages.ts';
+import type { ClientStream, StreamListener } from '../channel/streams.ts';
+import { Answer } from './answer.ts';
+import type { Casualties } from './casualties.ts';
+import type { DeploymentQueue, Waiting } from './deployment-queue.ts';
+import {
+  badAnswer,
+  bodyTooLarge,
+  deadlineOver,
+  type FrameworkError,
+  replicaDied,
+  replicaDiedWithBody,
+  replicaFailed,
+  retryBufferFull,
+} from './framework-error.ts';
+import { forwardedHeaders } from './headers.ts';
+import { type BodyRules, type Gathered, RequestBody } from './request-body.ts';
+import type { Target } from './target.ts';
+
+/** What came in, with what the ingress has found out about it. */
+export interface Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly id: string;
+  readonly path: string;
+  /** without `?` */
+  readonly query: string;
+  readonly queue: DeploymentQueue;
+  readonly timeoutMs: number;
+  /** tracebacks may go to this client */
+  readonly exposesErrors: boolean;
+  /** its connection carries no further request */
+  readonly isLast: boolean;
+}
+
+export interface ExchangeDependencies {
+  readonly bodyRules: BodyRules;
+  readonly casualties: Casualties;
+  /** the exchange takes part in nothing any more; may be told twice */
+  readonly onOver: (exchange: Exchange) => void;
+}
+
+type Phase = 'reading' | 'queued' | 'sent' | 'answering' | 'done';
+
+const PHASE_WORDS: Readonly<Record<Phase, string>> = {
+  reading: 'still being received',
+  queued: 'waiting for a free replica',
+  sent: 'at a replica',
+  answering: 'being answered',
+  done: 'done',
+};
+
+/** Half of a window: large enough that grants are rare, small enough that the sender never runs dry. */
+const GRANT_BYTES = 512 * 1024;
+
+/**
+ * One request from its first byte to its answer's last: reads it, waits its turn, goes to a replica, again to another
+ * one where that died before it answered, and ends at its deadline or when the client leaves.
+ */
+export class Exchange implements Waiting, StreamListener {
+  readonly #call: Call;
+  readonly #dependencies: ExchangeDependencies;
+  readonly #body: RequestBody;
+  readonly #answer: Answer;
+  readonly #arrivedMs = performance.now();
+  #phase: Phase = 'reading';
+  #place: { readonly target: Target; readonly stream: ClientStream } | null = null;
+  #deaths = 0;
+  #timer: NodeJS.Timeout;
+  /** of the answer: passed on, and not granted anew yet */
+  #flow = { passedBytes: 0, lastMs: 0 };
+
+  constructor(call: Call, dependencies: ExchangeDependencies) {
+    this.#call = call;
+    this.#dependencies = dependencies;
+    this.#body = new RequestBody(call.request, dependencies.bodyRules);
+    this.#answer = new Answer(call.response, { requestId: call.id, isLast: call.isLast });
+    this.#timer = setTimeout(() => this.#onDeadline(), call.timeoutMs);
+  }
+
+  begin(): void {
+    this.#call.response.once('close', () => this.#onClosed());
+    this.#call.queue.countRequest();
+    this.#body.gather((outcome) => this.#onGathered(outcome));
+  }
+
+  start(target: Target): void {
+    this.#phase = 'sent';
+    const stream = target.open(this.#head(target), this.#body.isEmpty, this);
+    this.#place = { target, stream };
+    if (!this.#body.isEmpty) this.#body.deliver(stream);
+  }
+
+  reject(error: FrameworkError): void {
+    this.#fail(error);
+  }
+
+  onResponse(head: ResponseHead, end: boolean): void {
+    this.#phase = 'answering';
+    this.#flow.lastMs = performance.now();
+    this.#body.release();
+    if (!head.ok) this.#call.queue.countApplicationError();
+    const problem = this.#answer.begin(head, end);
+    if (problem !== null) this.#abort(badAnswer(this.#deployment, problem));
+    else if (end) this.#leave();
+  }
+
+  onData(chunk: Buffer, end: boolean): void {
+    const outcome = this.#answer.write(chunk, end);
+    this.#flow.lastMs = performance.now();
+    this.#flow.passedBytes += chunk.length;
+    if (outcome === 'broken') {
+      this.#abort(badAnswer(this.#deployment, 'it is not as long as its content-length says'));
+    } else if (end) this.#leave();
+    else if (outcome === 'full') this.#answer.onDrained(() => this.#grant(0));
+    else this.#grant(GRANT_BYTES);
+  }
+
+  onRefused(refusal: Refusal): void {
+    const place = this.#place;
+    this.#place = null;
+    this.#call.queue.finished();
+    place?.target.releaseRefused();
+    if (this.#body.isHeld) {
+      this.#phase = 'queued';
+      this.#call.queue.requeue(this);
+    } else
+      this.#fail(
+        replicaFailed('REPLICA_FAILED', `the replica took it and refused it then: ${refusal.reason}`),
+      );
+  }
+
+  onFailed(failure: StreamFailure): void {
+    if (failure.died === true) {
+      this.onLost();
+      return;
+    }
+    this.#leave();
+    this.#fail(replicaFailed(failure.code, failure.info));
+  }
+
+  onWindow(): void {
+    this.#body.onWindow();
+  }
+
+  /** The replica died, or the way to it broke. */
+  onLost(): void {
+    this.#deaths += 1;
+    this.#leave();
+    if (this.#phase === 'sent' && this.#body.isReplayable && this.#deaths <= this.#call.queue.route.retries) {
+      this.#phase = 'queued';
+      this.#call.queue.requeue(this);
+      return;
+    }
+    this.#dependencies.casualties.add({
+      requestId: this.#call.id,
+      deployment: this.#deployment,
+      path: this.#call.path,
+      deaths: this.#deaths,
+      atMs: Date.now(),
+    });
+    this.#fail(
+      this.#body.isReplayable
+        ? replicaDied(this.#deployment, this.#deaths)
+        : replicaDiedWithBody(this.#deployment),
+    );
+  }
+
+  get #deployment(): string {
+    return this.#call.queue.route.deployment;
+  }
+
+  #head(target: Target): RequestHead {
+    const { request, id, path, query, timeoutMs, exposesErrors } = this.#call;
+    const { remoteAddress, remotePort } = request.socket;
+    return {
+      id,
+      replica: target.replicaId,
+      method: request.method ?? 'GET',
+      path,
+      query,
+      scheme: 'http',
+      headers: forwardedHeaders(request, id),
+      client: remoteAddress === undefined ? null : [remoteAddress, remotePort ?? 0],
+      timeout_ms: Math.max(1, Math.round(timeoutMs - (performance.now() - this.#arrivedMs))),
+      expose_errors: exposesErrors,
+    };
+  }
+
+  #onGathered(outcome: Gathered): void {
+    if (this.#phase === 'done') return;
+    switch (outcome) {
+      case 'complete':
+      case 'cut-through':
+        this.#phase = 'queued';
+        this.#call.queue.submit(this);
+        return;
+      case 'too-large':
+        this.#abort(bodyTooLarge(this.#body.rules.maxBytes));
+        return;
+      case 'no-room':
+        this.#fail(retryBufferFull(this.#body.rules.budget.limitBytes));
+    }
+  }
+
+  #grant(thresholdBytes: number): void {
+    const { passedBytes } = this.#flow;
+    if (passedBytes === 0 || passedBytes < thresholdBytes) return;
+    this.#flow.passedBytes = 0;
+    this.#flow.lastMs = performance.now();
+    this.#place?.stream.grant(passedBytes);
+  }
+
+  /** Time is over; for an answer on its way only if nothing of it has moved for as long as the deadline. */
+  #onDeadline(): void {
+    const { timeoutMs } = this.#call;
+    if (this.#phase === 'answering') {
+      const idleMs = performance.now() - this.#flow.lastMs;
+      if (idleMs < timeoutMs) {
+        this.#timer = setTimeout(() => this.#onDeadline(), timeoutMs - idleMs);
+        return;
+      }
+    }
+    this.#abort(deadlineOver(this.#deployment, timeoutMs, PHASE_WORDS[this.#phase]));
+  }
+
+  /** The answer has left, or the client has. */
+  #onClosed(): void {
+    if (this.#phase !== 'done') {
+      this.#withdraw();
+      this.#finish();
+    }
+    this.#dependencies.onOver(this);
+  }
+
+  #abort(error: FrameworkError): void {
+    this.#withdraw();
+    this.#fail(error);
+  }
+
+  /** Out of the queue, and away from the replica, which need not go on. */
+  #withdraw(): void {
+    if (this.#phase === 'queued') this.#call.queue.withdraw(this);
+    this.#place?.stream.cancel();
+    this.#leave();
+  }
+
+  /** Gives the place at the replica to the next. */
+  #leave(): void {
+    const place = this.#place;
+    if (place === null) return;
+    this.#place = null;
+    this.#call.queue.finished();
+    place.target.release();
+  }
+
+  #fail(error: FrameworkError): void {
+    this.#call.queue.countFrameworkError(error.code);
+    this.#answer.fail(error);
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#phase = 'done';
+    clearTimeout(this.#timer);
+    this.#body.discard();
+    // of requests that were pipelined behind another one, node:http does not tell that their connection is gone
+    if (this.#call.request.socket.destroyed) this.#dependencies.onOver(this);
+  }
+}

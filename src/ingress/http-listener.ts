@@ -1,0 +1,111 @@
+import type { Server } from 'node:http';
+import { messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { listenForHttp } from './listening.ts';
+
+export interface HttpListenerOptions {
+  readonly host: string;
+  readonly clusterId: string;
+  readonly log: Log;
+}
+
+const CLOSE_MS = 5_000;
+const RETRY_MS = 2_000;
+
+/** The HTTP port of the ingress. A change of port opens the new one first; then the old one finishes what it has. */
+export class HttpListener {
+  readonly #options: HttpListenerOptions;
+  readonly #create: () => Server;
+  readonly #closing = new Set<Promise<void>>();
+  #server: Server | null = null;
+  #wantedPort: number | null = null;
+  #port: number | null = null;
+  #problem: string | null = null;
+  #last: Promise<void> = Promise.resolve();
+  #retry: NodeJS.Timeout | null = null;
+
+  /** @param create makes a server that does not listen yet */
+  constructor(options: HttpListenerOptions, create: () => Server) {
+    this.#options = options;
+    this.#create = create;
+  }
+
+  /** null until it listens. */
+  get port(): number | null {
+    return this.#port;
+  }
+
+  /** Why it does not listen on the port that is wanted; null where it does. */
+  get problem(): string | null {
+    return this.#problem;
+  }
+
+  /**
+   * Listens on this port from now on; nothing happens where it does already.
+   * @throws ListenError; what was listened on before goes on
+   */
+  use(port: number): Promise<void> {
+    const step = this.#last.then(() => this.#switchTo(port));
+    this.#last = step.catch(() => {});
+    return step;
+  }
+
+  /** As `use`, but goes on trying while the port cannot be had; `problem` says why. */
+  follow(port: number): void {
+    this.#cancelRetry();
+    this.use(port).catch(() => {
+      this.#retry = setTimeout(() => this.follow(port), RETRY_MS);
+    });
+  }
+
+  /** Finishes requests that are under way, cuts what is left after some seconds. Idempotent. */
+  async close(): Promise<void> {
+    this.#cancelRetry();
+    await this.#last;
+    this.#cancelRetry();
+    if (this.#server !== null) this.#retire(this.#server);
+    this.#server = null;
+    this.#port = null;
+    await Promise.all(this.#closing);
+  }
+
+  async #switchTo(port: number): Promise<void> {
+    if (port === this.#wantedPort && this.#server !== null) return;
+    const { host, clusterId, log } = this.#options;
+    const server = this.#create();
+    let bound: number;
+    try {
+      bound = await listenForHttp(server, { host, port }, clusterId);
+    } catch (error) {
+      const problem = messageOf(error);
+      if (problem !== this.#problem) log.error({ host, port, problem }, 'cannot listen');
+      this.#problem = problem;
+      throw error;
+    }
+    const old = this.#server;
+    this.#server = server;
+    this.#wantedPort = port;
+    this.#port = bound;
+    this.#problem = null;
+    log.info({ host, port: bound, wanted: port }, 'listening');
+    if (old !== null) this.#retire(old);
+  }
+
+  #cancelRetry(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+  }
+
+  #retire(server: Server): void {
+    const closed = new Promise<void>((resolve) => {
+      const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+      server.close(() => {
+        clearTimeout(deadline);
+        resolve();
+      });
+      server.closeIdleConnections();
+    });
+    this.#closing.add(closed);
+    void closed.then(() => this.#closing.delete(closed));
+  }
+}

@@ -1,0 +1,101 @@
+import { ReplicaChannel } from '../channel/client.ts';
+import type { RequestHead } from '../channel/messages.ts';
+import { Reconnector } from '../channel/reconnect.ts';
+import type { ClientStream, StreamListener } from '../channel/streams.ts';
+import { readProcessStat } from '../lib/process/identity.ts';
+import type { Carrier } from './target.ts';
+
+const CONNECT_TIMEOUT_MS = 5_000;
+/** A replacement shall answer within milliseconds of being ready; a socket that is not there costs next to nothing. */
+const MIN_RETRY_MS = 20;
+const MAX_RETRY_MS = 500;
+/** Beats come every 500 ms: after four that are missing, a look at the process. */
+const SUSPECT_AFTER_MS = 2_000;
+
+export interface LocalReplicaOptions {
+  readonly replicaId: string;
+  readonly socketPath: string;
+  readonly nodeId: string;
+  /** uniform in [0, 1) */
+  readonly random: () => number;
+}
+
+/** A replica of this node: connects to its socket for as long as the routing table names it. */
+export class LocalReplica implements Carrier {
+  readonly #onChange: () => void;
+  readonly #connection: Reconnector<ReplicaChannel>;
+  #isSuspect = false;
+
+  /** @param onChange it became ready, full-sized, suspect, or was lost */
+  constructor(options: LocalReplicaOptions, onChange: () => void) {
+    this.#onChange = onChange;
+    const { replicaId, socketPath, nodeId, random } = options;
+    this.#connection = new Reconnector(
+      { minDelayMs: MIN_RETRY_MS, maxDelayMs: MAX_RETRY_MS, random },
+      ({ opened, closed }) =>
+        new ReplicaChannel(
+          { replicaId, socketPath, nodeId, timeoutMs: CONNECT_TIMEOUT_MS },
+          {
+            onState: () => {
+              opened();
+              this.#onChange();
+            },
+            onBeat: () => this.#hearBeat(),
+            onClose: () => {
+              closed();
+              this.#isSuspect = false;
+              this.#onChange();
+            },
+          },
+        ),
+    );
+  }
+
+  get limit(): number {
+    const channel = this.#connection.current;
+    return channel?.isReady && !this.#isSuspect ? channel.maxOngoing : 0;
+  }
+
+  /** Bytes that the replica has not taken yet. */
+  get bufferedBytes(): number {
+    return this.#connection.current?.bufferedBytes ?? 0;
+  }
+
+  open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
+    const channel = this.#connection.current;
+    if (channel === null) throw new RangeError(`replica ${head.replica} was chosen while its limit was 0`);
+    return channel.open(head, end, listener);
+  }
+
+  /** Its socket may just have appeared. */
+  hurry(): void {
+    this.#connection.hurry();
+  }
+
+  /**
+   * Looks whether it is stopped: silent for a while, and its process in state T (SIGSTOP) or t (a debugger). A process that is
+   * busy is silent, too, and stays in service.
+   */
+  examine(nowMs: number): void {
+    const channel = this.#connection.current;
+    const pid = channel?.hello?.pid;
+    if (channel === null || pid === undefined) return;
+    const isSilent = nowMs - channel.lastHeardMs >= SUSPECT_AFTER_MS;
+    const isSuspect = isSilent && ['T', 't'].includes(readProcessStat(pid)?.state ?? '');
+    if (isSuspect && !this.#isSuspect) {
+      this.#isSuspect = true;
+      this.#onChange();
+    }
+  }
+
+  /** Idempotent; requests that are there are lost. */
+  close(): void {
+    this.#connection.stop();
+  }
+
+  #hearBeat(): void {
+    if (!this.#isSuspect) return;
+    this.#isSuspect = false;
+    this.#onChange();
+  }
+}

@@ -1,0 +1,167 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { DeploymentRoute } from '../cluster/routing/types.ts';
+import { sendFrameworkError } from './answer.ts';
+import type { ByteBudget } from './byte-budget.ts';
+import type { Casualties } from './casualties.ts';
+import type { DeploymentQueue } from './deployment-queue.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { type Call, Exchange } from './exchange.ts';
+import {
+  badTimeout,
+  bodyTooLarge,
+  type FrameworkError,
+  methodNotAllowed,
+  routeNotFound,
+} from './framework-error.ts';
+import { sentRequestId } from './headers.ts';
+import { declaredBytes, discardBody } from './request-body.ts';
+
+export interface HandlerDependencies {
+  readonly dispatcher: Dispatcher;
+  readonly budget: ByteBudget;
+  readonly casualties: Casualties;
+  /** of request bodies, as the newest routing table says */
+  readonly maxBodyBytes: () => number;
+  /** whether clients are told to open another connection for their next request */
+  readonly isDraining: () => boolean;
+  /** the ingress listens on loopback only */
+  readonly isLoopback: boolean;
+}
+
+/** Takes every request that is for a deployment. Nothing it does depends on how many deployments there are. */
+export class RequestHandler {
+  readonly #dependencies: HandlerDependencies;
+  readonly #open = new Set<Exchange>();
+  readonly #idPrefix = randomBytes(6).toString('base64url');
+  #lastId = 0;
+  #onIdle: (() => void)[] = [];
+
+  constructor(dependencies: HandlerDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Requests that are not over. */
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  handle(request: IncomingMessage, response: ServerResponse): void {
+    const id = sentRequestId(request) ?? this.newId();
+    const { path, query } = splitTarget(request.url ?? '/');
+    const { dispatcher, isDraining } = this.#dependencies;
+    const isLast = isDraining();
+    const reject = (error: FrameworkError) => {
+      sendFrameworkError(response, error, { requestId: id, isLast });
+      discardBody(request);
+    };
+    const queue = dispatcher.find(path);
+    if (queue === null) {
+      reject(routeNotFound(path, dispatcher.routes));
+      return;
+    }
+    const method = request.method ?? 'GET';
+    if (!mayCall(queue.route, method)) {
+      if (method === 'OPTIONS') sendOptions(response, id, queue.route);
+      else reject(methodNotAllowed(method, queue.route, allowed(queue.route)));
+      return;
+    }
+    const timeoutMs = this.#admit(request, queue);
+    if (typeof timeoutMs !== 'number') {
+      queue.countFrameworkError(timeoutMs.code);
+      reject(timeoutMs);
+      return;
+    }
+    const exposesErrors = this.#exposesErrors(queue.route);
+    this.#begin({ request, response, id, path, query, queue, timeoutMs, exposesErrors, isLast });
+  }
+
+  /** @returns true once no request is under way; false when some still are after `timeoutMs` */
+  async untilIdle(timeoutMs: number): Promise<boolean> {
+    if (this.#open.size === 0) return true;
+    let deadline: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      deadline = setTimeout(resolve, timeoutMs);
+      this.#onIdle.push(resolve);
+    });
+    clearTimeout(deadline);
+    return this.#open.size === 0;
+  }
+
+  /** An id that no other request of this process has, nor any of another process. */
+  newId(): string {
+    this.#lastId += 1;
+    return `${this.#idPrefix}-${this.#lastId.toString(36)}`;
+  }
+
+  #begin(call: Call): void {
+    const { budget, casualties, maxBodyBytes } = this.#dependencies;
+    const exchange = new Exchange(call, {
+      bodyRules: { maxBytes: maxBodyBytes(), budget },
+      casualties,
+      onOver: (over) => this.#end(over),
+    });
+    this.#open.add(exchange);
+    exchange.begin();
+  }
+
+  #end(exchange: Exchange): void {
+    this.#open.delete(exchange);
+    if (this.#open.size > 0) return;
+    const waiting = this.#onIdle;
+    this.#onIdle = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** What can be known before the body is read: the request's deadline in ms, or why it is not taken. */
+  #admit(request: IncomingMessage, queue: DeploymentQueue): number | FrameworkError {
+    const maxBytes = this.#dependencies.maxBodyBytes();
+    if ((declaredBytes(request) ?? 0) > maxBytes) return bodyTooLarge(maxBytes);
+    const timeoutMs = readTimeoutMs(request, queue.route.requestTimeoutMs);
+    if (timeoutMs === null) return badTimeout(String(request.headers['x-request-timeout-seconds']));
+    return queue.refusal() ?? timeoutMs;
+  }
+
+  #exposesErrors(route: DeploymentRoute): boolean {
+    return (
+      route.exposeErrors === 'always' || (route.exposeErrors === 'loopback' && this.#dependencies.isLoopback)
+    );
+  }
+}
+
+/** Path and query as sent; of the absolute form (`GET http://host/path`), which proxies use, the path. */
+function splitTarget(target: string): { readonly path: string; readonly query: string } {
+  const origin = /^[a-z]+:\/\/[^/?]*/i.exec(target);
+  const local = origin === null ? target : target.slice(origin[0].length) || '/';
+  const mark = local.indexOf('?');
+  return mark < 0 ? { path: local, query: '' } : { path: local.slice(0, mark), query: local.slice(mark + 1) };
+}
+
+/** HEAD is GET without the answer's body. */
+function mayCall(route: DeploymentRoute, method: string): boolean {
+  return (
+    route.methods.includes(method) ||
+    method === 'POST' ||
+    (method === 'HEAD' && route.methods.includes('GET'))
+  );
+}
+
+function allowed(route: DeploymentRoute): string {
+  const methods = new Set([...route.methods, 'POST', 'OPTIONS']);
+  if (methods.has('GET')) methods.add('HEAD');
+  return [...methods].join(', ');
+}
+
+function sendOptions(response: ServerResponse, id: string, route: DeploymentRoute): void {
+  response.writeHead(204, { allow: allowed(route), 'x-request-id': id });
+  response.end();
+  discardBody(response.req);
+}
+
+/** What `x-request-timeout-seconds` leaves of the deployment's own deadline; null where it is no number above 0. */
+function readTimeoutMs(request: IncomingMessage, routeTimeoutMs: number): number | null {
+  const sent = request.headers['x-request-timeout-seconds'];
+  if (sent === undefined) return routeTimeoutMs;
+  const seconds = typeof sent === 'string' && /^\d+(\.\d+)?$/.test(sent.trim()) ? Number(sent) : 0;
+  return seconds > 0 ? Math.max(1, Math.min(routeTimeoutMs, Math.round(seconds * 1000))) : null;
+}

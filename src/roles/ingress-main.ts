@@ -1,0 +1,93 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import { ingressSocket, statePaths } from '../config/paths.ts';
+import { openControl } from '../ingress/control.ts';
+import { DEFAULT_LIMITS, Ingress } from '../ingress/ingress.ts';
+import type { IngressLaunch } from '../ingress/launch.ts';
+import { codeOf, messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { connectStore } from '../store/redis-store.ts';
+import type { Store } from '../store/types.ts';
+import { openLog } from '../telemetry/logger.ts';
+
+/**
+ * The ingress process: `ingress-main.js LAUNCH.json`. Runs until it is told to stop on its control socket, or until
+ * SIGTERM, on which it drains first. What stops it from starting is the last line of its output, as JSON, with exit
+ * code 1.
+ */
+const DRAIN_MS = 30_000;
+const STORE_RETRY_MS = 2_000;
+
+async function main(): Promise<void> {
+  const launch = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as IngressLaunch;
+  const paths = statePaths(launch.stateDir);
+  const log = openLog(join(paths.logs, 'ingress.log'), 'ingress');
+  const ingress = new Ingress({ ...launch, paths, limits: DEFAULT_LIMITS }, { log });
+  const ending = new AbortController();
+  const control = await openControl(ingressSocket(paths.sockets), ingress, () => ending.abort());
+  try {
+    await ingress.start();
+  } catch (error) {
+    await control.close();
+    await ingress.stop();
+    throw error;
+  }
+  const store = followStore(launch.store, { ingress, log, signal: ending.signal });
+  log.info({ httpPort: ingress.state.httpPort, linkPort: ingress.state.linkPort }, 'ingress started');
+  const onSignal = () => {
+    log.info({ graceMs: DRAIN_MS }, 'draining');
+    void ingress.drain(DRAIN_MS).then(() => ending.abort());
+  };
+  process.once('SIGTERM', onSignal);
+  process.on('SIGINT', () => {}); // Ctrl-C is for the node process, which drains this one in its turn
+  if (!ending.signal.aborted) {
+    await new Promise<void>((resolve) => ending.signal.addEventListener('abort', () => resolve()));
+  }
+  await end({ ingress, control, store });
+  log.info({}, 'ingress ended');
+}
+
+/** Connects, tries again for as long as the store refuses, and follows it. */
+async function followStore(
+  target: IngressLaunch['store'],
+  context: { readonly ingress: Ingress; readonly log: Log; readonly signal: AbortSignal },
+): Promise<Store | null> {
+  const { ingress, log, signal } = context;
+  if (target === null) return null;
+  const { url, password } = target;
+  let problem = '';
+  while (!signal.aborted) {
+    let store: Store | null = null;
+    try {
+      store = await connectStore({ url, mayBeLost: true, ...(password === null ? {} : { password }) });
+      await ingress.follow(store);
+      return store;
+    } catch (error) {
+      if (messageOf(error) !== problem) log.warn({ problem: messageOf(error) }, 'store refuses');
+      problem = messageOf(error);
+      await store?.close();
+      await delay(STORE_RETRY_MS, undefined, { signal }).catch(() => {}); // told to stop meanwhile
+    }
+  }
+  return null;
+}
+
+async function end(parts: {
+  readonly ingress: Ingress;
+  readonly control: FastifyInstance;
+  readonly store: Promise<Store | null>;
+}): Promise<void> {
+  await parts.control.close();
+  await parts.ingress.stop();
+  await (await parts.store)?.close();
+}
+
+try {
+  await main();
+  process.exitCode = 0;
+} catch (error) {
+  process.stdout.write(`${JSON.stringify({ error: { code: codeOf(error), message: messageOf(error) } })}\n`);
+  process.exitCode = 1;
+}
