@@ -24,6 +24,7 @@ interface RunningCall {
 /** One instance of the user's class in its thread. Nothing that user code throws leaves it: it comes back as a reply. */
 export class BackendHost {
   #backend: Backend | null = null;
+  #call: Call = notStarted;
   #running: RunningCall | null = null;
 
   async start(task: StartTask): Promise<StartReply> {
@@ -31,9 +32,10 @@ export class BackendHost {
       const backendClass = await loadBackendClass(task.file, task.className);
       const backend = new backendClass(task.modelPath);
       await backend.init?.();
-      callMethod(backend); // a class that cannot answer is a failed start, not a failed request
+      const call = callOf(backend); // a class that cannot answer is a failed start, not a failed request
       if (task.userConfig !== null) await backend.reconfigure?.(task.userConfig);
       this.#backend = backend;
+      this.#call = call;
       return { ok: true, canReconfigure: typeof backend.reconfigure === 'function' };
     } catch (error) {
       return { ok: false, message: describe(error), traceback: tracebackOf(error) };
@@ -93,10 +95,8 @@ export class BackendHost {
 
   async #answer(task: CallTask, running: RunningCall): Promise<Answer> {
     try {
-      const backend = this.#backend;
-      if (backend === null) throw new Error('the backend was not started');
       const request = new BackendRequest(task.head, task.body, running.abort.signal);
-      return await toAnswer(await callMethod(backend).call(backend, request));
+      return await toAnswer(await this.#call(request));
     } catch (error) {
       logFailure(task.head, error);
       return failureAnswer(error, task.head);
@@ -104,11 +104,17 @@ export class BackendHost {
   }
 }
 
-function callMethod(backend: Backend): (request: BackendRequest) => unknown {
-  const method = backend.call ?? backend.__call__;
-  if (typeof method === 'function') return method;
+type Call = (request: BackendRequest) => unknown;
+
+/** How this backend is called. @throws TypeError when it has none of the methods */
+function callOf(backend: Backend): Call {
+  if (typeof backend.call === 'function') return (request) => backend.call?.(request);
+  if (typeof backend.__call__ === 'function') return (request) => backend.__call__?.(request);
+  if (typeof backend.predict === 'function')
+    return async (request) => backend.predict?.(await request.json());
+  const name = backend.constructor.name;
   throw new TypeError(
-    `class ${backend.constructor.name} has no method call(request): it answers the requests`,
+    `class ${name} has no method call(request) or predict(parameters): it answers the requests`,
   );
 }
 
@@ -123,4 +129,8 @@ async function outcome(run: () => unknown): Promise<Outcome> {
 
 function logFailure(head: RequestHead, error: unknown): void {
   note(`request ${head.id} failed: ${tracebackOf(error)}`);
+}
+
+function notStarted(): never {
+  throw new Error('the backend was not started');
 }

@@ -8,6 +8,8 @@ export interface Backend {
   call?(request: BackendRequest): unknown;
   /** the name of the same method in a Python backend */
   __call__?(request: BackendRequest): unknown;
+  /** instead of `call`: gets the JSON body, or the query parameters */
+  predict?(parameters: unknown): unknown;
   reconfigure?(config: unknown): unknown;
   health?(): unknown;
   shutdown?(): unknown;
