@@ -1,3 +1,4 @@
+import { gpuOwners, ownGpus } from '../placement/gpu-owners.ts';
 import type { Claim, PlaceableNode, Placement } from '../placement/types.ts';
 import type { NewReplicaId, ObservedNode, Plan, RevisedSpec } from './types.ts';
 import { claimOf, closedBecause, type Member, type View } from './view.ts';
@@ -9,11 +10,13 @@ export class Draft {
   readonly drains: Plan['drain'][number][] = [];
   readonly #drained = new Set<string>();
   readonly #onNode: ReadonlyMap<string, readonly Member[]>;
+  readonly #gpuOwners: ReadonlyMap<string, string>;
   readonly #newReplicaId: NewReplicaId;
 
   constructor(view: View, newReplicaId: NewReplicaId) {
     this.view = view;
     this.#newReplicaId = newReplicaId;
+    this.#gpuOwners = gpuOwners(view.nodes);
     this.#onNode = new Map(
       view.nodes.map((node) => [node.nodeId, view.members.filter((member) => member.node === node)]),
     );
@@ -63,7 +66,8 @@ export class Draft {
 
   /** A node as it would be without the replicas that are told to be gone. */
   node(node: ObservedNode, isGone?: (member: Member) => boolean): PlaceableNode {
-    const { nodeId, capacity } = node;
+    const { nodeId } = node;
+    const capacity = { ...node.capacity, gpus: ownGpus(node, this.#gpuOwners) };
     return { nodeId, capacity, claims: this.claims(nodeId, isGone), closed: closedBecause(node) };
   }
 

@@ -1,3 +1,4 @@
+import { reasonsText } from '../placement/reasons.ts';
 import { type Group, stableOf, wantedReplicas } from './group.ts';
 import { sameSpec } from './specs.ts';
 import type { DeploymentHealth, DeploymentState, Rollout } from './types.ts';
@@ -45,9 +46,9 @@ function messageFor(
     case 'STOPPING':
       return `${replicasText(memberCount(group))} still to leave`;
     case 'DEPLOY_FAILED':
-      return failedMessage(group.rollout, facts.unplaced);
+      return failedMessage(group.rollout, facts);
     case 'PENDING':
-      return `${facts.ready} of ${facts.target} ready; no room: ${facts.unplaced.join('; ')}`;
+      return `${facts.ready} of ${facts.target} ready; no room: ${reasonsText(facts.unplaced)}`;
     case 'UPDATING':
       return updatingMessage(group);
     case 'HEALTHY':
@@ -57,13 +58,16 @@ function messageFor(
   }
 }
 
-function failedMessage({ failure, lastGood }: Rollout, unplaced: readonly string[]): string {
+function failedMessage(
+  { failure, lastGood }: Rollout,
+  { ready, target, unplaced }: Counts & { readonly unplaced: readonly string[] },
+): string {
   const what = `revision ${failure?.revision} failed: ${failure?.message}`;
   const instead =
     lastGood === null
       ? 'nothing is served; correct it and apply again'
-      : `revision ${lastGood.revision} is served instead; correct it and apply again`;
-  const room = unplaced.length === 0 ? [] : [`no room for all of its replicas: ${unplaced.join('; ')}`];
+      : `revision ${lastGood.revision} is kept instead (${ready} of ${target} ready); correct it and apply again`;
+  const room = unplaced.length === 0 ? [] : [`no room for all of its replicas: ${reasonsText(unplaced)}`];
   return [what, instead, ...room].join('; ');
 }
 
@@ -85,7 +89,7 @@ function troubles(group: Group): readonly string[] {
 function troubleOf({ status }: Member): string {
   const { phase, failure, message, startFailures } = status ?? {};
   const looping = (startFailures ?? 0) >= 3 ? ' (crash-looping)' : '';
-  const text = failure?.message ?? message ?? '';
+  const text = (phase === 'pending' || phase === 'preparing' ? message : failure?.message) ?? message ?? '';
   return `is ${phase}${looping}${text === '' ? '' : `: ${text}`}`;
 }
 

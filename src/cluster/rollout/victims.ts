@@ -1,8 +1,8 @@
 import type { Member } from './view.ts';
 
 /**
- * Which replicas go first when there are too many: those that do not serve, then those on nodes with the most of them,
- * then the newest. The same input gives the same answer.
+ * Which replicas go first when there are too many: those that do not serve, then those on nodes that leave, then
+ * those on nodes with the most of them, then the newest. The same input gives the same answer.
  */
 export function victims(members: readonly Member[], count: number): readonly Member[] {
   const left = new Set(members);
@@ -26,6 +26,7 @@ function countPerNode(members: Iterable<Member>): Map<string, number> {
 function earlierVictim(one: Member, other: Member, perNode: ReadonlyMap<string, number>): number {
   return (
     worth(one) - worth(other) ||
+    Number(other.node.draining) - Number(one.node.draining) ||
     (perNode.get(other.node.nodeId) ?? 0) - (perNode.get(one.node.nodeId) ?? 0) ||
     startedAt(other) - startedAt(one) ||
     (one.assignment.replicaId < other.assignment.replicaId ? -1 : 1)

@@ -1,3 +1,4 @@
+import { reasonsText } from '../placement/reasons.ts';
 import type { ReplicaStatus } from '../replicas/types.ts';
 import { targetOf } from '../rollout/specs.ts';
 import type { DeploymentState, Rollout } from '../rollout/types.ts';
@@ -40,5 +41,5 @@ export function availabilityOf(
 function whyUnplaced(wanted: number, state: DeploymentState | undefined): string {
   if (wanted === 0) return 'replicas = 0: none is wanted';
   const reasons = state?.unplaced ?? [];
-  return reasons.length === 0 ? 'no replica is assigned to a node yet' : reasons.join('; ');
+  return reasons.length === 0 ? 'no replica is assigned to a node yet' : reasonsText(reasons);
 }

@@ -59,7 +59,7 @@ describe('judging a change', () => {
       health: 'DEPLOY_FAILED',
       settled: false,
       message:
-        'revision 2 failed: replica n: ValueError: no; revision 1 is served instead; correct it and apply again',
+        'revision 2 failed: replica n: ValueError: no; revision 1 is kept instead (1 of 1 ready); correct it and apply again',
     });
   });
 

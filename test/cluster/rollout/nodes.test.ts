@@ -83,6 +83,16 @@ describe('nodes that leave', () => {
     expect(told.drain).toHaveLength(1);
   });
 
+  it('drains old replicas there before others', () => {
+    const [was, will] = [revised(1, { replicas: 2 }), revised(2, { replicas: 2, hashes: { replace: 'r2' } })];
+    const leaving = node('w2', [replica('b', was)], LEAVING);
+    const told = reconciled(
+      [rollout(will, was)],
+      [node('w1', [replica('a', was), replica('n', will)]), leaving],
+    );
+    expect(told.drain).toEqual(['b']);
+  });
+
   it('lets go of old replicas too when the new ones find no room', () => {
     const change = rollout(revised(2, { hashes: { replace: 'replace-2' } }), one);
     const told = reconciled([change], [node('w1', [replica('a', one)], LEAVING)]);

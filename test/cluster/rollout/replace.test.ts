@@ -46,6 +46,16 @@ describe('replacing replicas', () => {
     expect(all.drain.toSorted()).toEqual(['a', 'b', 'c']);
   });
 
+  it('exceeds the CPUs for one at a time', () => {
+    const greedy = { cpuMilli: 1000, replicas: 3 };
+    const [was, will] = [revised(1, greedy), revised(2, { ...greedy, hashes: { replace: 'replace-2' } })];
+    const cast = [replica('a', was), replica('b', was), replica('n', will)];
+    const told = reconciled([rollout(will, was)], [node('w1', cast, { cpus: 3 })]);
+    expect(told.plan.start).toMatchObject([{ why: 'beside the old replica' }]);
+    const under = [...cast, starting('m', will)];
+    expect(reconciled([rollout(will, was)], [node('w1', under, { cpus: 3 })]).start).toEqual([]);
+  });
+
   it('is good only when the last old one has left', () => {
     const leaving = node('w1', [draining(replica('a', before)), replica('n', after)]);
     expect(reconciled([change], [leaving]).plan.rollouts).toEqual([]);

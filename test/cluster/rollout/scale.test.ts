@@ -66,6 +66,14 @@ describe('scaling', () => {
     const told = reconciled([change], [node('w1', [replica('a', one)])]);
     expect([told.start, told.drain, told.update]).toEqual([[], [], ['a to r2']]);
     expect(reconciled([change], [node('w1', [replica('a', routed)])]).state.settled).toBe(true);
+    const untold = { assignment: replica('a', routed).assignment, status: replica('a', one).status };
+    expect(reconciled([change], [node('w1', [untold])]).state.settled).toBe(false);
+  });
+
+  it('updates replicas on nodes that leave too', () => {
+    const change = rollout(revised(2, { hashes: { routing: 'routing-2' } }), one);
+    const nodes = [node('w1', [replica('a', one)], { draining: true }), node('w2')];
+    expect(reconciled([change], nodes).update).toEqual(['a to r2']);
   });
 
   it('tells a lost replica from a lost deployment', () => {

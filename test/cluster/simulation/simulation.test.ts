@@ -11,7 +11,7 @@ import {
 import { CALM, SimWorld } from './world.ts';
 
 /** More of them find more: `SIMULATION_RUNS=20000 npx vitest run --project unit test/cluster/simulation`. */
-const RUNS = Number(process.env['SIMULATION_RUNS'] ?? 150);
+const RUNS = Number(process.env['SIMULATION_RUNS'] ?? 80);
 const QUIET_TICKS = 260;
 const NAMES = ['Echo', 'Faces', 'Speech'] as const;
 const NODES = ['head', 'w1', 'w2', 'w3'] as const;
