@@ -3,7 +3,7 @@ import type { OnProgress } from './build-once.ts';
 import { PreparationError } from './preparation-error.ts';
 
 const STEP_TIMEOUT_MS = 30 * 60 * 1000;
-const SHOWN_LINES = 15;
+const SHOWN_LINES = 40;
 
 export interface BuildStep {
   readonly command: string;
@@ -29,8 +29,17 @@ export async function runStep(step: BuildStep, say: OnProgress, signal: AbortSig
   });
   signal.throwIfAborted();
   if (run.exitCode === 0) return;
-  const lines = run.output.trimEnd().split('\n').slice(-SHOWN_LINES);
-  const last = lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? '';
-  const why = run.timedOut ? `it took longer than ${STEP_TIMEOUT_MS / 60_000} minutes` : last.trim();
-  throw new PreparationError('ENVIRONMENT_FAILED', `${step.failure}: ${why}`, lines.join('\n'));
+  const lines = run.output.trimEnd().split('\n');
+  const why = run.timedOut ? `it took longer than ${STEP_TIMEOUT_MS / 60_000} minutes` : headline(lines);
+  const details = lines.slice(-SHOWN_LINES).join('\n');
+  throw new PreparationError('ENVIRONMENT_FAILED', `${step.failure}: ${why}`, details);
+}
+
+/** The line that says most: pip's last `ERROR:`; else the first error (npm and uv add advice below theirs). */
+function headline(lines: readonly string[]): string {
+  const pips = lines.findLast((line) => line.startsWith('ERROR:'));
+  const first = lines.find(
+    (line) => /error|×/i.test(line) && !/^npm (error|ERR!)( code \S+)?\s*$/.test(line),
+  );
+  return (pips ?? first ?? lines.at(-1) ?? '').trim();
 }

@@ -45,7 +45,7 @@ export async function pythonEnvironment(request: PythonRequest): Promise<PythonE
   const tool = chooseTool(request);
   const key = hashOf({
     requirements,
-    // Lines that name other files (-r, -c, -e, paths) bring in content that only the package's hash covers.
+    // Lines that name other files (-r, -c, -e, -f, paths) bring in content that only the package's hash covers.
     package: namesFiles(requirements) ? request.packageHash : null,
     interpreter: [interpreter.version, interpreter.path, interpreter.platform],
     tool: tool.kind,
@@ -84,7 +84,9 @@ function chooseTool({ interpreter, env, packageName }: PythonRequest): Tool {
 }
 
 function namesFiles(requirements: string): boolean {
-  return /^\s*(-r|-c|-e|--requirement|--constraint|--editable|\.|\/)|file:|@ *\./m.test(requirements);
+  return /^\s*(-r|-c|-e|-f|--requirement|--constraint|--editable|--find-links|\.|\/)|file:|@ *\./m.test(
+    requirements,
+  );
 }
 
 async function build(
@@ -93,7 +95,7 @@ async function build(
 ): Promise<void> {
   const python = join(target, 'bin', 'python');
   const create: Record<Tool['kind'], readonly string[]> = {
-    uv: ['venv', '--python', interpreter.path, '--allow-existing', target],
+    uv: ['venv', '--python', interpreter.path, target],
     venv: ['-m', 'venv', target],
     virtualenv: ['--python', interpreter.path, target],
   };
