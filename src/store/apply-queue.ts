@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Job as BullJob, Queue, QueueEvents, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { type FailureData, messageOf, ServeError } from '../lib/errors.ts';
 import { storeError, toStoreError } from './errors.ts';
 import { storeKeys } from './keys.ts';
-import { addressOf, createRedis, type RedisTarget } from './redis-client.ts';
+import { blockingClient, connected, promptClient, type QueueClient } from './queue-client.ts';
+import { addressOf, type RedisTarget } from './redis-client.ts';
 import { type StoreOptions, storeTarget } from './redis-store.ts';
 import type { ApplyQueue } from './types.ts';
 
@@ -26,9 +26,11 @@ interface Envelope {
 type QueuedJob = BullJob<Envelope, Outcome<unknown>>;
 
 interface Submitter {
-  readonly redis: Redis;
+  readonly client: QueueClient;
   readonly queue: Queue<Envelope, Outcome<unknown>>;
   readonly events: QueueEvents;
+  /** a pattern: BullMQ reads on a copy of it */
+  readonly eventsClient: QueueClient;
   /** called when the connection ends: one per job that is waited for */
   readonly onLost: Set<() => void>;
 }
@@ -87,12 +89,12 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
   }
 
   async process(handler: (job: Job) => Promise<Result>): Promise<() => Promise<void>> {
-    const redis = await this.#connect(blockingClient(this.#target));
+    const client = await connected(blockingClient(this.#target, BLOCK_MS), this.#target);
     const worker = new Worker<Envelope, Outcome<unknown>>(
       QUEUE_NAME,
       ({ data }) => outcomeOf(handler, data.job as Job),
       {
-        connection: redis,
+        connection: client.redis,
         prefix: this.#prefix,
         concurrency: 1,
         skipVersionCheck: true,
@@ -105,8 +107,9 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
     worker.on('error', this.#onError);
     const stop = async (): Promise<void> => {
       if (!this.#stops.delete(stop)) return;
-      await withinDeadline(worker.close());
-      redis.disconnect();
+      // While the server is away no job can be finished, and BullMQ would wait for it.
+      await withinDeadline(worker.close(!client.isReady()));
+      client.end();
     };
     this.#stops.add(stop);
     return stop;
@@ -129,25 +132,26 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
   }
 
   async #createSubmitter(): Promise<Submitter> {
-    const redis = await this.#connect(createRedis(this.#target));
+    const client = await connected(promptClient(this.#target), this.#target);
+    const eventsClient = blockingClient(this.#target, BLOCK_MS);
     const shared = { prefix: this.#prefix, skipVersionCheck: true };
     const queue = new Queue<Envelope, Outcome<unknown>>(QUEUE_NAME, {
       ...shared,
-      connection: redis,
+      connection: client.redis,
       defaultJobOptions: { attempts: 1, removeOnComplete: JOBS_KEPT, removeOnFail: JOBS_KEPT },
       streams: { events: { maxLen: EVENTS_KEPT } },
     });
     const events = new QueueEvents(QUEUE_NAME, {
       ...shared,
-      connection: blockingClient(this.#target), // only the pattern of the connection that BullMQ makes
+      connection: eventsClient.redis,
       blockingTimeout: BLOCK_MS,
       lastEventId: '0', // from the beginning: `$` may miss a job that ends before the first read
     });
     queue.on('error', this.#onError);
     events.on('error', this.#onError);
     queue.setMaxListeners(0); // BullMQ adds one per job that is waited for
-    const submitter = { redis, queue, events, onLost: new Set<() => void>() };
-    redis.on('close', () => {
+    const submitter = { client, queue, events, eventsClient, onLost: new Set<() => void>() };
+    client.redis.on('close', () => {
       for (const onLost of [...submitter.onLost]) onLost();
     });
     try {
@@ -157,21 +161,6 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
       throw error;
     }
     return submitter;
-  }
-
-  /** BullMQ never recovers from a first connection that fails, so it gets one that is there. */
-  async #connect(redis: Redis): Promise<Redis> {
-    let lastError: unknown = null;
-    redis.on('error', (error) => {
-      lastError = error;
-    });
-    try {
-      await redis.connect();
-      return redis;
-    } catch (error) {
-      redis.disconnect();
-      throw toStoreError(lastError ?? error, 'open the apply queue', addressOf(this.#target.url));
-    }
   }
 
   async #attempt<T>(action: string, work: () => Promise<T>): Promise<T> {
@@ -198,19 +187,6 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
         : `the leader has not finished the apply job within ${timeoutMs} ms: see \`modelserve status\` for what comes of it`;
     return storeError('APPLY_DEADLINE', message);
   }
-}
-
-/**
- * A client for commands that block for BLOCK_MS, and wait for a lost server as BullMQ wants it; still, a server that is
- * silent for longer than it may be counts as gone.
- */
-function blockingClient(target: RedisTarget): Redis {
-  return createRedis(target, {
-    enableOfflineQueue: true,
-    maxRetriesPerRequest: null,
-    commandTimeout: undefined,
-    socketTimeout: BLOCK_MS + target.commandTimeoutMs,
-  });
 }
 
 async function outcomeOf<Job, Result>(
@@ -243,14 +219,16 @@ async function patience(timeoutMs: number, lost: AbortSignal): Promise<'lost' | 
   }
 }
 
-async function closeSubmitter(submitter: Submitter): Promise<void> {
-  await withinDeadline(submitter.events.close());
-  await withinDeadline(submitter.queue.close());
-  submitter.redis.disconnect();
+async function closeSubmitter({ client, queue, events, eventsClient }: Submitter): Promise<void> {
+  const closing = Promise.all([events.close(), queue.close()]);
+  if (client.isReady()) await withinDeadline(closing);
+  else closing.catch(() => {}); // BullMQ would wait for the server
+  eventsClient.end();
+  client.end();
 }
 
-/** BullMQ waits for connections that may be gone; what it could not end in time ends with our own disconnect. */
-async function withinDeadline(closing: Promise<void>): Promise<void> {
+/** Bounds what BullMQ does in peace; what it could not end in time ends with its connections. */
+async function withinDeadline(closing: Promise<unknown>): Promise<void> {
   const timer = new AbortController();
   const deadline = delay(CLOSE_DEADLINE_MS, undefined, { signal: timer.signal }).catch(() => {});
   await Promise.race([closing.catch(() => {}), deadline]);

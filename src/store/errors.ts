@@ -32,6 +32,17 @@ const AUTH_REPLY = /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/;
 /** Replies of a server that cannot serve now: it loads its data, or is not the master any more. */
 const AWAY_REPLY = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|BUSY|TRYAGAIN|UNBLOCKED)/;
 
+/** What ioredis says of a connection that is not there, in words for people. */
+const CLIENT_TEXTS: ReadonlyMap<string, string> = new Map([
+  ["Stream isn't writeable and enableOfflineQueue options is false", 'the connection is lost'],
+  ['Connection is closed.', 'the connection is closed'],
+  ['Command timed out', 'it is silent'],
+  [
+    'Reached the max retries per request limit (which is 0). Refer to "maxRetriesPerRequest" option for details.',
+    'the connection was lost',
+  ],
+]);
+
 /**
  * What the Redis client threw, as a StoreError.
  * @param action what was attempted, for the message
@@ -58,7 +69,7 @@ export function toStoreError(thrown: unknown, action: string, address: string): 
   }
   return storeError(
     'STORE_UNREACHABLE',
-    `${action}: no answer from the store at ${address} (${text}); is it running, and reachable from here?`,
+    `${action}: no answer from the store at ${address} (${CLIENT_TEXTS.get(text) ?? text}); is it running, and reachable from here?`,
     thrown,
   );
 }

@@ -17,6 +17,8 @@ import {
 interface OwnWrites {
   incarnation: string | null;
   count: number;
+  /** the server's life in which this connection campaigned last */
+  serverRun: string;
 }
 
 type RunScript = (action: string, name: ScriptName, call: ScriptCall) => Promise<unknown>;
@@ -32,7 +34,7 @@ export function createLeaderStore(
   keys: StoreKeys,
   session: LeaderSession,
 ): LeaderStore {
-  const own: OwnWrites = { incarnation: null, count: 0 };
+  const own: OwnWrites = { incarnation: null, count: 0, serverRun: '' };
   const script: RunScript = (action, name, call) =>
     connection.run(action, (redis) => runScript(redis, name, call));
 
@@ -52,9 +54,11 @@ export function createLeaderStore(
     },
     campaign: createCampaign(script, keys, session, own),
     async renewLeadership(candidateId, epoch) {
+      // A server that was started again may hold older data than was written: only a campaign can settle that.
+      if (connection.link === 'connected' && session.serverRun() !== own.serverRun) return false;
       const renewed = await script('renew the leadership', 'renew-leadership', {
-        keys: [keys.leader(), keys.serverRun()],
-        args: [candidateId, epoch, LEADER_LEASE_MS, session.serverRun()],
+        keys: [keys.leader()],
+        args: [candidateId, epoch, LEADER_LEASE_MS],
       });
       return renewed === 1;
     },
@@ -77,6 +81,7 @@ function createCampaign(
 ): LeaderStore['campaign'] {
   return async (candidateId, known) => {
     const incarnation = known.incarnation ?? own.incarnation;
+    const serverRun = session.serverRun();
     const writes = incarnation === own.incarnation ? Math.max(known.writeCount, own.count) : known.writeCount;
     const won = await script('campaign', 'campaign', {
       keys: [keys.leader(), keys.epoch(), keys.incarnation(), keys.writes(), keys.serverRun(), keys.events()],
@@ -87,13 +92,14 @@ function createCampaign(
         incarnation ?? '',
         writes,
         randomUUID(),
-        session.serverRun(),
+        serverRun,
         keys.hints('leader'),
       ],
     });
     if (!Array.isArray(won)) return null;
     const leadership = { epoch: Number(won[0]), incarnation: String(won[1]) };
     own.incarnation = leadership.incarnation;
+    own.serverRun = serverRun;
     own.count = Number(won[2]);
     return leadership;
   };

@@ -26,10 +26,10 @@ export function createNodeStore(connection: StoreConnection, keys: StoreKeys): A
       });
     },
     async renewNode(nodeId) {
-      const renewed = await script(`renew node ${nodeId}`, 'renew-node', {
-        keys: [keys.nodeLease(nodeId), keys.nodes()],
-        args: [nodeId, NODE_LEASE_MS],
-      });
+      // One plain command, since it is what a node costs at rest: lease and record only ever go together.
+      const renewed = await connection.run(`renew node ${nodeId}`, (redis) =>
+        redis.pexpire(keys.nodeLease(nodeId), NODE_LEASE_MS),
+      );
       return renewed === 1;
     },
     async publishReport(report) {

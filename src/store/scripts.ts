@@ -13,7 +13,6 @@ const SCRIPT_NAMES = [
   'publish-routing',
   'forget-node',
   'publish-node',
-  'renew-node',
   'remove-node',
   'put-field',
   'append-event',
