@@ -49,6 +49,12 @@ export async function compileConf(confPath: string): Promise<CompileResult> {
   } catch (error) {
     return { ok: false, mistakes: [describeUnreadable(confPath, path, error)], warnings: [] };
   }
+  return await compileText(confPath, confText);
+}
+
+/** The same for a text that would be the content of a conf.ini at that place, whether or not there is one. */
+export async function compileText(confPath: string, confText: string): Promise<CompileResult> {
+  const path = resolve(confPath);
   const project = await openProject(dirname(path));
   const reading = await readConf(confText, project);
   const place = (drafts: readonly FindingDraft[]): readonly Finding[] =>

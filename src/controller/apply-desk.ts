@@ -31,7 +31,7 @@ export type ApplyResult =
 
 export interface ApplyDeskOptions {
   readonly snapshotsDir: string;
-  readonly modelCacheFile: string;
+  readonly digestsDir: string;
   /** how long the job may wait in the queue */
   readonly queueTimeoutMs: number;
 }
@@ -82,8 +82,8 @@ export class ApplyDesk {
   }
 
   async #draft(confPath: string, dryRun: boolean): Promise<DraftResult> {
-    const { snapshotsDir, modelCacheFile } = this.#options;
-    return await draftRevision({ confPath, snapshotsDir, modelCacheFile, dryRun });
+    const { snapshotsDir, digestsDir } = this.#options;
+    return await draftRevision({ confPath, snapshotsDir, digestsDir, dryRun });
   }
 
   #changes(draft: RevisionDraft): readonly PlannedChange[] {

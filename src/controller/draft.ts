@@ -21,7 +21,8 @@ export type DraftResult =
 export interface DraftOptions {
   readonly confPath: string;
   readonly snapshotsDir: string;
-  readonly modelCacheFile: string;
+  /** StatePaths.digests: what big files hashed to, so that the same apply is quick */
+  readonly digestsDir: string;
   /** only hash packages, keep no snapshot: for a dry run */
   readonly dryRun: boolean;
 }
@@ -59,14 +60,13 @@ async function pinOne(
   options: DraftOptions,
 ): Promise<Pinned> {
   try {
-    const source = { packagesDir: conf.packagesDir, packageName: spec.packageName };
-    const pin = options.dryRun
-      ? await hashPackage({ ...source, snapshotsDir: options.snapshotsDir })
-      : await snapshotPackage({ ...source, snapshotsDir: options.snapshotsDir });
+    const { snapshotsDir, digestsDir } = options;
+    const source = { packagesDir: conf.packagesDir, packageName: spec.packageName, snapshotsDir, digestsDir };
+    const pin = await (options.dryRun ? hashPackage(source) : snapshotPackage(source));
     const modelPins = await pinModels({
       modelRoot: conf.modelRoot,
       models: spec.models,
-      cacheFile: options.modelCacheFile,
+      digestsDir,
     });
     return {
       ok: true,
@@ -87,7 +87,7 @@ async function pinOne(
         key: null,
         expected: `a readable package in ${join(conf.packagesDir, spec.packageName)} and readable model files`,
         found: messageOf(error),
-        hint: null,
+        hint: '',
       },
     };
   }

@@ -86,8 +86,10 @@ export class Publisher {
   }
 
   async #publishRouting(leadership: Leadership, { view, isAlive }: PublishFacts): Promise<FencedWrite> {
+    const { revision } = this.#state;
+    if (revision === null) return 'written'; // nothing to serve before the first apply
     const next = route({
-      revision: this.#state.revision,
+      revision,
       rollouts: this.#state.rollouts,
       states: this.#state.states,
       nodes: [...view.nodes.values()].map(({ record, report }) => ({

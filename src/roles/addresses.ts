@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { ServeError } from '../lib/errors.ts';
 
 /** `HOST:PORT`, IPv6 in brackets. */
@@ -20,6 +21,19 @@ export function parseHostPort(text: string, option: string): HostPort {
 
 export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** What others reach this machine by when it listens on `host`: every address, or that one. */
+export function advertisedAddress(host: string): string {
+  if (host !== '0.0.0.0' && host !== '::') return host;
+  const family = host === '::' ? ['IPv6', 'IPv4'] : ['IPv4'];
+  const outside = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .filter(
+      (address) =>
+        !address.internal && family.includes(address.family) && !address.address.startsWith('fe80:'),
+    );
+  return outside[0]?.address ?? '127.0.0.1';
 }
 
 export function isLoopback(host: string): boolean {

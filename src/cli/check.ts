@@ -1,0 +1,124 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import pc from 'picocolors';
+import { launchOf } from '../agent/environments/launch-content.ts';
+import { type PreparedBackend, prepareBackend } from '../agent/environments/prepare-backend.ts';
+import type { PinnedSpec } from '../cluster/spec/types.ts';
+import { defaultStateDir } from '../config/environment.ts';
+import { type StatePaths, statePaths } from '../config/paths.ts';
+import { pinSpec } from '../config/pin.ts';
+import type { JsonValue } from '../lib/json.ts';
+import { pinModels } from '../models/pins.ts';
+import { snapshotPackage } from '../packages/snapshot.ts';
+import { backendPrograms } from '../roles/backend-programs.ts';
+import { type CheckResult, runOnce } from '../runner/check-client.ts';
+import { type CheckWish, specToCheck } from './check-section.ts';
+import { ExitCode } from './exit.ts';
+import { print, printError } from './output.ts';
+import { readParam } from './param.ts';
+
+export interface CheckOptions extends CheckWish {
+  /** --param; null: the package's example.json where there is one, else {} */
+  readonly param: string | null;
+  readonly debug: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** A start may download an environment's packages before; this is for the backend itself. */
+const ANSWER_TIMEOUT_MS = 600_000;
+const DEBUG_TIMEOUT_MS = 24 * 3_600_000;
+const DEBUGPY_PORT = 5678;
+const INSPECT_PORT = 9229;
+
+/** `modelserve check`: loads a package in its own environment, without a cluster, calls it and prints what comes of it. */
+export async function checkCommand(options: CheckOptions): Promise<ExitCode> {
+  const projectDir = resolve('.');
+  const { spec, conf } = await specToCheck(projectDir, options);
+  const param = await paramOf(options, join(conf.packagesDir, spec.packageName));
+  const paths = statePaths(defaultStateDir('head')); // what is built here is there for the head, and the other way round
+  const folders = { snapshotsDir: paths.snapshots, digestsDir: paths.digests };
+  const pinned = pinSpec(spec, {
+    package: await snapshotPackage({
+      packagesDir: conf.packagesDir,
+      packageName: spec.packageName,
+      ...folders,
+    }),
+    modelPins: await pinModels({ modelRoot: conf.modelRoot, models: spec.models, ...folders }),
+    modelRoot: conf.modelRoot,
+    projectDir,
+  });
+  printError(
+    pc.dim(`${spec.packageName}: class ${spec.backend}, models ${spec.models.join(', ') || 'none'}`),
+  );
+  const prepared = await prepareBackend(
+    pinned,
+    { ...backendPrograms(), environmentsDir: paths.environments, stageDir: paths.stage },
+    {
+      onProgress: (line) => printError(pc.dim(line)),
+      signal: options.signal,
+    },
+  );
+  const result = await call(pinned, options.debug ? debugged(prepared, pinned) : prepared, {
+    paths,
+    param,
+    options,
+  });
+  return report(result);
+}
+
+async function paramOf(options: CheckOptions, packageDir: string): Promise<JsonValue> {
+  const example = join(packageDir, 'example.json');
+  const text = await readParam(options.param ?? (existsSync(example) ? `@${example}` : '{}'));
+  return JSON.parse(text) as JsonValue;
+}
+
+/** The same command under a debugger that listens on loopback and waits for somebody to attach. */
+function debugged(prepared: PreparedBackend, spec: PinnedSpec): PreparedBackend {
+  if (spec.language === 'python') {
+    printError(
+      `waiting for a debugger at 127.0.0.1:${DEBUGPY_PORT} (debugpy must be in the package's requirements.txt)`,
+    );
+    return {
+      ...prepared,
+      args: ['-m', 'debugpy', '--listen', `127.0.0.1:${DEBUGPY_PORT}`, '--wait-for-client', ...prepared.args],
+    };
+  }
+  printError(`waiting for a debugger at 127.0.0.1:${INSPECT_PORT} (chrome://inspect, or your editor)`);
+  return { ...prepared, args: [`--inspect-brk=127.0.0.1:${INSPECT_PORT}`, ...prepared.args] };
+}
+
+async function call(
+  spec: PinnedSpec,
+  prepared: PreparedBackend,
+  how: { readonly paths: StatePaths; readonly param: JsonValue; readonly options: CheckOptions },
+): Promise<CheckResult> {
+  const { paths, param, options } = how;
+  return await runOnce({
+    command: prepared.command,
+    args: prepared.args,
+    env: prepared.env,
+    cwd: spec.projectDir,
+    launch: launchOf(spec, prepared.codeDir, paths.stage),
+    request: { method: spec.methods.includes('GET') ? 'GET' : 'POST', param },
+    timeoutMs: options.debug ? DEBUG_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
+    onOutput: (line) => printError(line),
+    signal: options.signal,
+  });
+}
+
+function report(result: CheckResult): ExitCode {
+  if (result.status === null) {
+    printError(pc.red(`failed: ${result.message}`));
+    if (result.traceback !== '') printError(result.traceback);
+    return ExitCode.failed;
+  }
+  const readable = /json|^text\//.test(result.contentType);
+  if (readable) print(result.body.toString('utf8'));
+  else print(`${result.contentType}, ${result.body.length} bytes`);
+  printError(
+    result.ok
+      ? pc.green(`passed: ${result.status}`)
+      : pc.red(`failed: the backend answered ${result.status}, saying that it failed`),
+  );
+  return result.ok ? ExitCode.done : ExitCode.failed;
+}

@@ -1,0 +1,47 @@
+import type { AdminBackend, Mistaken } from '../admin/types.ts';
+import { type Finding, renderFinding } from '../config/finding.ts';
+import type { ControlPlane } from '../controller/control-plane.ts';
+
+export interface StopOptions {
+  /** how long other nodes may take to drain and leave */
+  readonly dismissMs: number;
+  /** ends this node; called after the answer has been given */
+  readonly stopThis: () => void;
+}
+
+/** The controller as the admin API wants it: findings as text, `stop` as one call. */
+export function adminBackend(plane: ControlPlane, options: StopOptions): AdminBackend {
+  return {
+    status: async () => await plane.status(),
+    progress: (asked) => plane.progress(asked),
+    events: async (afterId, limit) => await plane.events(afterId, limit),
+    plan: async (confPath) => {
+      const result = await plane.plan(confPath);
+      return result.ok
+        ? { ok: true, changes: result.changes, warnings: rendered(result.warnings) }
+        : mistaken(result);
+    },
+    apply: async (confPath) => {
+      const result = await plane.apply(confPath);
+      return result.ok
+        ? { ok: true, ...result.recorded, warnings: rendered(result.warnings) }
+        : mistaken(result);
+    },
+    stopCluster: async () => {
+      const left = await plane.dismissNodes(options.dismissMs);
+      setImmediate(options.stopThis);
+      return { left };
+    },
+  };
+}
+
+function mistaken(result: {
+  readonly mistakes: readonly Finding[];
+  readonly warnings: readonly Finding[];
+}): Mistaken {
+  return { ok: false, mistakes: rendered(result.mistakes), warnings: rendered(result.warnings) };
+}
+
+function rendered(findings: readonly Finding[]): readonly string[] {
+  return findings.map(renderFinding);
+}

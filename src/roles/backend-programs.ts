@@ -1,0 +1,18 @@
+import { join } from 'node:path';
+import type { PrepareOptions } from '../agent/environments/prepare-backend.ts';
+import { childEnvironment } from '../config/environment.ts';
+import { packageRoot } from '../lib/package-root.ts';
+
+/** The programs that run backends, as this installation has them. */
+export function backendPrograms(): Omit<PrepareOptions, 'environmentsDir' | 'stageDir'> {
+  const root = packageRoot();
+  return {
+    runners: {
+      python: join(root, 'src', 'runner', 'python', 'main.py'),
+      javascript: join(root, 'dist', 'runner', 'javascript', 'main.js'),
+    },
+    nodePath: process.execPath,
+    nodeVersion: process.versions.node,
+    baseEnv: childEnvironment(),
+  };
+}

@@ -1,0 +1,239 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { AdminServer } from '../admin/server.ts';
+import type { Agent } from '../agent/agent.ts';
+import { childEnvironment } from '../config/environment.ts';
+import { agentSocket, type StatePaths, statePaths } from '../config/paths.ts';
+import { type ClusterKeys, clusterKeys, readOrMakeToken } from '../config/token.ts';
+import { ApplyDesk, type ApplyJob, type Recorded } from '../controller/apply-desk.ts';
+import { ControlPlane } from '../controller/control-plane.ts';
+import { Leader } from '../controller/leader.ts';
+import { LeaderState } from '../controller/leader-state.ts';
+import { DurableRevisions } from '../controller/revisions.ts';
+import { codeOf, ServeError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { programOnPort } from '../lib/ports.ts';
+import { createApplyQueue } from '../store/apply-queue.ts';
+import { connectStore } from '../store/redis-store.ts';
+import { startStoreServer } from '../store/server/start-store-server.ts';
+import type { ApplyQueue, Store, StoreServer } from '../store/types.ts';
+import { openLog } from '../telemetry/logger.ts';
+import { advertisedAddress, formatHostPort, type HostPort } from './addresses.ts';
+import { adminBackend } from './admin-backend.ts';
+import { Closers } from './closers.ts';
+import { type ConfChoice, confToApply, initialPort } from './initial-conf.ts';
+import { createAgent, type NodeFlags, type RunningNode, type Say, type StopHow } from './node.ts';
+import { NodeControl } from './node-control.ts';
+import { ReplicaLogs } from './replica-logs.ts';
+import { announceHead, followUntilReady } from './start-report.ts';
+import { lockStateDir, nodeIdOf } from './state-dir.ts';
+
+export interface HeadFlags extends NodeFlags {
+  readonly conf: ConfChoice;
+  /** of the store and the node's HTTP and links */
+  readonly host: string;
+  /** of the store */
+  readonly port: number;
+  readonly dashboard: HostPort;
+  /** --redis; null: a store of its own */
+  readonly redisUrl: string | null;
+}
+
+/** How long `stop --all` waits for other nodes to drain and leave. */
+const DISMISS_MS = 150_000;
+const QUEUE_TIMEOUT_MS = 15_000;
+
+interface Ground {
+  readonly paths: StatePaths;
+  readonly keys: ClusterKeys;
+  readonly nodeId: string;
+  readonly log: Log;
+  readonly announce: (admin: string) => Promise<void>;
+}
+
+interface Control {
+  readonly server: StoreServer;
+  readonly store: Store;
+  readonly queue: ApplyQueue<ApplyJob, Recorded>;
+  readonly state: LeaderState;
+  readonly leader: Leader;
+  readonly desk: ApplyDesk;
+  readonly plane: ControlPlane;
+}
+
+/**
+ * Starts a head: store, controller, admin API, and the node that serves. Resolves when what conf.ini asks for has been
+ * started or has said why not.
+ * @throws ServeError for wrong usage, a taken port, a locked state directory; nothing is left behind then
+ */
+export async function startHead(flags: HeadFlags, say: Say): Promise<RunningNode> {
+  const closers = new Closers();
+  try {
+    const ground = await layGround(flags, closers);
+    const state = new LeaderState(new DurableRevisions(ground.paths.revisions));
+    await state.load();
+    const conf = await confToApply(flags.conf, state.revision);
+    const control = await startControl(flags, { ground, state }, closers);
+    const stop = async (how: StopHow): Promise<void> => await closers.run(how);
+    await startAdmin(flags, { ground, control, stop }, closers);
+    const agent = await startAgent(flags, { ground, control, stop }, closers);
+    await startNodeControl(ground, stop, closers);
+    announceHead(
+      {
+        flags,
+        server: control.server,
+        tokenFile: ground.paths.token,
+        nodeId: ground.nodeId,
+        capacity: agent.capacity,
+      },
+      say,
+    );
+    await followUntilReady({ ...control, conf, agent, isEnding: () => closers.hasRun }, say);
+    return { stop, ended: closers.ended };
+  } catch (error) {
+    await closers.run({ keepReplicas: false });
+    throw error;
+  }
+}
+
+async function layGround(flags: HeadFlags, closers: Closers): Promise<Ground> {
+  const paths = statePaths(flags.stateDir);
+  const lock = await lockStateDir(paths, 'head');
+  closers.add(lock.release);
+  const keys = clusterKeys(await readOrMakeToken(paths.token));
+  const log = openLog(join(paths.logs, 'node.log'), 'node');
+  return { paths, keys, nodeId: await nodeIdOf(paths), log, announce: lock.announce };
+}
+
+async function startControl(
+  flags: HeadFlags,
+  { ground, state }: { readonly ground: Ground; readonly state: LeaderState },
+  closers: Closers,
+): Promise<Control> {
+  const { paths, keys, log, nodeId } = ground;
+  const server = await startStoreServer({
+    externalUrl: flags.redisUrl,
+    host: flags.host,
+    port: flags.port,
+    password: keys.storePassword,
+    paths,
+    searchPath: childEnvironment()['PATH'] ?? '',
+    onEvent: (event) => log.warn({ ...event }, 'store server'),
+  });
+  closers.add(async ({ keepReplicas }) => await server.stop({ keep: keepReplicas }));
+  const target = storeTarget(flags, server, keys);
+  // A head that comes back while its store is away serves on; at the very first start it says what is wrong.
+  const store = await connectStore({ ...target, mayBeLost: state.revision !== null });
+  closers.add(async () => await store.close());
+  const queue = createApplyQueue<ApplyJob, Recorded>({
+    ...target,
+    onError: (error) => log.warn({ error: error.message }, 'apply queue'),
+  });
+  closers.add(async () => await queue.close());
+  const leader = new Leader(
+    { candidateId: nodeId, clock: () => Date.now(), newReplicaId },
+    { store, state, log },
+  );
+  const desk = new ApplyDesk(
+    { snapshotsDir: paths.snapshots, digestsDir: paths.digests, queueTimeoutMs: QUEUE_TIMEOUT_MS },
+    { queue, leader, state },
+  );
+  const plane = new ControlPlane(
+    { cluster: keys.clusterId, storeKind: server.kind },
+    { desk, leader, state, store },
+  );
+  return { server, store, queue, state, leader, desk, plane };
+}
+
+function storeTarget(
+  flags: HeadFlags,
+  server: StoreServer,
+  keys: ClusterKeys,
+): { url: string; password?: string } {
+  return flags.redisUrl === null
+    ? { url: server.url, password: keys.storePassword }
+    : { url: flags.redisUrl };
+}
+
+interface Started {
+  readonly ground: Ground;
+  readonly control: Control;
+  readonly stop: RunningNode['stop'];
+}
+
+async function startAdmin(
+  flags: HeadFlags,
+  { ground, control, stop }: Started,
+  closers: Closers,
+): Promise<void> {
+  const { keys, log, nodeId, paths } = ground;
+  const logs = new ReplicaLogs(
+    { nodeId, linkKey: keys.linkKey, logsDir: paths.replicaLogs },
+    {
+      replicasOf: (deployment) => control.plane.replicasOf(deployment),
+      nodeOf: (id) => control.leader.view.nodes.get(id)?.record ?? null,
+    },
+  );
+  const backend = adminBackend(control.plane, {
+    dismissMs: DISMISS_MS,
+    stopThis: () => void stop({ keepReplicas: false }),
+  });
+  const admin = new AdminServer({ ...flags.dashboard, apiKey: keys.apiKey }, { backend, logs, log });
+  try {
+    await admin.start();
+  } catch (error) {
+    throw adminPortError(error, flags.dashboard);
+  }
+  closers.add(async () => await admin.stop());
+  await ground.announce(formatHostPort({ host: advertisedAddress(flags.dashboard.host), port: admin.port }));
+}
+
+function adminPortError(error: unknown, { host, port }: HostPort): unknown {
+  if (codeOf(error) !== 'EADDRINUSE') return error;
+  const holder = programOnPort(port);
+  const who = holder === null ? 'another program' : `${holder.name} (pid ${holder.pid})`;
+  return new ServeError(
+    `port ${port} on ${host} is taken by ${who}. Give the admin API another with --dashboard-port.`,
+    {
+      code: 'BAD_USAGE',
+    },
+  );
+}
+
+/** The agent joins before the controller begins, so that what already runs here is known before anything is placed. */
+async function startAgent(
+  flags: HeadFlags,
+  { ground, control, stop }: Started,
+  closers: Closers,
+): Promise<Agent> {
+  const { store, state, leader, desk, server } = control;
+  const { url, password } = storeTarget(flags, server, ground.keys);
+  const agent = createAgent({
+    role: 'head',
+    flags,
+    ...ground,
+    host: { bound: flags.host, advertised: advertisedAddress(flags.host) },
+    store,
+    storeTarget: { url, password: password ?? null },
+    port: await initialPort(flags.conf, state.revision),
+    onLeaveRequested: () => void stop({ keepReplicas: false }),
+  });
+  await agent.start();
+  await leader.start();
+  closers.add(async () => await leader.stop());
+  await desk.start();
+  closers.add(async () => await desk.stop());
+  // Last in, first out: while the agent hands its replicas over, the controller is still there to place them elsewhere.
+  closers.add(async (how) => await agent.stop(how));
+  return agent;
+}
+
+async function startNodeControl(ground: Ground, stop: RunningNode['stop'], closers: Closers): Promise<void> {
+  const control = new NodeControl(agentSocket(ground.paths.sockets), { stop: (how) => void stop(how) });
+  await control.start();
+  closers.add(async () => await control.stop());
+}
+
+function newReplicaId(deployment: string): string {
+  return `${deployment}-${randomBytes(4).toString('hex').slice(0, 5)}`;
+}

@@ -1,0 +1,163 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StringDecoder } from 'node:string_decoder';
+import type { LogQuery, LogSource } from '../admin/types.ts';
+import type { NodeRecord } from '../cluster/nodes/types.ts';
+import { ServeError } from '../lib/errors.ts';
+import { tailLog } from '../lib/log-tail.ts';
+import { readOverLink } from './link-reader.ts';
+
+export interface ReplicaLogsOptions {
+  readonly nodeId: string;
+  readonly linkKey: string;
+  /** StatePaths.replicaLogs of this node */
+  readonly logsDir: string;
+}
+
+export interface ReplicaLogsDependencies {
+  /** replicas that the cluster knows, with the node they are on */
+  readonly replicasOf: (
+    deployment: string,
+  ) => readonly { readonly nodeId: string; readonly replicaId: string }[];
+  readonly nodeOf: (nodeId: string) => NodeRecord | null;
+}
+
+interface Source {
+  readonly replicaId: string;
+  readonly open: (signal: AbortSignal) => AsyncIterable<Buffer>;
+}
+
+const LINK_TIMEOUT_MS = 5_000;
+/** Replicas that are gone are shown while their log is among this many newest files. */
+const RECENT_FILES = 3;
+
+/** Output of replicas from this node's files, and over links from the other nodes'. */
+export class ReplicaLogs implements LogSource {
+  readonly #options: ReplicaLogsOptions;
+  readonly #dependencies: ReplicaLogsDependencies;
+
+  constructor(options: ReplicaLogsOptions, dependencies: ReplicaLogsDependencies) {
+    this.#options = options;
+    this.#dependencies = dependencies;
+  }
+
+  async open(query: LogQuery, signal: AbortSignal): Promise<AsyncIterable<string>> {
+    const sources = (await this.#sources(query)).filter(
+      (source) => query.replicaId === null || source.replicaId === query.replicaId,
+    );
+    if (sources.length === 0) {
+      const which =
+        query.replicaId === null ? query.deployment : `${query.deployment} replica ${query.replicaId}`;
+      throw new ServeError(`there is no log of ${which}: see \`modelserve status\` for what there is`, {
+        code: 'LOG_NOT_FOUND',
+      });
+    }
+    return merge(sources, signal);
+  }
+
+  async #sources(query: LogQuery): Promise<readonly Source[]> {
+    const known = this.#dependencies.replicasOf(query.deployment);
+    const here = new Set(
+      known.filter(({ nodeId }) => nodeId === this.#options.nodeId).map(({ replicaId }) => replicaId),
+    );
+    for (const replicaId of await this.#recentFiles(query.deployment)) here.add(replicaId);
+    const local = [...here].map((replicaId) => ({
+      replicaId,
+      open: (signal: AbortSignal) =>
+        tailLog(join(this.#options.logsDir, query.deployment, `${replicaId}.log`), {
+          lines: query.lines,
+          follow: query.follow,
+          signal,
+        }),
+    }));
+    const remote = known
+      .filter(({ nodeId }) => nodeId !== this.#options.nodeId)
+      .map(({ nodeId, replicaId }) => ({
+        replicaId,
+        open: (signal: AbortSignal) => this.#overLink(nodeId, replicaId, { query, signal }),
+      }));
+    return [...local, ...remote];
+  }
+
+  #overLink(
+    nodeId: string,
+    replicaId: string,
+    wish: { readonly query: LogQuery; readonly signal: AbortSignal },
+  ): AsyncIterable<Buffer> {
+    const node = this.#dependencies.nodeOf(nodeId);
+    if (node === null) return nothing();
+    const { deployment, lines, follow } = wish.query;
+    return readOverLink({
+      link: {
+        address: { host: node.host, port: node.linkPort },
+        nodeId: this.#options.nodeId,
+        peerNodeId: nodeId,
+        linkKey: this.#options.linkKey,
+        timeoutMs: LINK_TIMEOUT_MS,
+      },
+      path: `/-/logs/${deployment}/${replicaId}`,
+      query: `lines=${lines}&follow=${follow ? 1 : 0}`,
+      signal: wish.signal,
+    });
+  }
+
+  async #recentFiles(deployment: string): Promise<readonly string[]> {
+    const folder = join(this.#options.logsDir, deployment);
+    const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.log'));
+    const aged = await Promise.all(
+      names.map(async (name) => ({ name, atMs: (await stat(join(folder, name))).mtimeMs })),
+    );
+    return aged
+      .sort((left, right) => right.atMs - left.atMs)
+      .slice(0, RECENT_FILES)
+      .map(({ name }) => name.slice(0, -'.log'.length));
+  }
+}
+
+/** All sources at once, line by line; a line says whose it is when there are several. */
+async function* merge(sources: readonly Source[], signal: AbortSignal): AsyncGenerator<string> {
+  const stop = new AbortController();
+  signal.addEventListener('abort', () => stop.abort(), { once: true });
+  const labelled = sources.length > 1;
+  const readers = sources.map((source) =>
+    linesOf(source.open(stop.signal), labelled ? `${source.replicaId}  ` : ''),
+  );
+  const pending = new Map(readers.map((reader, index) => [index, nextOf(reader, index)]));
+  try {
+    while (pending.size > 0) {
+      const { index, result } = await Promise.race(pending.values());
+      const reader = readers[index];
+      if (result.done === true || reader === undefined) pending.delete(index);
+      else {
+        yield result.value;
+        pending.set(index, nextOf(reader, index));
+      }
+    }
+  } finally {
+    stop.abort();
+  }
+}
+
+interface Next {
+  readonly index: number;
+  readonly result: IteratorResult<string>;
+}
+
+async function nextOf(reader: AsyncGenerator<string>, index: number): Promise<Next> {
+  return { index, result: await reader.next() };
+}
+
+async function* linesOf(chunks: AsyncIterable<Buffer>, label: string): AsyncGenerator<string> {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  for await (const chunk of chunks) {
+    const lines = (rest + decoder.write(chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    if (lines.length > 0) yield lines.map((line) => `${label}${line}\n`).join('');
+  }
+  if (rest !== '') yield `${label}${rest}\n`;
+}
+
+async function* nothing(): AsyncGenerator<Buffer> {
+  // its node has left meanwhile
+}

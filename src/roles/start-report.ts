@@ -1,0 +1,175 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { request } from 'undici';
+import type { Agent } from '../agent/agent.ts';
+import type { NodeCapacity } from '../cluster/placement/types.ts';
+import type { PinnedSpec } from '../cluster/spec/types.ts';
+import type { DeploymentStatus } from '../cluster/status/types.ts';
+import { renderFinding } from '../config/finding.ts';
+import { modelserveVersion } from '../config/version.ts';
+import type { ApplyDesk } from '../controller/apply-desk.ts';
+import type { ControlPlane } from '../controller/control-plane.ts';
+import type { Leader } from '../controller/leader.ts';
+import type { LeaderState } from '../controller/leader-state.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { StoreServer } from '../store/types.ts';
+import { advertisedAddress, formatHostPort, isLoopback } from './addresses.ts';
+import type { HeadFlags } from './head.ts';
+import type { InitialConf } from './initial-conf.ts';
+import type { Say } from './node.ts';
+
+export interface HeadFacts {
+  readonly flags: HeadFlags;
+  readonly server: StoreServer;
+  readonly tokenFile: string;
+  readonly nodeId: string;
+  readonly capacity: NodeCapacity;
+}
+
+/** What a head says of itself once it listens: never the token, but where it lies. */
+export function announceHead({ flags, server, tokenFile, nodeId, capacity }: HeadFacts, say: Say): void {
+  const gpus = capacity.gpus.length === 1 ? '1 GPU' : `${capacity.gpus.length} GPUs`;
+  say(`modelserve ${modelserveVersion()}: head, node ${nodeId}, ${capacity.cpuMilli / 1000} CPUs, ${gpus}`);
+  say(server.description);
+  say(`admin API: http://${formatHostPort(flags.dashboard)} (token in ${tokenFile})`);
+  const where =
+    flags.redisUrl === null
+      ? `--address ${formatHostPort({ host: advertisedAddress(flags.host), port: flags.port })}`
+      : '--redis URL';
+  say(`workers join with: modelserve worker ${where} --token-file ${tokenFile}`);
+  if (isLoopback(flags.host)) {
+    say(
+      '  from this machine only, since this head listens on loopback; for other machines start it with --host ADDRESS, and copy the token file there',
+    );
+  }
+}
+
+export interface StartFacts {
+  readonly conf: InitialConf;
+  readonly agent: Agent;
+  readonly state: LeaderState;
+  readonly leader: Leader;
+  readonly desk: ApplyDesk;
+  readonly plane: ControlPlane;
+  /** the head was told to stop meanwhile */
+  readonly isEnding: () => boolean;
+}
+
+const LOOK_MS = 100;
+
+/** Applies conf.ini where it is due and tells what becomes of each deployment, until all serve or have said why not. */
+export async function followUntilReady(facts: StartFacts, say: Say): Promise<void> {
+  for (const note of facts.conf.notes) say(note);
+  if (facts.conf.apply !== null) await applyFirst(facts.conf.apply, facts, say);
+  const showNews = newsOf(say);
+  while (!facts.isEnding()) {
+    const { deployments } = await facts.plane.status();
+    showNews(deployments);
+    if (await hasStarted(deployments, facts)) {
+      await sayReady(deployments, facts, say);
+      return;
+    }
+    await delay(LOOK_MS);
+  }
+}
+
+/** Says a line per deployment, and again whenever it has changed. */
+function newsOf(say: Say): (deployments: readonly DeploymentStatus[]) => void {
+  const shown = new Map<string, string>();
+  return (deployments) => {
+    for (const one of deployments) {
+      const line = progressLine(one);
+      if (shown.get(one.name) !== line) say(line);
+      shown.set(one.name, line);
+    }
+  };
+}
+
+async function hasStarted(
+  deployments: readonly DeploymentStatus[],
+  { agent, leader, state }: StartFacts,
+): Promise<boolean> {
+  if (state.revision === null) return true;
+  if (leader.published?.revision !== state.revision.number) return false;
+  return await allHaveAnswered(deployments, agent);
+}
+
+async function applyFirst(confPath: string, facts: StartFacts, say: Say): Promise<void> {
+  while (facts.leader.leadership === null && !facts.isEnding()) await delay(LOOK_MS);
+  if (facts.isEnding()) return;
+  try {
+    const result = await facts.desk.apply(confPath);
+    if (result.ok) say(`revision ${result.recorded.revision}: ${confPath}`);
+    else for (const mistake of result.mistakes) say(`warning: ${renderFinding(mistake)}`);
+  } catch (error) {
+    say(`warning: ${confPath} was not applied: ${messageOf(error)}`);
+  }
+}
+
+function progressLine(one: DeploymentStatus): string {
+  const doing = one.replicas.find((replica) => replica.phase !== 'ready' && replica.message !== '');
+  const message = one.message !== '' ? one.message : (doing?.message ?? '');
+  const words = one.ready >= one.target && one.status !== 'DEPLOY_FAILED' ? 'ready' : one.status;
+  return `  ${one.name}  ${words} ${one.ready}/${one.target}${message === '' || words === 'ready' ? '' : `  ${message}`}`;
+}
+
+/** Every deployment has all its replicas (and this node's ingress can reach one), or has failed, or cannot be placed. */
+async function allHaveAnswered(deployments: readonly DeploymentStatus[], agent: Agent): Promise<boolean> {
+  const answers = await Promise.all(
+    deployments.map(async (one) => {
+      if (one.status === 'DEPLOY_FAILED' || one.status === 'PENDING' || one.status === 'STOPPING')
+        return true;
+      return one.ready >= one.target && (one.target === 0 || (await isRouted(one.route, agent)));
+    }),
+  );
+  return answers.every(Boolean);
+}
+
+async function isRouted(route: string, agent: Agent): Promise<boolean> {
+  const { host, httpPort } = agent.record;
+  try {
+    const answer = await request(`http://${formatHostPort({ host, port: httpPort })}/-/readyz${route}`);
+    await answer.body.dump();
+    return answer.statusCode === 200;
+  } catch {
+    return false;
+  }
+}
+
+async function sayReady(
+  deployments: readonly DeploymentStatus[],
+  facts: StartFacts,
+  say: Say,
+): Promise<void> {
+  const { host, httpPort } = facts.agent.record;
+  const base = `http://${formatHostPort({ host, port: httpPort })}`;
+  const serving = deployments.filter((one) => one.ready > 0);
+  const failed = deployments.filter((one) => one.status === 'DEPLOY_FAILED');
+  for (const one of failed) say(`${one.name} failed: ${one.message}\n${one.error ?? ''}`.trimEnd());
+  if (deployments.length === 0) {
+    say(
+      `ready at ${base}, with nothing to serve yet: write a section into conf.ini and run \`modelserve controller\``,
+    );
+    return;
+  }
+  const count =
+    serving.length === deployments.length
+      ? `${serving.length}`
+      : `${serving.length} of ${deployments.length}`;
+  say(`ready: ${count} deployment${deployments.length === 1 ? '' : 's'} at ${base}`);
+  const first = serving[0];
+  const spec = facts.state.revision?.deployments.find((candidate) => candidate.name === first?.name);
+  if (first !== undefined && spec !== undefined)
+    say(`try it:\n  ${await curlLine(`${base}${first.route}`, spec)}`);
+}
+
+/** A line to copy; the package's `example.json` is its body where there is one. */
+async function curlLine(url: string, spec: PinnedSpec): Promise<string> {
+  const file = join(spec.package.snapshotDir, 'algopkg', spec.packageName, 'example.json');
+  const method = spec.methods.includes('GET') ? 'GET' : 'POST';
+  const example = existsSync(file) ? JSON.stringify(JSON.parse(await readFile(file, 'utf8'))) : '{}';
+  const quoted = example.replaceAll("'", `'\\''`);
+  return `curl -X ${method} ${url} -H 'content-type: application/json' -d '${quoted}'`;
+}

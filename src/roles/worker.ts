@@ -1,0 +1,116 @@
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Agent } from '../agent/agent.ts';
+import { agentSocket, statePaths } from '../config/paths.ts';
+import { clusterKeys } from '../config/token.ts';
+import { modelserveVersion } from '../config/version.ts';
+import { ServeError } from '../lib/errors.ts';
+import { connectStore } from '../store/redis-store.ts';
+import type { Store } from '../store/types.ts';
+import { openLog } from '../telemetry/logger.ts';
+import { advertisedAddress, formatHostPort, type HostPort, localAddressTowards } from './addresses.ts';
+import { Closers } from './closers.ts';
+import { createAgent, type NodeFlags, type RunningNode, type Say, type StopHow } from './node.ts';
+import { NodeControl } from './node-control.ts';
+import { lockStateDir, nodeIdOf } from './state-dir.ts';
+
+export interface WorkerFlags extends NodeFlags {
+  /** --address, or --redis for a store of the user's own */
+  readonly cluster: { readonly address: HostPort } | { readonly redisUrl: string };
+  /** --host; null: the local address of the route to the head */
+  readonly host: string | null;
+  readonly token: string;
+}
+
+const REACH_TIMEOUT_MS = 5_000;
+const JOIN_TIMEOUT_MS = 15_000;
+const LOOK_MS = 50;
+const DEFAULT_PORT = 8000;
+
+/**
+ * Joins a cluster with this machine. Resolves when the cluster knows it.
+ * @throws ServeError CLUSTER_UNREACHABLE, STORE_AUTH, a taken port, a locked state directory; nothing is left behind then
+ */
+export async function startWorker(flags: WorkerFlags, say: Say): Promise<RunningNode> {
+  const closers = new Closers();
+  try {
+    const stop = async (how: StopHow): Promise<void> => await closers.run(how);
+    const agent = await joinCluster(flags, stop, closers);
+    const { host, httpPort, capacity, nodeId } = agent.record;
+    const gpus = capacity.gpus.length === 1 ? '1 GPU' : `${capacity.gpus.length} GPUs`;
+    say(
+      `modelserve ${modelserveVersion()}: worker, node ${nodeId}, ${capacity.cpuMilli / 1000} CPUs, ${gpus}`,
+    );
+    say(`joined the cluster; requests are answered at http://${formatHostPort({ host, port: httpPort })}`);
+    return { stop, ended: closers.ended };
+  } catch (error) {
+    await closers.run({ keepReplicas: true });
+    throw error;
+  }
+}
+
+async function joinCluster(flags: WorkerFlags, stop: RunningNode['stop'], closers: Closers): Promise<Agent> {
+  const paths = statePaths(flags.stateDir);
+  const lock = await lockStateDir(paths, 'worker');
+  closers.add(lock.release);
+  const keys = clusterKeys(flags.token);
+  const log = openLog(join(paths.logs, 'node.log'), 'node');
+  const target = storeTarget(flags, keys.storePassword);
+  const bound = flags.host ?? (await localAddressTowards(storeAddress(flags), REACH_TIMEOUT_MS));
+  const store = await connectStore(target);
+  closers.add(async () => await store.close());
+  const agent = createAgent({
+    role: 'worker',
+    ...{ flags, paths, keys, log, store },
+    nodeId: await nodeIdOf(paths),
+    host: { bound, advertised: advertisedAddress(bound) },
+    storeTarget: { url: target.url, password: target.password ?? null },
+    port: (await store.readRevision())?.revision.settings.port ?? DEFAULT_PORT,
+    onLeaveRequested: () => void stop({ keepReplicas: false }),
+  });
+  await agent.start();
+  closers.add(async (how) => await agent.stop(how));
+  const control = new NodeControl(agentSocket(paths.sockets), { stop: (how) => void stop(how) });
+  await control.start();
+  closers.add(async () => await control.stop());
+  await untilKnown(store, agent.record.nodeId);
+  return agent;
+}
+
+function storeTarget(
+  { cluster }: WorkerFlags,
+  password: string,
+): { readonly url: string; readonly password?: string } {
+  return 'redisUrl' in cluster
+    ? { url: cluster.redisUrl }
+    : { url: `redis://${formatHostPort(cluster.address)}`, password };
+}
+
+/** Where the route to the head is looked up: the store's own address, or the first sentinel's. */
+function storeAddress({ cluster }: WorkerFlags): HostPort {
+  if ('address' in cluster) return cluster.address;
+  const match = /^[a-z-]+:\/\/(?:[^@/]*@)?\[?([^\],:/]+)\]?(?::(\d+))?/.exec(cluster.redisUrl);
+  if (match?.[1] === undefined) {
+    throw new ServeError(`--redis expects redis://HOST:PORT, got "${cluster.redisUrl}"`, {
+      code: 'BAD_USAGE',
+    });
+  }
+  return { host: match[1], port: Number(match[2] ?? 6379) };
+}
+
+async function untilKnown(store: Store, nodeId: string): Promise<void> {
+  const end = performance.now() + JOIN_TIMEOUT_MS;
+  for (;;) {
+    const nodes = await store.readNodes();
+    if (nodes.some(({ record, leased }) => leased && record.nodeId === nodeId)) return;
+    if (performance.now() > end) {
+      throw new ServeError(
+        `the cluster's store did not take this node's record within ${JOIN_TIMEOUT_MS / 1000} s`,
+        {
+          code: 'CLUSTER_UNREACHABLE',
+        },
+      );
+    }
+    await delay(LOOK_MS);
+  }
+}
