@@ -160,9 +160,10 @@ export class ReplicaConnection {
 
   async #control(frame: Frame): Promise<void> {
     this.#checkStream(frame.stream);
+    const request = parsePayload(frame) as ControlRequest;
     const result =
       this.#role === 'agent'
-        ? await this.#replica.control(parsePayload(frame) as ControlRequest)
+        ? await this.#replica.control(request)
         : { ok: false, error: `controls are taken from an agent only, not from ${this.#role}` };
     const bounded =
       result.error === undefined ? result : { ...result, error: result.error.slice(0, MAX_ERROR_CHARS) };

@@ -1,29 +1,28 @@
-import { ChannelError } from '../../channel/errors.ts';
-import { INITIAL_WINDOW_BYTES } from '../../channel/frames.ts';
+/** Grants are sent in portions of this size, not for every frame. */
+const GRANT_BYTES = 512 * 1024;
 
-/** Collects the frames of one request body, and grants the sender more as they come: user code gets the body whole. */
+/**
+ * Collects the frames of one request body. The sender is granted more as they come: user code gets the body whole, and how large it may be
+ * is the ingress' to limit.
+ */
 export class RequestBody {
   readonly #grant: (bytes: number) => void;
   #chunks: Uint8Array[] = [];
   #sizeBytes = 0;
-  #windowBytes = INITIAL_WINDOW_BYTES;
+  #ungrantedBytes = 0;
 
   /** @param grant lets the sender send so many bytes more */
   constructor(grant: (bytes: number) => void) {
     this.#grant = grant;
   }
 
-  /** @throws ChannelError CHANNEL_PROTOCOL when the sender overruns its window */
   push(chunk: Uint8Array): void {
-    this.#windowBytes -= chunk.length;
-    if (this.#windowBytes < 0) {
-      throw new ChannelError('CHANNEL_PROTOCOL', `a body overruns its window by ${-this.#windowBytes} bytes`);
-    }
     this.#chunks.push(chunk);
     this.#sizeBytes += chunk.length;
-    if (this.#windowBytes > INITIAL_WINDOW_BYTES / 2) return; // in portions, not for every frame
-    this.#grant(INITIAL_WINDOW_BYTES - this.#windowBytes);
-    this.#windowBytes = INITIAL_WINDOW_BYTES;
+    this.#ungrantedBytes += chunk.length;
+    if (this.#ungrantedBytes < GRANT_BYTES) return;
+    this.#grant(this.#ungrantedBytes);
+    this.#ungrantedBytes = 0;
   }
 
   /** The whole body in memory of its own, which can be transferred to a thread. */
