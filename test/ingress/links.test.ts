@@ -1,0 +1,318 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { linkRequest } from '../../src/channel/link-request.ts';
+import type { NodeAddress } from '../../src/cluster/routing/types.ts';
+import { sha256 } from '../../src/lib/hash.ts';
+import type { FakeCall } from './fake-replica.ts';
+import { call, routeOf, TestNode, until } from './test-node.ts';
+
+const MIB = 1024 * 1024;
+/** Serves HTTP; has no replica of its own unless a test says so. */
+let near: TestNode;
+/** Has the replicas. */
+let far: TestNode;
+
+beforeEach(() => {
+  near = new TestNode('node-a');
+  far = new TestNode('node-b');
+});
+
+afterEach(async () => {
+  await near.close();
+  await far.close();
+});
+
+function digest({ body, answer }: FakeCall): void {
+  void body.then((bytes) => answer(`${bytes.length} ${sha256(bytes)}`));
+}
+
+function addressOf(node: TestNode): NodeAddress {
+  return { nodeId: node.nodeId, host: '127.0.0.1', linkPort: node.ingress.state.linkPort };
+}
+
+/** Both nodes by one table: replica `Echo-f` on the far one. */
+async function link(
+  script: (asked: FakeCall) => void,
+  options: { address?: NodeAddress; key?: string } = {},
+): Promise<void> {
+  await far.start();
+  await near.start(options.key === undefined ? {} : { linkKey: options.key });
+  await far.replica('Echo-f', script);
+  const table = {
+    nodes: [addressOf(near), options.address ?? addressOf(far)],
+  };
+  const routes = [routeOf({ endpoints: [{ replicaId: 'Echo-f', nodeId: 'node-b' }] })];
+  await far.publish(routes, table);
+  await near.publish(routes, table);
+}
+
+describe('a link', () => {
+  it('carries requests to the replicas of another node, small and large', async () => {
+    await link(digest);
+    await near.connected('Echo-f');
+    for (const bytes of [0, 10, MIB, 7 * MIB + 3]) {
+      const body = Buffer.alloc(bytes, 7);
+      expect((await call(near.port, { body })).text).toBe(`${bytes} ${sha256(body)}`);
+    }
+    expect(near.ingress.state).toMatchObject({ inFlight: 0, queued: 0, keptBytes: 0 });
+  });
+
+  it('carries large answers under the windows of both ends', async () => {
+    const total = 9 * MIB;
+    await link((asked) => {
+      const pour = async () => {
+        asked.stream.respond({ status: 200, headers: [], ok: true }, false);
+        for (let sent = 0; sent < total; ) {
+          const bytes = Math.min(asked.stream.sendableBytes, 64 * 1024, total - sent);
+          if (bytes === 0) await asked.nextWindow();
+          else {
+            sent += bytes;
+            asked.stream.write(Buffer.alloc(bytes, 120), sent === total);
+          }
+        }
+      };
+      void pour();
+    });
+    await near.connected('Echo-f');
+    expect((await call(near.port)).text.length).toBe(total);
+  });
+
+  it('is used only when no replica of this node has room', async () => {
+    const calls: FakeCall[] = [];
+    await link(({ answer }) => answer('far'));
+    await near.replica('Echo-n', (asked) => void calls.push(asked), { maxOngoing: 2 });
+    const both = [
+      { replicaId: 'Echo-f', nodeId: 'node-b' },
+      { replicaId: 'Echo-n', nodeId: 'node-a' },
+    ];
+    await near.publish([routeOf({ endpoints: both })], { nodes: [addressOf(far)] });
+    await near.connected('Echo-f', 'Echo-n');
+    const first = [call(near.port), call(near.port)];
+    await until('both are on this node', () => calls.length === 2);
+    expect((await call(near.port)).text).toBe('far');
+    for (const asked of calls) asked.answer('near');
+    expect((await Promise.all(first)).map(({ text }) => text)).toEqual(['near', 'near']);
+  });
+
+  it('tells at once what is ready at the far end', async () => {
+    await link(digest);
+    await near.connected('Echo-f');
+    far.replicas.get('Echo-f')?.become('draining');
+    await until('it is not ready here', () => near.ingress.state.deployments[0]?.ready === 0);
+    far.replicas.get('Echo-f')?.become('ready');
+    await until('it is ready here', () => near.ingress.state.deployments[0]?.ready === 1);
+    expect((await call(near.port, { body: 'x' })).status).toBe(200);
+  });
+
+  it('passes on refusals, cancels and deaths', async () => {
+    let seen = 0;
+    let cancelled = false;
+    await link((asked) => {
+      seen += 1;
+      if (seen === 1) asked.stream.refuse('full');
+      else if (seen === 2) digest(asked);
+      else if (seen === 3) void far.replicas.get('Echo-f')?.die();
+      else {
+        void asked.cancelled.then(() => {
+          cancelled = true;
+        });
+      }
+    });
+    await near.connected('Echo-f');
+    expect((await call(near.port, { body: 'refused once' })).text).toContain('12 ');
+    expect(seen).toBe(2);
+    const answer = call(near.port, { body: 'survives' });
+    await until('it waits for another', () => near.ingress.state.queued === 1);
+    await far.replica('Echo-f', digest);
+    expect((await answer).text).toContain('8 ');
+    const hangsUp = new AbortController();
+    far.replicas.get('Echo-f')?.become('draining');
+    await until('gone', () => near.ingress.state.deployments[0]?.ready === 0);
+    await far.replicas.get('Echo-f')?.die();
+    await far.replica('Echo-f', (asked) => {
+      void asked.cancelled.then(() => {
+        cancelled = true;
+      });
+    });
+    await until('back', () => near.ingress.state.deployments[0]?.ready === 1);
+    const left = call(near.port, { body: 'x', signal: hangsUp.signal }).catch(() => {});
+    await until('it is there', () => far.replicas.get('Echo-f')?.ongoing === 1);
+    hangsUp.abort();
+    await left;
+    await until('the replica heard of it', () => cancelled);
+  });
+
+  it('that breaks counts as a death: its requests go to another replica', async () => {
+    await link(() => {});
+    await near.connected('Echo-f');
+    const answer = call(near.port, { body: 'moves' });
+    await until('it is there', () => far.replicas.get('Echo-f')?.ongoing === 1);
+    await near.replica('Echo-n', digest);
+    await near.publish(
+      [
+        routeOf({
+          endpoints: [
+            { replicaId: 'Echo-n', nodeId: 'node-a' },
+            { replicaId: 'Echo-f', nodeId: 'node-b' },
+          ],
+        }),
+      ],
+      { nodes: [addressOf(far)] },
+    );
+    await far.ingress.stop();
+    expect((await answer).text).toContain('5 ');
+    await until('the far replica heard of it', () => far.replicas.get('Echo-f')?.ongoing === 0);
+  });
+
+  it('to a silent node is broken within five seconds', async () => {
+    const relay = await Relay.start();
+    near.onClose(() => relay.close());
+    await link(() => {}, { address: { nodeId: 'node-b', host: '127.0.0.1', linkPort: relay.ownPort } });
+    relay.port = far.ingress.state.linkPort;
+    await near.connected('Echo-f');
+    relay.swallow();
+    const startedMs = performance.now();
+    await until('it is given up', () => near.ingress.state.deployments[0]?.ready === 0, 8_000);
+    expect(performance.now() - startedMs).toBeLessThan(5_500);
+  });
+
+  it('is refused to who does not hold the key', async () => {
+    await link(digest, { key: 'another key' });
+    const answer = await call(near.port, { headers: { 'x-request-timeout-seconds': '0.3' } });
+    expect(answer.status).toBe(504);
+    expect(near.ingress.state.deployments[0]?.ready).toBe(0);
+    expect(far.replicas.get('Echo-f')?.begun).toBe(0);
+  });
+
+  it('takes no request from a connector that has not proved the key', async () => {
+    await link(digest);
+    const socket = createConnection(far.ingress.state.linkPort, '127.0.0.1');
+    const head = Buffer.from(
+      JSON.stringify({ id: 'x', replica: 'Echo-f', method: 'GET', path: '/', headers: [] }),
+    );
+    const frame = Buffer.alloc(10);
+    frame.writeUInt32BE(head.length, 0);
+    frame.writeUInt8(2, 4);
+    frame.writeUInt8(1, 5);
+    frame.writeUInt32BE(1, 6);
+    socket.write(Buffer.concat([frame, head]));
+    await new Promise((resolve) => socket.once('close', resolve));
+    expect(far.replicas.get('Echo-f')?.begun).toBe(0);
+  });
+
+  it('never goes on to a third node', async () => {
+    await link(digest);
+    await near.connected('Echo-f');
+    // the far node's table says that the replica is on the near one: it must refuse, not send it back
+    await far.publish([routeOf({ endpoints: [{ replicaId: 'Echo-f', nodeId: 'node-a' }] })], {
+      nodes: [addressOf(near)],
+    });
+    const answer = await call(near.port, { headers: { 'x-request-timeout-seconds': '0.3' } });
+    expect(answer.status).toBe(504);
+  });
+});
+
+describe('the log of a far replica', () => {
+  const options = () => ({
+    address: { host: '127.0.0.1', port: far.ingress.state.linkPort },
+    nodeId: 'node-a',
+    peerNodeId: 'node-b',
+    linkKey: 'the link key',
+    timeoutMs: 2_000,
+  });
+
+  it('is read over a link, followed, and ended', async () => {
+    await far.start();
+    const folder = join(far.paths.replicaLogs, 'Echo');
+    mkdirSync(folder, { recursive: true });
+    const file = join(folder, 'Echo-f.log');
+    writeFileSync(file, 'one\ntwo\nthree\n');
+    const whole = await linkRequest(options(), '/-/logs/Echo/Echo-f', 'lines=2');
+    expect(whole.status).toBe(200);
+    expect(Buffer.concat(await whole.body.toArray()).toString()).toBe('two\nthree\n');
+    const followed = await linkRequest(options(), '/-/logs/Echo/Echo-f', 'lines=1&follow=1');
+    let text = '';
+    followed.body.on('data', (chunk) => {
+      text += String(chunk);
+    });
+    await until('its last line', () => text === 'three\n');
+    writeFileSync(file, 'four\n', { flag: 'a' });
+    await until('what was appended', () => text === 'three\nfour\n');
+    followed.body.destroy();
+    const large = Buffer.alloc(5 * MIB, 'abcdefg\n');
+    writeFileSync(file, large);
+    const all = await linkRequest(options(), '/-/logs/Echo/Echo-f', 'lines=100000');
+    const received = Buffer.concat(await all.body.toArray());
+    expect(received.length).toBe(100_000 * 8);
+  });
+
+  it.each([
+    ['/-/logs/Echo/none', 404],
+    ['/-/logs/../secret', 404],
+    ['/-/logs/Echo', 404],
+  ])('%s is %i', async (path, status) => {
+    await far.start();
+    const answer = await linkRequest(options(), path, '');
+    answer.body.destroy();
+    expect(answer.status).toBe(status);
+  });
+
+  it('needs the key', async () => {
+    await far.start();
+    await expect(linkRequest({ ...options(), linkKey: 'wrong' }, '/-/logs/Echo/x', '')).rejects.toMatchObject(
+      {
+        code: 'CHANNEL_AUTH',
+      },
+    );
+  });
+});
+
+/** Passes TCP on until it is told to swallow: a partition, in which nothing is reset. */
+class Relay {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  port = 0;
+  ownPort = 0;
+  #isSwallowing = false;
+
+  private constructor() {
+    this.#server = createServer((from) => {
+      const to = createConnection(this.port, '127.0.0.1');
+      for (const [left, right] of [
+        [from, to],
+        [to, from],
+      ] as const) {
+        this.#sockets.add(left);
+        left.on('data', (chunk) => {
+          if (!this.#isSwallowing) right.write(chunk);
+        });
+        left.on('error', () => {});
+        left.on('close', () => {
+          if (!this.#isSwallowing) right.destroy();
+        });
+      }
+    });
+  }
+
+  static async start(): Promise<Relay> {
+    const relay = new Relay();
+    relay.ownPort = await new Promise((resolve) => {
+      relay.#server.listen(0, '127.0.0.1', () => {
+        const address = relay.#server.address();
+        resolve(typeof address === 'object' && address !== null ? address.port : 0);
+      });
+    });
+    return relay;
+  }
+
+  swallow(): void {
+    this.#isSwallowing = true;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+}
