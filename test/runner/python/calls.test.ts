@@ -238,14 +238,38 @@ class Backend:
     expect(answer.kind === 'response' && answer.body.equals(Buffer.alloc(200 * 64 * 1024))).toBe(true);
   });
 
+  it.each([
+    ['synchronous', sync],
+    ['asynchronous', asynchronous],
+  ])('loses count of nothing when clients cancel and leave at random (%s)', async (_, backend) => {
+    const { client, replica } = await serve(backend, { max_ongoing: 8, concurrency: 2 });
+    for (let round = 0; round < 6; round += 1) {
+      const leaver = await replica.connect();
+      for (let n = 0; n < 20; n += 1) {
+        const { stream } = leaver.request({ body: '{"n": 0}', timeout_ms: Math.random() < 0.2 ? 0 : 5000 });
+        if (Math.random() < 0.5) leaver.send(FrameType.cancel, 0, stream);
+      }
+      leaver.request({ open: true }); // a body that never comes
+      await leaver.call({}).then(() => leaver.destroy());
+    }
+    const seen = client.notifications.length;
+    await until(
+      () => client.notifications.slice(seen).some((each) => each.event === 'beat' && each.ongoing === 0),
+      'nothing ongoing',
+    );
+    const all = await Promise.all(Array.from({ length: 8 }, () => client.call({})));
+    expect(all.map((each) => each.kind)).toEqual(Array(8).fill('response'));
+  });
+
   it.each<[string, (client: ChannelClient) => void]>([
     ['a request before hello', (client) => client.request()],
     [
-      'a stream number again',
+      'a stream number that is in use',
       (client) => {
         hello(client);
-        client.send(FrameType.request, FLAG_END, 1, head());
-        client.send(FrameType.request, FLAG_END, 1, head());
+        const taken = head({ replica: 'Echo-test' });
+        client.send(FrameType.request, 0, 1, taken);
+        client.send(FrameType.request, FLAG_END, 1, taken);
       },
     ],
     [

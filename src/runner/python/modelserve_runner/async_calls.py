@@ -69,7 +69,12 @@ class AsyncExecutor:
         run = self._run_hook if isinstance(work, Hook) else self._run_call
         task = self._loop.create_task(run(work))
         self._tasks[work] = task
-        task.add_done_callback(lambda _: self._tasks.pop(work))
+        task.add_done_callback(lambda _: self._ended(work, task))
+
+    def _ended(self, work, task):
+        del self._tasks[work]
+        if task.cancelled() and not isinstance(work, Hook):
+            self._reader.post(work.finish)  # cancelled before its first step: nothing of _run_call has run
 
     def _cancel(self, call):
         task = self._tasks.get(call)

@@ -159,5 +159,6 @@ class Call:
         if self.phase != OVER:
             self.phase = OVER
             self._timer.cancel()
-            self._connection.forget(self._stream)
+            if not self.gone:  # else it was forgotten then, and the number may be another's by now
+                self._connection.forget(self._stream)
             self._calls.over(self)

@@ -22,7 +22,6 @@ class Connection(asyncio.Protocol):
         self._replica = replica
         self._decoder = frames.FrameDecoder()
         self._calls = {}
-        self._last_stream = 0
         self._unsent = []
         self._handlers = {
             frames.REQUEST: self._on_request,
@@ -111,7 +110,7 @@ class Connection(asyncio.Protocol):
         self._replica.greeted(self)
 
     def _on_request(self, flags, stream, payload):
-        self._take_stream(stream)
+        self._check_new(stream)
         head = frames.decode_json(payload)
         check_head(head)
         reason = self._replica.refusal(head)
@@ -145,7 +144,7 @@ class Connection(asyncio.Protocol):
         self.send(frames.PONG, 0, 0, payload)
 
     def _on_control(self, flags, stream, payload):
-        self._take_stream(stream)
+        self._check_new(stream)
         request = frames.decode_json(payload)
 
         def answer(ok, error=None, unsupported=False):
@@ -160,7 +159,6 @@ class Connection(asyncio.Protocol):
 
         self._replica.control(self.role, request, answer)
 
-    def _take_stream(self, stream):
-        if stream <= self._last_stream:
-            raise frames.FrameError("stream %d after stream %d: numbers must grow" % (stream, self._last_stream))
-        self._last_stream = stream
+    def _check_new(self, stream):
+        if stream == 0 or stream in self._calls:
+            raise frames.FrameError("stream %d is in use" % stream)
