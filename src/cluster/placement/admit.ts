@@ -5,7 +5,7 @@ export type AdmissionRequest = Pick<Claim, 'cpuMilli' | 'memoryBytes' | 'slices'
   readonly gpuMilli: number;
 };
 
-export type Admission = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+type Admission = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
 /**
  * A node's own judgement of whether a replica may start now. This is what keeps a GPU from being given out twice,

@@ -10,7 +10,7 @@ export interface Fitting {
 }
 
 /** Why a node cannot hold a request: sentences that begin with the node. */
-export interface Misfit {
+interface Misfit {
   readonly fits: false;
   readonly reasons: readonly string[];
 }

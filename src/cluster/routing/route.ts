@@ -8,7 +8,7 @@ import { availabilityOf, type RoutedReplica } from './availability.ts';
 import type { DeploymentRoute, RoutingTable } from './types.ts';
 
 /** A routing table before a leader stamps it. */
-export type TableContent = Omit<RoutingTable, 'version' | 'epoch' | 'incarnation'>;
+type TableContent = Omit<RoutingTable, 'version' | 'epoch' | 'incarnation'>;
 
 export interface RoutedNode {
   readonly record: Pick<NodeRecord, 'nodeId' | 'host' | 'linkPort'>;

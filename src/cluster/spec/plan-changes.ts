@@ -5,7 +5,7 @@ import type { Effect, PinnedSpec, PlannedChange } from './types.ts';
 const EFFECTS: readonly Effect[] = ['routing', 'scale', 'reconfigure', 'replace'];
 
 /** What tells two specs of a deployment apart, per conf.ini key: what compiles specs provides it. */
-export type SpecDifferences = (
+type SpecDifferences = (
   from: PinnedSpec,
   to: PinnedSpec,
 ) => readonly { readonly key: string; readonly from: string; readonly to: string }[];
