@@ -1,0 +1,34 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { WaitQueue } from '../../src/ingress/wait-queue.ts';
+
+it('behaves like an array', () => {
+  const step = fc.oneof(
+    fc.record({ do: fc.constantFrom('back', 'front', 'shift'), at: fc.constant(0) }),
+    fc.record({ do: fc.constant('remove'), at: fc.nat(20) }),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const queue = new WaitQueue<object>();
+      const model: object[] = [];
+      for (const { do: action, at } of steps) {
+        const item = {};
+        if (action === 'back') {
+          queue.pushBack(item);
+          model.push(item);
+        } else if (action === 'front') {
+          queue.pushFront(item);
+          model.unshift(item);
+        } else if (action === 'shift') expect(queue.shift()).toBe(model.shift() ?? null);
+        else {
+          const victim = model[at] ?? {};
+          expect(queue.remove(victim)).toBe(model.includes(victim));
+          if (model.includes(victim)) model.splice(model.indexOf(victim), 1);
+        }
+        expect(queue.size).toBe(model.length);
+      }
+      expect(queue.drain()).toEqual(model);
+      expect(queue.size).toBe(0);
+    }),
+  );
+});
