@@ -76,7 +76,6 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
         submitter.queue.add(QUEUE_NAME, { job }),
       );
       const finished: Promise<Outcome<unknown>> = added.waitUntilFinished(submitter.events);
-      finished.catch(() => {}); // it may come after we gave up
       const outcome = await Promise.race([finished.catch(interrupted), patience(timeoutMs, lost.signal)]);
       if (outcome === 'lost') throw this.#lostWithJob();
       if (outcome === 'deadline') throw await this.#giveUp(submitter, added, timeoutMs);
@@ -185,7 +184,7 @@ class BullApplyQueue<Job, Result> implements ApplyQueue<Job, Result> {
       removed === 1
         ? `no leader took the apply job within ${timeoutMs} ms, and it was withdrawn: is the head running?`
         : `the leader has not finished the apply job within ${timeoutMs} ms: see \`modelserve status\` for what comes of it`;
-    return storeError('APPLY_DEADLINE', message);
+    return storeError('APPLY_TIMEOUT', message);
   }
 }
 

@@ -16,7 +16,7 @@ export type StoreErrorCode =
   /** the store's server did not start */
   | 'STORE_START'
   /** an apply job did not end within its deadline */
-  | 'APPLY_DEADLINE'
+  | 'APPLY_TIMEOUT'
   /** the process that worked on an apply job went away, more than once */
   | 'APPLY_INTERRUPTED';
 

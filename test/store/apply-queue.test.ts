@@ -69,7 +69,7 @@ describe.each(VARIANTS)('the apply queue on $name', ({ searchPath, missing }) =>
     test('a job that no leader takes is withdrawn at the deadline', async () => {
       const queue = open();
       await expect(queue.submit({ number: 1 }, 50)).rejects.toMatchObject({
-        code: 'APPLY_DEADLINE',
+        code: 'APPLY_TIMEOUT',
         message: expect.stringContaining('withdrawn'),
       });
       const seen: number[] = [];

@@ -72,7 +72,7 @@ export class SocketBridge {
     this.#server = server;
     server.on('connection', (socket) => this.#admit(socketChannel(socket, this.#wake)));
     return new Promise((resolve, reject) => {
-      server.once('error', reject);
+      server.on('error', reject); // later ones have nobody to go to: a client is not let in
       server.listen(port, host, resolve);
     });
   }
