@@ -151,11 +151,15 @@ export class Agent {
    * @throws ServeError INGRESS_FAILED; what was adopted is left as it was
    */
   async start(): Promise<void> {
-    try {
-      await Promise.all([this.#gpus.start(), this.#replicas.adopt(), this.#ingress.start()]);
-    } catch (error) {
+    const begun = await Promise.allSettled([
+      this.#gpus.start(),
+      this.#replicas.adopt(),
+      this.#ingress.start(),
+    ]);
+    const failed = begun.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) {
       await this.stop({ keepReplicas: true });
-      throw error;
+      throw failed.reason;
     }
     await this.#follower.resume();
     await this.#membership.start();

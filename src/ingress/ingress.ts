@@ -95,6 +95,7 @@ export class Ingress {
       nodeId: this.#options.nodeId,
       version: this.#options.version,
       host: this.#options.host,
+      started: this.#isStarted,
       httpPort: http.port,
       linkPort: this.#linkPort,
       listenProblem: http.problem,

@@ -7,6 +7,8 @@ export interface IngressState {
   readonly nodeId: string;
   readonly version: string;
   readonly host: string;
+  /** it listens wherever it shall; false while it is on the way there, or about to end because it cannot */
+  readonly started: boolean;
   /** null until it listens: no port was given, and no routing table has named one yet */
   readonly httpPort: number | null;
   readonly linkPort: number;

@@ -8,7 +8,10 @@ export interface IngressState {
   /** of modelserve */
   readonly version: string;
   readonly host: string;
-  readonly httpPort: number;
+  /** false while it is not listening yet, or about to end because it cannot */
+  readonly started: boolean;
+  /** null until a routing table names one */
+  readonly httpPort: number | null;
   readonly linkPort: number;
   readonly routingVersion: number;
   readonly incarnation: string;

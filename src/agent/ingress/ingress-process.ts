@@ -204,7 +204,7 @@ export class IngressProcess {
     const end = performance.now() + START_TIMEOUT_MS;
     while (performance.now() < end && !this.#leaving.signal.aborted) {
       const state = await readIngressState(this.#socketPath);
-      if (state?.pid === running.identity.pid) {
+      if (state?.pid === running.identity.pid && state.started) {
         this.#learn(state);
         return 'answers';
       }
@@ -246,16 +246,22 @@ export class IngressProcess {
   }
 }
 
-/** What an ingress says as its last line when it cannot start: `{"error": …}`. */
+/** What an ingress says as its last line when it cannot start: `{"error": {"code", "message"}}`. */
 function startupError(output: string): string | null {
   const lines = output.split('\n').reverse();
   for (const line of lines) {
     try {
       const value: unknown = JSON.parse(line);
-      if (typeof value === 'object' && value !== null && 'error' in value) return String(value.error);
+      if (typeof value === 'object' && value !== null && 'error' in value) return messageIn(value.error);
     } catch {
       // a line of another kind
     }
   }
   return null;
+}
+
+function messageIn(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'message' in error
+    ? String(error.message)
+    : String(error);
 }

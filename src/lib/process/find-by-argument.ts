@@ -1,14 +1,18 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { identityOf, type ProcessIdentity } from './identity.ts';
+import { type ProcessIdentity, readProcessStat } from './identity.ts';
 
 /**
- * The process that was started with exactly this argument, or null. Finds what was spawned by a program that died
- * before it could write down the pid; the argument must be unique, such as the path of a launch file.
+ * The session leader that was started with exactly this argument, or null. Finds what was spawned by a program that died
+ * before it could write down the pid; the argument must be unique, such as the path of a launch file. What the process
+ * has forked shows the same arguments, but leads no session.
  */
 export function findByArgument(argument: string): ProcessIdentity | null {
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
-    if (argumentsOf(name).includes(argument)) return identityOf(Number(name));
+    const pid = Number(name);
+    if (!argumentsOf(name).includes(argument)) continue;
+    const stat = readProcessStat(pid);
+    if (stat?.sessionId === pid) return { pid, startTicks: stat.startTicks };
   }
   return null;
 }

@@ -7,10 +7,18 @@ export interface ProcessIdentity {
   readonly startTicks: number;
 }
 
-/** State letter and start time of a process, or null where there is none (a zombie counts: its exit is not reaped yet). */
-export function readProcessStat(
-  pid: number,
-): { readonly state: string; readonly startTicks: number; readonly cpuTicks: number } | null {
+export interface ProcessStat {
+  /** letter of /proc/<pid>/stat: T and t are stopped, Z a zombie */
+  readonly state: string;
+  /** process id of the leader of its session */
+  readonly sessionId: number;
+  readonly startTicks: number;
+  /** CPU time of all its threads so far */
+  readonly cpuTicks: number;
+}
+
+/** What the kernel says of a process, or null where there is none (a zombie counts: its exit is not reaped yet). */
+export function readProcessStat(pid: number): ProcessStat | null {
   let text: string;
   try {
     text = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -21,6 +29,7 @@ export function readProcessStat(
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return {
     state: fields[0] ?? '?',
+    sessionId: Number(fields[3]),
     startTicks: Number(fields[19]),
     cpuTicks: Number(fields[11]) + Number(fields[12]),
   };

@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isRunning, type ProcessIdentity } from './identity.ts';
+import { isRunning, type ProcessIdentity, readProcessStat } from './identity.ts';
 
 /** Sends a signal to one process; false where it is gone already. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
@@ -21,13 +21,8 @@ export function sessionMembers(sessionId: number): readonly number[] {
 }
 
 function sessionOf(pid: number): number | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' ? null : Number(fields[3]);
-  } catch {
-    return null;
-  }
+  const stat = readProcessStat(pid);
+  return stat === null || stat.state === 'Z' ? null : stat.sessionId;
 }
 
 /** SIGKILL for a whole session, again until none is left (a member may fork meanwhile). */

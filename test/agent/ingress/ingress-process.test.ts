@@ -112,9 +112,14 @@ test('says why it does not start', async () => {
   await expect(running.start()).rejects.toThrow(/port 8000 is taken by nginx/);
 });
 
+test('waits until it has started, though it answers before', async () => {
+  const running = ingress(place(), { fake: { startedAfterMs: 400 } });
+  expect(await running.start()).toMatchObject({ started: true });
+});
+
 test('tells when it listens elsewhere', async () => {
   const paths = place();
-  const moves: number[] = [];
+  const moves: (number | null)[] = [];
   const running = ingress(paths, { onMoved: ({ httpPort }) => moves.push(httpPort) });
   await running.start();
   await running.refresh();
