@@ -24,5 +24,8 @@ def main():
     return command.run(sys.argv[1:])
 
 
-if __name__ == "__main__":
+if __name__ == "__mp_main__":
+    # A child that multiprocessing started afresh: it imports the user's package from the snapshot, which is shared.
+    sys.dont_write_bytecode = True
+elif __name__ == "__main__":
     sys.exit(main())

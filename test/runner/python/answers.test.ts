@@ -77,6 +77,7 @@ describe.skipIf(python === null).each(['Backend', 'AsyncBackend'])('answers of %
     ['unknown', 'result.model is an object'],
     ['bytes-inside', 'result.raw is a bytes'],
     ['bad-key', 'result.outer has a key (1, 2)'],
+    ['response-headers', 'more than 8192 characters of headers'],
     ['cycle', 'result[0].again contains itself'],
   ])('%s cannot be encoded: %s', async (kind, expected) => {
     const answer = await client.call({ kind }, { id: 'k-1', expose_errors: false });
@@ -113,6 +114,9 @@ describe.skipIf(python === null).each(['Backend', 'AsyncBackend'])('answers of %
       headers: { 'x-tea': 'yes', 'content-type': 'text/html' },
     });
     expect(answer.kind === 'response' && answer.body.toString()).toBe('<p>');
+    const empty = await client.call({ kind: 'response-204' });
+    expect(empty).toMatchObject({ status: 204, ok: true, headers: {}, body: Buffer.alloc(0) });
+    expect(empty).not.toHaveProperty('headers.content-length');
     expect(await client.call({ kind: 'response-500' })).toMatchObject({ status: 503, ok: false });
   });
 

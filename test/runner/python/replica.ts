@@ -88,7 +88,6 @@ export class TestReplica {
         return client;
       }
       if (performance.now() > end || this.exit !== null) throw new Error(`no replica: ${this.output()}`);
-      await until(() => true, 'another turn');
     }
   }
 

@@ -183,6 +183,22 @@ describe.skipIf(python === null)('a start has not failed when', () => {
       ),
     ],
     [
+      'a base class from outside the package prints what it caught',
+      initWith('super().__init__()').replace(
+        'class Backend:',
+        `library = {"__name__": "library"}
+exec(compile("""
+class Base:
+    def __init__(self):
+        try:
+            int("x")
+        except ValueError as error:
+            print(error)
+""", "/elsewhere/library.py", "exec"), library)
+class Backend(library["Base"]):`,
+      ),
+    ],
+    [
       'the module handles an exception at import',
       `try:\n    import no_such_module\nexcept ImportError as e:\n    print(e)\n${initWith('pass')}`,
     ],
@@ -248,6 +264,27 @@ class Backend:
     expect(readdirSync(cache, { recursive: true }).join('\n')).toMatch(
       /algopkg\/Echo\/sibling\.cpython-\d+\.pyc/,
     );
+    expect(readdirSync(join(replica.folder, 'code'), { recursive: true }).join('\n')).not.toContain(
+      '__pycache__',
+    );
+  });
+
+  it('leaves no bytecode in the snapshot from processes that multiprocessing starts afresh either', async () => {
+    const replica = replicaOf({
+      backend: `
+import multiprocessing
+from .sub import work
+class Backend:
+    def __init__(self, model_path):
+        pass
+    def predict(self, parameters):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.map(work.double, [1, 2])
+`,
+      files: { '__init__.py': '', 'sub/__init__.py': '', 'sub/work.py': 'def double(n):\n    return 2 * n' },
+    });
+    const client = await (await replica.start().connect()).ready();
+    expect(await client.call({})).toMatchObject({ json: [2, 4] });
     expect(readdirSync(join(replica.folder, 'code'), { recursive: true }).join('\n')).not.toContain(
       '__pycache__',
     );

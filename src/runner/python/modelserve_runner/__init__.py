@@ -19,8 +19,10 @@ outbound         one answer on its way out, under the peer's window
 call             one request, from its first frame to the last frame of its answer
 calls            which of them wait and which run
 connection       one agent or ingress on the socket
-replica          phase, connections, controls; draining and ending
+replica          phase, connections, controls
+lifecycle        the heartbeat; draining and ending
 reader           the reader thread
+outcomes         what hooks and broken streams come to
 sync_calls       runs synchronous classes in threads
 async_calls      runs asynchronous classes on an event loop
 forks            what a forked child must let go of

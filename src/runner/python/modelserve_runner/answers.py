@@ -13,6 +13,8 @@ _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 _JSON = "application/json"
 _JSON_LINES = "application/x-ndjson"
+#: So that the head of an answer fits into one frame.
+MAX_HEADER_CHARS = 8 * 1024
 
 
 class Answer:
@@ -98,6 +100,8 @@ def _from_response(response):
     pairs = raw if raw is not None else response.headers.items()
     headers = [(_text(name).lower(), _text(value)) for name, value in pairs]
     names = {name for name, _ in headers}
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_CHARS:
+        raise UnencodableError("result has more than %d characters of headers" % MAX_HEADER_CHARS)
     media_type = getattr(response, "media_type", None)
     if media_type and "content-type" not in names:
         headers.append(("content-type", media_type))

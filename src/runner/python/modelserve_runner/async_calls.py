@@ -8,6 +8,7 @@ from .answers import answer_of, answer_of_error, encode_item
 from .backend import Unsupported
 from .calls import Hook
 from .importing import format_error
+from .outcomes import hook_failure, hook_outcome, stream_failure
 from .request import Request
 from .starting import start_backend
 
@@ -83,12 +84,9 @@ class AsyncExecutor:
 
     async def _run_hook(self, hook):
         try:
-            healthy = await _value_of(self._backend.hook(hook.name, *hook.args)) is not False
-            outcome = (healthy, None if healthy else "%s() returned False" % hook.name)
-        except Unsupported:
-            outcome = (False, None)
+            outcome = hook_outcome(hook.name, await _value_of(self._backend.hook(hook.name, *hook.args)))
         except BaseException as error:
-            outcome = (False, format_error(error))
+            outcome = hook_failure(error)
         self._reader.post(self._reader.replica.calls.hook_returned, hook, *outcome)
 
     async def _run_call(self, call):
@@ -123,7 +121,7 @@ class AsyncExecutor:
                 self._reader.post(call.open_stream, answer)
             finish = (call.finish,)
         except BaseException as error:
-            finish = _finish_after(error, call, begun)
+            finish = stream_failure(error, call, begun)
         await _close_quietly(chunks, call.head)
         self._reader.post(*finish)
 
@@ -135,16 +133,6 @@ class AsyncExecutor:
 
         self._reader.post(call.write, piece, go_on)
         await sent
-
-
-def _finish_after(error, call, begun):
-    """Return what ends the call after its generator raised; before the first item there is still time for a status."""
-    if call.gone:
-        return (call.finish,)
-    answer = answer_of_error(error, call.head)
-    if not begun:
-        return call.answer, answer
-    return call.break_off, "BACKEND_ERROR", "the backend raised %s in the middle of its answer" % type(error).__name__
 
 
 async def _each(chunks):

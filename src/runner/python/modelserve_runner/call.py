@@ -22,7 +22,8 @@ def check_head(head):
 class Call:
     """Threads that run user code read ``head``, ``body()`` and ``gone``; everything else belongs to the reader."""
 
-    __slots__ = ("head", "gone", "phase", "_connection", "_stream", "_calls", "_chunks", "_ungranted", "_outbound", "_timer")
+    __slots__ = ("head", "gone", "phase", "_connection", "_stream", "_calls", "_chunks", "_ungranted", "_outbound",
+                 "_timer")
 
     #: May run beside other calls (see calls.Hook).
     alone = False
@@ -58,7 +59,9 @@ class Call:
 
     def body(self):
         """Return the whole body."""
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        if len(self._chunks) > 1:
+            self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0]
 
     def begin(self):
         """Its turn has come: from here on user code may have seen it."""

@@ -20,7 +20,7 @@ class Hook:
 
 
 class Calls:
-    """``ongoing`` counts calls that were accepted and are not over; ``concurrency`` of them are in user code at once."""
+    """The calls that were accepted and are not over; ``concurrency`` of them are in user code at once."""
 
     def __init__(self, loop, max_ongoing, concurrency):
         self.loop = loop

@@ -11,6 +11,9 @@ import uuid
 from collections import abc
 
 
+_BINARY = (bytes, bytearray, memoryview)
+
+
 class UnencodableError(Exception):
     """A result cannot be JSON; the message names the path to the value, such as ``result.scores[3]``."""
 
@@ -22,10 +25,8 @@ def encode_result(value):
     except (TypeError, ValueError, RecursionError):
         # Something json has no answer to: a NaN, a key that is no string, an unknown type. Now with the path.
         text = _dump(_plain(value, "result", ()))
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can only carry escaped
-        return json.dumps(json.loads(text), separators=(",", ":")).encode("ascii")
+    # Half a surrogate pair can only be carried escaped; Python's way to write it is JSON's.
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _dump(value):
@@ -55,7 +56,7 @@ def _simplify(value):
         return {field.name: getattr(value, field.name) for field in sys.modules["dataclasses"].fields(value)}
     if isinstance(value, abc.Mapping):
         return dict(value)
-    if isinstance(value, (abc.Set, abc.Sequence, abc.ValuesView)) and not isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, (abc.Set, abc.Sequence, abc.ValuesView)) and not isinstance(value, _BINARY):
         return list(value)
     raise TypeError("%s is no JSON type" % kind.__name__)
 
@@ -106,7 +107,7 @@ def _article(value):
 
 
 def _remedy(value, error):
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, _BINARY):
         return ": encode it as base64, or return it alone"
     if hasattr(value, "__await__"):
         return ": await it; where a decorator hides an async def, it needs functools.wraps"

@@ -43,7 +43,7 @@ def encode_frame(kind, flags, stream, payload=b""):
 
 def encode_json(value):
     """Return the bytes of a JSON payload."""
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
 def decode_json(payload):

@@ -46,8 +46,8 @@ def read_launch(path):
     if not isinstance(found, dict):
         raise LaunchError("launch file %s: expected a JSON object" % path)
     if found.get("protocol") != PROTOCOL_VERSION:
-        raise LaunchError("launch file %s is of protocol %r, this runner speaks %d: agent and runner must come from the "
-                          "same version of modelserve" % (path, found.get("protocol"), PROTOCOL_VERSION))
+        raise LaunchError("launch file %s is of protocol %r, this runner speaks %d: agent and runner must come from "
+                          "the same version of modelserve" % (path, found.get("protocol"), PROTOCOL_VERSION))
     fields = {}
     for name, (types, default) in _FIELDS.items():
         value = found.get(name, default)

@@ -5,7 +5,9 @@ import faulthandler
 from . import frames
 from .calls import Calls, Hook
 
-#: A traceback is cut to this, so that the frame that carries it stays within the limit of a payload.
+#: Message and traceback are cut to these, so that the frame that carries them stays within the limit of a payload even
+#: where each character takes six bytes (as an escape).
+MAX_MESSAGE_CHARS = 2 * 1024
 MAX_TRACEBACK_CHARS = 8 * 1024
 
 
@@ -38,7 +40,8 @@ class Replica:
     def fail(self, message, traceback):
         """The start has failed."""
         if self.phase == "starting":
-            self.enter("failed", {"message": message[:MAX_TRACEBACK_CHARS], "traceback": traceback[-MAX_TRACEBACK_CHARS:]})
+            self.enter("failed", {"message": message[:MAX_MESSAGE_CHARS],
+                                  "traceback": traceback[-MAX_TRACEBACK_CHARS:]})
 
     def ready(self, executor):
         """The class is constructed and takes calls, unless the end was asked for meanwhile."""

@@ -36,7 +36,7 @@ class StartFailed(Exception):
 
 def start_backend(backend_class, launch):
     """Return (Backend, what its reconfigure() returned, which may have to be awaited); raises StartFailed."""
-    backend = Backend(_construct(backend_class, launch.model_path))
+    backend = Backend(_construct(backend_class, launch))
     if launch.user_config is None:
         return backend, None
     try:
@@ -46,12 +46,12 @@ def start_backend(backend_class, launch):
         return backend, None
 
 
-def _construct(backend_class, model_path):
+def _construct(backend_class, launch):
     inner = _InnerFailures(backend_class)
-    prints = _PrintedFailures(backend_class)
+    prints = _PrintedFailures(backend_class, launch.code_dir)
     try:
         with inner, prints:
-            instance = backend_class(model_path)
+            instance = backend_class(launch.model_path)
     except BaseException as error:  # SystemExit too: sys.exit() in a constructor is a failed start
         message, text, _ = describe(error)
         raise StartFailed(message, text)
@@ -60,8 +60,8 @@ def _construct(backend_class, model_path):
     caught = prints.failure()
     if caught is not None:
         error, line = caught
-        raise _failed(error, "was caught and printed in __init__, line %d; if that is no failure, handle it in a method "
-                             "of its own, or without printing it" % line)
+        raise _failed(error, "was caught and printed in __init__, line %d; if that is no failure, handle it in "
+                             "a method of its own, or without printing it" % line)
     return instance
 
 
@@ -110,9 +110,12 @@ class _InnerFailures:
 class _PrintedFailures:
     """Within this context, remembers what is printed while ``__init__`` itself handles an exception."""
 
-    def __init__(self, backend_class):
-        self._initializers = [inspect.unwrap(vars(base)["__init__"]) for base in backend_class.__mro__
-                              if inspect.isfunction(vars(base).get("__init__"))]
+    def __init__(self, backend_class, code_dir):
+        found = [inspect.unwrap(vars(base)["__init__"]) for base in backend_class.__mro__
+                 if inspect.isfunction(vars(base).get("__init__"))]
+        # The class's own, and those that it inherits within the package: what a library's base class prints is
+        # no sign of anything.
+        self._initializers = found[:1] + [each for each in found[1:] if each.__code__.co_filename.startswith(code_dir)]
         self._codes = {initializer.__code__ for initializer in self._initializers}
         self._printed = []  # (exception, code, line, text) in the order of their first output
         # Watched themselves, because logging handlers and users' modules hold on to them. The package may have put
@@ -157,8 +160,8 @@ class _PrintedFailures:
             lines, first = inspect.getsourcelines(initializer)
             # Methods are indented, and need something to be indented below.
             last = ast.parse("if True:\n" + "".join(lines)).body[0].body[0].body[-1]
-        except (OSError, SyntaxError):
-            return False  # no source, no second opinion
+        except (OSError, SyntaxError, AttributeError):
+            return False  # no source, or none that has statements: no second opinion
         handlers = getattr(last, "handlers", [])
         return bool(handlers) and line - first + 2 >= handlers[0].lineno
 
