@@ -9,7 +9,8 @@ export interface HttpListenerOptions {
   readonly log: Log;
 }
 
-const CLOSE_MS = 5_000;
+/** Shorter than what an agent waits for the process to end. */
+const CLOSE_MS = 2_000;
 const RETRY_MS = 2_000;
 
 /** The HTTP port of the ingress. A change of port opens the new one first; then the old one finishes what it has. */

@@ -31,6 +31,7 @@ export class RoutingSource {
   #refreshing: { readonly done: Promise<void>; again: boolean } | null = null;
   #publishedKey = '';
   #problem = '';
+  #isStopped = false;
 
   constructor(options: RoutingSourceOptions, onTable: (table: RoutingTable) => void) {
     this.#options = options;
@@ -61,10 +62,15 @@ export class RoutingSource {
    */
   async follow(store: RoutingStore): Promise<void> {
     // A hint also comes after the store was lost: then it may have forgotten what was said to it.
-    this.#unwatch = await store.watch(['routing'], () => {
+    const unwatch = await store.watch(['routing'], () => {
       this.#publishedKey = '';
       void this.#refresh();
     });
+    if (this.#isStopped) {
+      await unwatch();
+      return;
+    }
+    this.#unwatch = unwatch;
     this.#store = store;
     this.#poll = setInterval(() => void this.#refresh(), this.#options.pollMs);
     await this.#refresh();
@@ -72,6 +78,7 @@ export class RoutingSource {
 
   /** Idempotent. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
     if (this.#poll !== null) clearInterval(this.#poll);
     this.#store = null;
     const unwatch = this.#unwatch;

@@ -19,6 +19,8 @@ import { openLog } from '../telemetry/logger.ts';
  */
 const DRAIN_MS = 30_000;
 const STORE_RETRY_MS = 2_000;
+/** A store that is away is not waited for at the end: nothing is written to it then. */
+const STORE_CLOSE_MS = 500;
 
 async function main(): Promise<void> {
   const launch = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as IngressLaunch;
@@ -81,13 +83,13 @@ async function end(parts: {
 }): Promise<void> {
   await parts.control.close();
   await parts.ingress.stop();
-  await (await parts.store)?.close();
+  await Promise.race([parts.store.then((store) => store?.close()), delay(STORE_CLOSE_MS)]);
 }
 
 try {
   await main();
-  process.exitCode = 0;
+  process.exit(0);
 } catch (error) {
   process.stdout.write(`${JSON.stringify({ error: { code: codeOf(error), message: messageOf(error) } })}\n`);
-  process.exitCode = 1;
+  process.exit(1);
 }

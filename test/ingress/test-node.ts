@@ -1,5 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DeploymentRoute, RoutingTable } from '../../src/cluster/routing/types.ts';
@@ -21,6 +22,21 @@ export async function until(what: string, isSo: () => boolean, deadlineMs = 5_00
     if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
+}
+
+/** A program that holds a port, takes connections and never says a word. */
+export async function holdPort(port = 0): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => sockets.add(socket));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
 }
 
 export function routeOf(change: Partial<DeploymentRoute> = {}): DeploymentRoute {

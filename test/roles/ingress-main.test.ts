@@ -1,0 +1,152 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ingressSocket } from '../../src/config/paths.ts';
+import type { IngressLaunch } from '../../src/ingress/launch.ts';
+import { call, holdPort, routeOf, TestNode, tableOf, until } from '../ingress/test-node.ts';
+
+// The program is bundled where its packages are found, since the entry has to run as a process of its own.
+const bundleDir = join(import.meta.dirname, `../../node_modules/.ingress-main-test-${process.pid}`);
+const entry = join(bundleDir, 'ingress-main.mjs');
+let node: TestNode;
+let children: ChildProcess[];
+
+beforeAll(async () => {
+  await build({
+    entryPoints: [join(import.meta.dirname, '../../src/roles/ingress-main.ts')],
+    outfile: entry,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    logLevel: 'silent',
+  });
+});
+
+afterAll(() => rmSync(bundleDir, { recursive: true, force: true }));
+
+beforeEach(() => {
+  node = new TestNode();
+  children = [];
+});
+
+afterEach(async () => {
+  for (const child of children) child.kill('SIGKILL');
+  await node.close();
+});
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly output: () => string;
+  readonly exit: Promise<number | null>;
+}
+
+function launch(change: Partial<IngressLaunch> = {}): Running {
+  const file = join(node.paths.root, 'launch.json');
+  const content: IngressLaunch = {
+    nodeId: 'node-a',
+    clusterId: 'test',
+    version: '0.0.0',
+    host: '127.0.0.1',
+    httpPort: 0,
+    httpPortFixed: true,
+    linkPort: 0,
+    stateDir: node.paths.root,
+    store: null,
+    linkKey: 'key',
+    ...change,
+  };
+  mkdirSync(node.paths.root, { recursive: true });
+  writeFileSync(file, JSON.stringify(content), { mode: 0o600 });
+  const child = spawn(process.execPath, [entry, file], { stdio: ['ignore', 'pipe', 'pipe'] });
+  children.push(child);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk) => {
+      output += String(chunk);
+    });
+  }
+  const exit = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
+  return { child, output: () => output, exit };
+}
+
+async function state(): Promise<{
+  readonly httpPort: number;
+  readonly open: number;
+  readonly deployments: readonly { readonly ready: number }[];
+}> {
+  let found: Awaited<ReturnType<typeof state>> | null = null;
+  const look = () =>
+    http
+      .get({ socketPath: ingressSocket(node.paths.sockets), path: '/state', agent: false }, (response) => {
+        response.setEncoding('utf8');
+        let text = '';
+        response.on('data', (part) => {
+          text += part;
+        });
+        response.on('end', () => {
+          const answered = JSON.parse(text);
+          if (answered.started) found = answered;
+        });
+      })
+      .on('error', () => {});
+  const timer = setInterval(look, 20);
+  await until('the ingress answers on its control socket', () => found !== null, 15_000);
+  clearInterval(timer);
+  if (found === null) throw new Error('unreachable');
+  return found;
+}
+
+describe('the ingress process', () => {
+  it('serves by the saved table with the store out of reach, drains on SIGTERM and leaves', async () => {
+    const calls: (() => void)[] = [];
+    await node.replica('Echo-1', ({ answer }) => void calls.push(() => answer('from the process')));
+    writeFileSync(node.paths.routing, JSON.stringify(tableOf([routeOf()])));
+    const running = launch({ store: { url: 'redis://127.0.0.1:1', password: 'none' } });
+    const { httpPort } = await state();
+    const answer = call(httpPort, { body: 'x' });
+    await until('it is under way', () => calls.length === 1, 10_000);
+    running.child.kill('SIGTERM');
+    let ready = 200;
+    const watch = setInterval(() => {
+      call(httpPort, { method: 'GET', path: '/-/readyz' }).then(
+        ({ status }) => {
+          ready = status;
+        },
+        () => {},
+      );
+    }, 10);
+    await until('it is not ready', () => ready === 503);
+    clearInterval(watch);
+    for (const finish of calls) finish();
+    expect((await answer).text).toBe('from the process');
+    expect(await running.exit).toBe(0);
+    expect(running.output()).toBe('');
+  });
+
+  it('ends with the reason as its last line when its port is taken', async () => {
+    const { port, close } = await holdPort();
+    node.onClose(close);
+    const running = launch({ httpPort: port });
+    expect(await running.exit).toBe(1);
+    const last = JSON.parse(running.output().trim().split('\n').at(-1) ?? '');
+    expect(last.error.code).toBe('PORT_TAKEN');
+    expect(last.error.message).toContain(`pid ${process.pid}`);
+  });
+
+  it('ends on POST /stop', async () => {
+    const running = launch();
+    await state();
+    const request = http.request({
+      socketPath: ingressSocket(node.paths.sockets),
+      method: 'POST',
+      path: '/stop',
+    });
+    request.on('error', () => {});
+    request.end();
+    expect(await running.exit).toBe(0);
+  });
+});
