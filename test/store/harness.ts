@@ -24,9 +24,12 @@ export interface ServerVariant {
 
 const PATH = process.env['PATH'] ?? '';
 
+/** The real server's program, '' where none is installed. */
+export const REAL_PROGRAM = findProgram(PATH)?.file ?? '';
+
 /** Both servers that a head can start. Where no real one is installed its tests are skipped, and this says so. */
 export const VARIANTS: readonly ServerVariant[] = [
-  { name: 'a real redis-server', searchPath: PATH, missing: findProgram(PATH) === null },
+  { name: 'a real redis-server', searchPath: PATH, missing: REAL_PROGRAM === '' },
   { name: 'the embedded Valkey', searchPath: '', missing: false },
 ];
 

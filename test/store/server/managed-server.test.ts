@@ -8,7 +8,7 @@ import { freePort } from '../../../src/lib/ports.ts';
 import { identityOf, isRunning } from '../../../src/lib/process/identity.ts';
 import { createRedis } from '../../../src/store/redis-client.ts';
 import { probe } from '../../../src/store/server/probe.ts';
-import { ServerRig, until, VARIANTS } from '../harness.ts';
+import { REAL_PROGRAM, ServerRig, until, VARIANTS } from '../harness.ts';
 
 const REAL = VARIANTS.find(({ searchPath }) => searchPath !== '');
 
@@ -119,7 +119,7 @@ describe.skipIf(REAL === undefined || REAL.missing)('a managed server', () => {
   test('a server of somebody else on the port is left alone, even with the same password', async () => {
     const rig = await prepare();
     const foreign = spawn(
-      'redis-server',
+      REAL_PROGRAM,
       ['--port', String(rig.port), '--dir', rig.root, '--save', '', '--requirepass', 'other'],
       { stdio: 'ignore' },
     );
@@ -129,7 +129,7 @@ describe.skipIf(REAL === undefined || REAL.missing)('a managed server', () => {
       await expect(rig.startServer()).rejects.toMatchObject({ code: 'STORE_PORT_TAKEN' });
       await expect(rig.startServer({ password: 'other' })).rejects.toMatchObject({
         code: 'STORE_PORT_TAKEN',
-        message: expect.stringContaining(`redis-server (pid ${foreign.pid})`),
+        message: expect.stringContaining(`-server (pid ${foreign.pid})`),
       });
     } finally {
       const exited = new Promise((resolve) => foreign.once('exit', resolve));
