@@ -27,10 +27,8 @@ export interface ServerProgram {
   readonly file: string;
 }
 
-/** Where a server was left running. It is believed only after a handshake. */
-interface ServerRecord extends ServerAddress {
-  readonly pid: number;
-}
+/** A server that was left running, and where. It is believed only after a handshake. */
+interface ServerRecord extends ServerAddress, ProcessIdentity {}
 
 const PROGRAMS: readonly { readonly kind: ManagedKind; readonly name: string }[] = [
   { kind: 'valkey', name: 'valkey-server' },
@@ -70,7 +68,7 @@ export async function adoptServer(options: ManagedServerOptions): Promise<Runnin
     const ended = watchProcess(identity);
     const server = { kind: found.kind, identity, address };
     if (address.host === options.host && address.port === options.port) {
-      await writeRecord(options, identity.pid);
+      await writeRecord(options, identity);
       return runningServer(options, server, ended);
     }
     await runningServer(options, server, ended).shutdown();
@@ -109,7 +107,7 @@ export async function startManagedServer(
         `${await logTail(options.logFile)}\nIts data can be derived again: moving ${dataDir} away is safe`,
     );
   }
-  await writeRecord(options, identity.pid);
+  await writeRecord(options, identity);
   const ended = { promise: exit, stop: () => {} };
   return runningServer(options, { kind: program.kind, identity, address: options }, ended);
 }
@@ -211,8 +209,8 @@ async function configPath(storeDir: string): Promise<string> {
   return join(await realpath(storeDir), 'server.conf');
 }
 
-async function writeRecord(options: ManagedServerOptions, pid: number): Promise<void> {
-  const record: ServerRecord = { host: options.host, port: options.port, pid };
+async function writeRecord(options: ManagedServerOptions, identity: ProcessIdentity): Promise<void> {
+  const record: ServerRecord = { host: options.host, port: options.port, ...identity };
   await writeDurably(options.recordFile, JSON.stringify(record));
 }
 

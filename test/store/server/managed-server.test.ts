@@ -31,11 +31,13 @@ describe.skipIf(REAL === undefined || REAL.missing)('a managed server', () => {
     return rig;
   }
 
-  test('keeps the password out of its arguments, in a file for its owner only', async () => {
+  test('is on record, and keeps the password out of its arguments, in a file for its owner only', async () => {
     const rig = await start();
     expect(rig.server.kind).toMatch(/^(redis|valkey)$/);
     expect(rig.server.url).toBe(`redis://127.0.0.1:${rig.port}`);
     expect(rig.server.description).toContain('--redis URL');
+    const record: unknown = JSON.parse(readFileSync(join(rig.paths.processes, 'store.json'), 'utf8'));
+    expect(record).toEqual({ host: '127.0.0.1', port: rig.port, ...identityOf(rig.server.pid ?? 0) });
     const commandLine = readFileSync(`/proc/${rig.server.pid}/cmdline`, 'utf8');
     expect(commandLine).not.toContain('password');
     const config = join(rig.paths.store, 'server.conf');
