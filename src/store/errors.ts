@@ -1,6 +1,6 @@
 import { messageOf, ServeError } from '../lib/errors.ts';
 
-export type StoreErrorCode =
+type StoreErrorCode =
   /** no answer within the deadline, or no connection: try again later */
   | 'STORE_UNREACHABLE'
   /** the server refuses the password, or the right to do this */

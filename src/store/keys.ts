@@ -12,7 +12,7 @@ export const TOPICS: readonly Topic[] = [
 ];
 
 /** The hash tag of a cluster's keys, unless two clusters (or tests) share one server. */
-export const DEFAULT_PREFIX = 'modelserve';
+const DEFAULT_PREFIX = 'modelserve';
 
 /** Names of all keys and channels of one cluster. They share the hash tag `{prefix}`: scripts may touch several. */
 export interface StoreKeys {

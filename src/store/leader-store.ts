@@ -23,7 +23,7 @@ interface OwnWrites {
 
 type RunScript = (action: string, name: ScriptName, call: ScriptCall) => Promise<unknown>;
 
-export interface LeaderSession {
+interface LeaderSession {
   /** run id of the server process that the connection speaks to, '' where it does not tell */
   readonly serverRun: () => string;
 }

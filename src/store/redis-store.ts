@@ -13,7 +13,7 @@ import { STORE_SCHEMA_VERSION, type Store, type StoreLink } from './types.ts';
 import { Watcher } from './watcher.ts';
 
 /** Deadline of a command unless the caller knows better. */
-export const COMMAND_TIMEOUT_MS = 2_000;
+const COMMAND_TIMEOUT_MS = 2_000;
 
 export interface StoreOptions {
   /** `redis://`, `rediss://`, or `redis-sentinel://host:port,host:port/master-name/db`; may hold user and password */

@@ -22,7 +22,7 @@ export interface ManagedServerOptions extends ServerAddress {
 type ManagedKind = 'redis' | 'valkey';
 
 /** A server program that was found. */
-export interface ServerProgram {
+interface ServerProgram {
   readonly kind: ManagedKind;
   readonly file: string;
 }

@@ -20,14 +20,14 @@ interface Channel {
 }
 
 /** A client inside this process. It is one like all others: it needs the password, and may be killed by `CLIENT KILL`. */
-export interface InnerClient {
+interface InnerClient {
   /** sends one command and resolves with its one-line reply, without its type; an error reply rejects */
   readonly command: (...words: readonly string[]) => Promise<string>;
   readonly close: () => void;
 }
 
 /** The functions that the sandbox imports under `host`. Numbers are socket numbers, pointers and byte counts. */
-export interface HostFunctions {
+interface HostFunctions {
   readonly socket: () => number;
   readonly listen: (fd: number, port: number) => number;
   readonly accept: (fd: number) => number;
