@@ -14,7 +14,7 @@ import { GpuInventory, type GpuOptions } from './gpus/inventory.ts';
 import { type IngressOptions, IngressProcess } from './ingress/ingress-process.ts';
 import { Membership } from './membership.ts';
 import { Claims } from './replicas/claims.ts';
-import { HANG_LIMITS } from './replicas/hang.ts';
+import { LIFE_SIGN_LIMITS } from './replicas/hang.ts';
 import { ReplicaRecords } from './replicas/records.ts';
 import { ReplicaSet } from './replicas/replica-set.ts';
 
@@ -86,7 +86,7 @@ export class Agent {
       stageDir: paths.stage,
     });
     this.#replicas = new ReplicaSet(
-      { nodeId, paths, hangLimits: HANG_LIMITS },
+      { nodeId, paths, lifeSignLimits: LIFE_SIGN_LIMITS },
       {
         ...{ preparations: this.#preparations, claims, log, nowMs },
         records: new ReplicaRecords(paths.processes),

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 import { Preparations } from '../../src/agent/environments/preparations.ts';
 import type { PrepareOptions } from '../../src/agent/environments/prepare-backend.ts';
 import { Claims } from '../../src/agent/replicas/claims.ts';
-import { HANG_LIMITS, type HangLimits } from '../../src/agent/replicas/hang.ts';
+import { LIFE_SIGN_LIMITS, type LifeSignLimits } from '../../src/agent/replicas/hang.ts';
 import { ReplicaRecords } from '../../src/agent/replicas/records.ts';
 import { ReplicaSet } from '../../src/agent/replicas/replica-set.ts';
 import type { Gpu, NodeCapacity } from '../../src/cluster/placement/types.ts';
@@ -30,6 +30,7 @@ export interface Fake {
   readonly fork?: boolean;
   readonly drainMs?: number;
   readonly reconfigure?: 'unsupported' | 'failed';
+  readonly unhealthy?: string;
   readonly silentAfterMs?: number;
   readonly busyAfterMs?: number;
 }
@@ -110,13 +111,13 @@ export interface TestSet {
 }
 
 /** The replicas of one agent; whatever it started is gone when the test ends. */
-export function replicaSet(place: Workplace, hangLimits: HangLimits = HANG_LIMITS): TestSet {
+export function replicaSet(place: Workplace, lifeSignLimits: LifeSignLimits = LIFE_SIGN_LIMITS): TestSet {
   let capacity: NodeCapacity = { cpuMilli: 4_000, memoryBytes: 2 ** 30, gpus: gpus(2) };
   const claims = new Claims(() => capacity);
   const preparations = new Preparations(place.prepareOptions);
   const records = new ReplicaRecords(place.paths.processes);
   const set = new ReplicaSet(
-    { nodeId: 'n1', paths: place.paths, hangLimits },
+    { nodeId: 'n1', paths: place.paths, lifeSignLimits },
     { preparations, claims, records, log: silentLog, nowMs: Date.now, onChange: () => undefined },
   );
   onTestFinished(async () => {

@@ -5,6 +5,7 @@ import { checkModels } from './models.ts';
 import {
   type PreparedBackend,
   type PrepareOptions,
+  type Progress,
   preparationKey,
   prepareBackend,
 } from './prepare-backend.ts';
@@ -26,9 +27,9 @@ export class Preparations {
 
   /**
    * See prepareBackend.
-   * @param onProgress told each line while it takes; it may be called after the caller lost interest
+   * @returns null when the caller's signal came first; the preparation then goes on for others that wait for it
    */
-  async prepare(spec: PinnedSpec, onProgress: OnProgress): Promise<PreparedBackend> {
+  async prepare(spec: PinnedSpec, { onProgress, signal }: Progress): Promise<PreparedBackend | null> {
     const key = preparationKey(spec);
     const done = this.#done.get(key);
     if (done !== undefined && existsSync(done.command) && existsSync(done.codeDir)) {
@@ -39,7 +40,18 @@ export class Preparations {
     this.#watchers.set(key, watchers.add(onProgress));
     const running = this.#running.get(key) ?? this.#begin(key, spec);
     this.#running.set(key, running);
-    return running;
+    const over = new AbortController();
+    const interrupted = new Promise<null>((resolve) => {
+      const options = { once: true, signal: over.signal };
+      signal.addEventListener('abort', () => resolve(null), options);
+      if (signal.aborted) resolve(null);
+    });
+    try {
+      return await Promise.race([running, interrupted]);
+    } finally {
+      over.abort();
+      watchers.delete(onProgress);
+    }
   }
 
   /** Ends what is being built; nothing is prepared any more. Idempotent. */

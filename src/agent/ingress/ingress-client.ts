@@ -59,8 +59,12 @@ export function callIngress(call: IngressCall): Promise<unknown> {
         answer.on('end', () => {
           const text = Buffer.concat(chunks).toString('utf8');
           const status = answer.statusCode ?? 0;
-          if (status >= 300) fail(`status ${status}: ${text}`);
-          else resolve(text === '' ? null : JSON.parse(text));
+          try {
+            if (status >= 300) fail(`status ${status}: ${text}`);
+            else resolve(JSON.parse(text));
+          } catch (error) {
+            fail(error);
+          }
         });
       },
     );

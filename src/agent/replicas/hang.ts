@@ -1,12 +1,17 @@
-/** When silence is one, in ms. */
-export interface HangLimits {
+/** When silence is one, and how often a class is asked for its health; in ms. */
+export interface LifeSignLimits {
   /** silent so long with a stopped process: nothing new goes there */
   readonly suspectAfterMs: number;
   /** silent so long and stopped, or silent and without CPU use so long: it is replaced */
   readonly hungAfterMs: number;
+  readonly healthEveryMs: number;
 }
 
-export const HANG_LIMITS: HangLimits = { suspectAfterMs: 2_000, hungAfterMs: 10_000 };
+export const LIFE_SIGN_LIMITS: LifeSignLimits = {
+  suspectAfterMs: 2_000,
+  hungAfterMs: 10_000,
+  healthEveryMs: 5_000,
+};
 
 /** How often a pulse is to be judged, in ms: replicas beat as often. */
 export const JUDGE_EVERY_MS = 500;
@@ -48,7 +53,7 @@ export function beat(pulse: Pulse, nowMs: number): Pulse {
 export function judge(
   before: Pulse,
   { nowMs, cpuTicks, stopped }: Observation,
-  limits: HangLimits,
+  limits: LifeSignLimits,
 ): { readonly pulse: Pulse; readonly verdict: HangVerdict } {
   if (nowMs - before.judgedAtMs > OVERSLEPT_MS) {
     return { pulse: { ...newPulse(nowMs), cpuTicks }, verdict: 'alive' };

@@ -61,7 +61,7 @@ export async function launchReplica(
  * What makes a process see its GPUs and no other: UUIDs, which stay right when a card is lost; a declared GPU has none
  * that the driver knows, so its index stands for it.
  */
-export function gpuEnvironment(slices: readonly GpuSlice[]): Readonly<Record<string, string>> {
+function gpuEnvironment(slices: readonly GpuSlice[]): Readonly<Record<string, string>> {
   const devices = slices.map(({ uuid, index }) => (uuid.startsWith('GPU-') ? uuid : String(index)));
   return { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: devices.join(',') };
 }

@@ -3,7 +3,7 @@ import type { ReplicaState as ChannelState, ControlRequest, ControlResult } from
 import type { Exit } from '../../lib/process/exit.ts';
 import { type ProcessIdentity, readProcessStat } from '../../lib/process/identity.ts';
 import { killSession, signalProcess } from '../../lib/process/signals.ts';
-import { beat, type HangLimits, JUDGE_EVERY_MS, judge, newPulse, type Pulse } from './hang.ts';
+import { beat, JUDGE_EVERY_MS, judge, type LifeSignLimits, newPulse, type Pulse } from './hang.ts';
 import { ReplicaChannel } from './replica-channel.ts';
 
 /** For shutdown() of the class, after what was in flight is over. */
@@ -25,7 +25,7 @@ export interface LifeOptions {
   readonly replicaId: string;
   readonly nodeId: string;
   readonly socketPath: string;
-  readonly hangLimits: HangLimits;
+  readonly lifeSignLimits: LifeSignLimits;
 }
 
 export interface LifeHandlers {
@@ -153,7 +153,7 @@ export class Life {
     if (stat === null || this.#pulse === null) return; // its end is being noticed elsewhere
     const stopped = stat.state === 'T' || stat.state === 't';
     const observed = { nowMs: performance.now(), cpuTicks: stat.cpuTicks, stopped };
-    const { pulse, verdict } = judge(this.#pulse, observed, this.#options.hangLimits);
+    const { pulse, verdict } = judge(this.#pulse, observed, this.#options.lifeSignLimits);
     this.#pulse = pulse;
     if (verdict === 'hung') {
       this.stopJudging();

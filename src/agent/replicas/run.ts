@@ -9,6 +9,7 @@ import type {
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { describeExit, type Exit, lastOutput } from '../../lib/process/exit.ts';
+import { HealthCheck } from './health-check.ts';
 import { Life, type LifeOptions, type LiveProcess } from './life.ts';
 import { type AppliedSettings, syncSettings } from './settings.ts';
 
@@ -51,6 +52,7 @@ export class Run {
   readonly #start: RunStart;
   readonly #context: RunContext;
   readonly #timers: { startup?: NodeJS.Timeout; stability?: NodeJS.Timeout; end?: NodeJS.Timeout } = {};
+  readonly #health: HealthCheck;
   #applied: AppliedSettings;
   #reconfigured: ReconfigureOutcome | null;
   #reported: ChannelState['error'] = null;
@@ -80,6 +82,11 @@ export class Run {
       },
       onHung: () => void this.#giveUpHung(),
     });
+    this.#health = new HealthCheck({
+      everyMs: lifeOptions.lifeSignLimits.healthEveryMs,
+      control: (request, timeoutMs) => this.life.control(request, timeoutMs),
+      onUnhealthy: (error) => void this.#giveUpUnhealthy(error),
+    });
     const leftMs = start.startedAtMs + context.assignment().spec.startupTimeoutMs - context.nowMs();
     this.#timers.startup = setTimeout(() => void this.#giveUpStart(), Math.max(0, leftMs));
   }
@@ -93,16 +100,11 @@ export class Run {
     };
   }
 
-  /** Requests may be in flight there. */
-  get hasServed(): boolean {
-    return this.#hasServed;
-  }
-
   /** It serves already: an adopted process that had been stable. */
   resume(): void {
     this.#hasServed = true;
     clearTimeout(this.#timers.startup);
-    this.life.startJudging();
+    this.#watchLifeSigns();
   }
 
   /** Brings the process to the settings of its spec, one change after the other. */
@@ -117,6 +119,12 @@ export class Run {
     } finally {
       this.#syncing = false;
     }
+  }
+
+  /** Ends it: in order where requests may be in flight, else at once. */
+  async drain(graceMs: number): Promise<void> {
+    this.#health.stop();
+    await (this.#hasServed ? this.life.drain(graceMs) : this.life.kill());
   }
 
   /** Ends its timers and waits until nothing of its session is left. */
@@ -156,11 +164,16 @@ export class Run {
       clearTimeout(this.#timers.startup);
       // The launch file carried the configuration, so a replica that is ready has taken it.
       this.#reconfigured ??= { hash: this.#applied.configHash, outcome: 'applied', error: '' };
-      this.life.startJudging();
+      this.#watchLifeSigns();
       this.#awaitStability();
       this.#context.onProgress();
     }
     void this.sync();
+  }
+
+  #watchLifeSigns(): void {
+    this.life.startJudging();
+    this.#health.start();
   }
 
   #awaitStability(): void {
@@ -207,7 +220,15 @@ export class Run {
     if (this.#context.dispatch({ type: 'found-hung', failure })) await this.life.abort();
   }
 
+  /** It may still answer: what is in flight is let finish, for it is not its process that is ill. */
+  async #giveUpUnhealthy(error: string): Promise<void> {
+    const failure = { ...this.failure('unhealthy', null), message: `its health() failed: ${error}` };
+    if (!this.#context.dispatch({ type: 'found-hung', failure })) return;
+    await this.life.drain(this.#context.assignment().spec.gracefulShutdownTimeoutMs);
+  }
+
   #clearTimers(): void {
+    this.#health.stop();
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
   }
 }

@@ -14,7 +14,7 @@ import { PreparationError } from '../environments/preparation-error.ts';
 import type { Preparations } from '../environments/preparations.ts';
 import type { PreparedBackend } from '../environments/prepare-backend.ts';
 import type { Claims } from './claims.ts';
-import type { HangLimits } from './hang.ts';
+import type { LifeSignLimits } from './hang.ts';
 import {
   launchReplica,
   type ReplicaFiles,
@@ -31,7 +31,7 @@ import { statusOf } from './status.ts';
 export interface SupervisorOptions {
   readonly nodeId: string;
   readonly paths: ReplicaPaths;
-  readonly hangLimits: HangLimits;
+  readonly lifeSignLimits: LifeSignLimits;
 }
 
 export interface SupervisorDependencies {
@@ -128,15 +128,13 @@ export class ReplicaSupervisor {
 
   /** Finishes what it has begun and ends; idempotent. */
   drain(): void {
-    const served = this.#run?.hasServed ?? false;
-    const graceMs = served ? this.#assignment.spec.gracefulShutdownTimeoutMs : 0;
+    const graceMs = this.#assignment.spec.gracefulShutdownTimeoutMs;
     const deadlineMs = this.#dependencies.nowMs() + graceMs;
     if (!this.#dispatch({ type: 'drain-requested', deadlineMs })) return;
     this.#assignment = { ...this.#assignment, desired: 'drain' };
     this.#save();
     this.#interrupt.abort();
-    const life = this.#run?.life;
-    void (served ? life?.drain(graceMs) : life?.kill());
+    void this.#run?.drain(graceMs);
   }
 
   /** Stops watching; the process goes on for the next agent. */
@@ -174,17 +172,12 @@ export class ReplicaSupervisor {
     }
   }
 
-  /** @returns null when drained or left meanwhile; the preparation then goes on for others that wait for it */
+  /** @returns null when drained or left meanwhile */
   async #obtainBackend(): Promise<PreparedBackend | null> {
-    const { signal } = this.#interrupt;
-    const interrupted = new Promise<null>((resolve) => {
-      signal.addEventListener('abort', () => resolve(null), { once: true });
-      if (signal.aborted) resolve(null);
+    this.#prepared = await this.#dependencies.preparations.prepare(this.#assignment.spec, {
+      onProgress: (line) => this.#say(line),
+      signal: this.#interrupt.signal,
     });
-    const prepared = this.#dependencies.preparations.prepare(this.#assignment.spec, (line) => {
-      if (!signal.aborted) this.#say(line);
-    });
-    this.#prepared = await Promise.race([prepared, interrupted]);
     return this.#prepared;
   }
 
@@ -256,11 +249,11 @@ export class ReplicaSupervisor {
   }
 
   #follow(start: RunStart): Run {
-    const { nodeId, hangLimits } = this.#options;
+    const { nodeId, lifeSignLimits } = this.#options;
     const { replicaId } = this.#assignment;
     return new Run(
       start,
-      { nodeId, replicaId, socketPath: this.#files.socket, hangLimits },
+      { nodeId, replicaId, socketPath: this.#files.socket, lifeSignLimits },
       {
         assignment: () => this.#assignment,
         dispatch: (event) => this.#dispatch(event),
@@ -282,9 +275,13 @@ export class ReplicaSupervisor {
     const run = this.#run;
     if (run === null) return;
     const { identity } = run.life;
-    this.#dependencies.records.write(
-      this.#recordOf({ ...run.settings, identity, history: this.#state.history }),
-    );
+    const { records, log } = this.#dependencies;
+    try {
+      records.write(this.#recordOf({ ...run.settings, identity, history: this.#state.history }));
+    } catch (error) {
+      // A full disk stops no replica; its record is older than it then, which costs its history at most.
+      log.error({ error: messageOf(error) }, 'the record of a replica cannot be written');
+    }
   }
 
   #recordOf(

@@ -43,7 +43,8 @@ export type FailureKind =
   | 'startup-timeout'
   | 'early-crash' // ended within min_ready_s of becoming ready
   | 'crash'
-  | 'hung';
+  | 'hung'
+  | 'unhealthy'; // the class' own health() said so
 
 export interface ReplicaFailure {
   readonly kind: FailureKind;

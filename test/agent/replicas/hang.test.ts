@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { beat, HANG_LIMITS, type HangVerdict, judge, newPulse } from '../../../src/agent/replicas/hang.ts';
+import {
+  beat,
+  type HangVerdict,
+  judge,
+  LIFE_SIGN_LIMITS,
+  newPulse,
+} from '../../../src/agent/replicas/hang.ts';
 
 interface Half {
   readonly beats?: boolean;
@@ -16,7 +22,7 @@ function verdicts(halves: readonly Half[]): readonly HangVerdict[] {
     nowMs += 500;
     if (computes) cpuTicks += 1;
     if (beats) pulse = beat(pulse, nowMs);
-    const judged = judge(pulse, { nowMs, cpuTicks, stopped }, HANG_LIMITS);
+    const judged = judge(pulse, { nowMs, cpuTicks, stopped }, LIFE_SIGN_LIMITS);
     pulse = judged.pulse;
     return judged.verdict;
   });
@@ -53,10 +59,10 @@ test('one that computed in silence and then idles is hung only after ten idle se
 });
 
 test('an agent that was itself stopped blames nobody', () => {
-  const before = judge(newPulse(0), { nowMs: 500, cpuTicks: 1, stopped: false }, HANG_LIMITS).pulse;
-  const after = judge(before, { nowMs: 60_000, cpuTicks: 1, stopped: true }, HANG_LIMITS);
+  const before = judge(newPulse(0), { nowMs: 500, cpuTicks: 1, stopped: false }, LIFE_SIGN_LIMITS).pulse;
+  const after = judge(before, { nowMs: 60_000, cpuTicks: 1, stopped: true }, LIFE_SIGN_LIMITS);
   expect(after.verdict).toBe('alive');
-  expect(judge(after.pulse, { nowMs: 60_500, cpuTicks: 1, stopped: true }, HANG_LIMITS).verdict).toBe(
+  expect(judge(after.pulse, { nowMs: 60_500, cpuTicks: 1, stopped: true }, LIFE_SIGN_LIMITS).verdict).toBe(
     'alive',
   );
 });

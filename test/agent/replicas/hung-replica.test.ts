@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { identityOf, isRunning } from '../../../src/lib/process/identity.ts';
 import { replicaSet, workplace } from '../harness.ts';
 
-const LIMITS = { suspectAfterMs: 1_000, hungAfterMs: 2_500 };
+const LIMITS = { suspectAfterMs: 1_000, hungAfterMs: 2_500, healthEveryMs: 60_000 };
 const SOON = { timeout: 15_000, interval: 20 };
 
 test('a stopped replica is suspected, then killed and replaced', async () => {
@@ -45,4 +45,17 @@ test('silence is a hang for one that idles, not for one that computes', async ()
   await expect.poll(() => replicas.status('idle')?.failure?.kind, SOON).toBe('hung');
   await expect.poll(() => replicas.status('idle')?.restarts, SOON).toBeGreaterThan(1);
   expect(replicas.status('busy')).toMatchObject({ pid, phase: 'ready', restarts: 0 });
+});
+
+test('one whose own health() says three times that it is of no use is ended in order and replaced', async () => {
+  const place = workplace();
+  const replicas = replicaSet(place, { ...LIMITS, healthEveryMs: 50 });
+  replicas.set.apply([place.assignment('ill', { unhealthy: 'model gone' }), place.assignment('well')]);
+  await expect.poll(() => replicas.status('ill')?.restarts, SOON).toBeGreaterThan(0);
+  expect(replicas.status('ill')?.failure).toMatchObject({
+    kind: 'unhealthy',
+    message: 'its health() failed: model gone',
+  });
+  expect(place.events()).toContain('control {"op":"drain","grace_ms":10000}');
+  expect(replicas.status('well')).toMatchObject({ phase: 'ready', restarts: 0 });
 });

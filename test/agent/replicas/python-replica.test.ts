@@ -30,7 +30,11 @@ test.skipIf(noPython)(
   `a Python replica starts, is stopped, leaves its stacks, is replaced and drains${suffix}`,
   async () => {
     const place = workplace();
-    const replicas = replicaSet(place, { suspectAfterMs: 1_000, hungAfterMs: 2_000 });
+    const replicas = replicaSet(place, {
+      suspectAfterMs: 1_000,
+      hungAfterMs: 2_000,
+      healthEveryMs: 100,
+    });
     replicas.set.apply([pythonReplica(place, '    def __init__(self, model_path):\n        pass')]);
     await expect.poll(() => replicas.status('Echo-1')?.stable, SOON).toBe(true);
     const pid = replicas.status('Echo-1')?.pid ?? 0;
