@@ -74,10 +74,6 @@ export class ReplicaChannel {
     return this.#lastHeardMs;
   }
 
-  get bufferedBytes(): number {
-    return this.#connection.bufferedBytes;
-  }
-
   /** Sends a request; its outcome is told to the listener. Only where `isReady`. */
   open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
     return this.#streams.open(head, end, listener);

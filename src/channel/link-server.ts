@@ -53,11 +53,6 @@ export class LinkServer {
     });
   }
 
-  /** Links that are open now. */
-  get size(): number {
-    return [...this.#connections].filter((link) => link.isAccepted).length;
-  }
-
   /** Tells every open link what is ready now. */
   announce(): void {
     const ready = this.#service.ready();

@@ -4,6 +4,7 @@ import { ChannelError } from './errors.ts';
 import { type Frame, FrameType, PROTOCOL_VERSION } from './frames.ts';
 import { isLinkMac, linkMac, linkNonce } from './link-auth.ts';
 import type {
+  GoAway,
   LinkChallenge,
   LinkHello,
   LinkProof,
@@ -15,7 +16,7 @@ import { type ClientStream, ClientStreams, type StreamListener } from './streams
 
 export const LINK_PING_MS = 1_000;
 /** After this much silence a link is broken, whatever TCP says: a partition without a reset lasts minutes there. */
-export const LINK_SILENCE_MS = 4_000;
+export const LINK_SILENCE_MS = 3_500;
 
 export interface LinkOptions {
   readonly address: PeerAddress;
@@ -78,10 +79,6 @@ export class Link {
     return this.#ready;
   }
 
-  get bufferedBytes(): number {
-    return this.#connection.bufferedBytes;
-  }
-
   /** Sends a request for a replica of the far node, or ('' as replica) for the node itself. Only where `isOpen`. */
   open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
     return this.#streams.open(head, end, listener);
@@ -131,7 +128,7 @@ export class Link {
       case FrameType.goaway:
         throw new ChannelError(
           'CHANNEL_CLOSED',
-          `node ${this.#options.peerNodeId} closed the link: ${frame.payload.toString('utf8')}`,
+          `node ${this.#options.peerNodeId} closed the link: ${(parsePayload(frame) as GoAway).reason}`,
         );
       default:
         this.#streams.receive(frame);

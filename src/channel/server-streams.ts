@@ -146,10 +146,6 @@ export class ServerStreams {
     this.#onRequest = onRequest;
   }
 
-  get size(): number {
-    return this.#open.size;
-  }
-
   /** @throws ChannelError CHANNEL_PROTOCOL when the peer breaks the rules */
   receive(frame: Frame): void {
     if (frame.type === FrameType.request) {

@@ -164,10 +164,6 @@ export class ClientStreams {
     this.#connection = connection;
   }
 
-  get size(): number {
-    return this.#streams.size;
-  }
-
   /** Sends a request; with `end` it has no body. The listener is never called before this returned. */
   open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
     const number = this.#nextNumber();

@@ -81,6 +81,7 @@ export class Exchange implements Waiting, StreamListener {
 
   begin(): void {
     this.#call.response.once('close', () => this.#onClosed());
+    this.#call.response.on('error', () => {}); // a write that crosses the client's leaving: `close` tells the same
     this.#call.queue.countRequest();
     this.#body.gather((outcome) => this.#onGathered(outcome));
   }

@@ -64,13 +64,18 @@ export class Fleet {
         const address = addresses.get(endpoint.nodeId) ?? null;
         const key = this.#keyOf(endpoint, address);
         if (key === null) continue; // its node has not said where it listens
-        const member = before.get(key) ?? this.#leaving.get(key) ?? this.#join(endpoint, deployment, address);
+        const member =
+          before.get(key) ?? this.#leaving.get(key) ?? this.#join(key, deployment, { endpoint, address });
         this.#leaving.delete(key);
         this.#members.set(key, member);
       }
     }
-    for (const [key, member] of before) if (!this.#members.has(key)) this.#leaving.set(key, member);
-    this.#sweep();
+    for (const [key, member] of before) {
+      if (this.#members.has(key)) continue;
+      this.#leaving.set(key, member);
+      this.#letGo(key);
+    }
+    this.#closeUnusedLinks();
   }
 
   /** The replicas of each deployment that has some, on this node and elsewhere. */
@@ -118,9 +123,14 @@ export class Fleet {
     return address === null ? null : `${endpoint.replicaId}@${linkKeyOf(address)}`;
   }
 
-  #join(endpoint: Endpoint, deployment: string, address: NodeAddress | null): Member {
-    const { nodeId, socketsDir, random } = this.#options;
-    const onRoom = () => this.#onRoom(deployment);
+  #join(
+    key: string,
+    deployment: string,
+    place: { readonly endpoint: Endpoint; readonly address: NodeAddress | null },
+  ): Member {
+    const { endpoint, address } = place;
+    const { nodeId, socketsDir, random, log } = this.#options;
+    const onRoom = () => this.#onRoom(key, deployment);
     if (endpoint.nodeId !== nodeId && address !== null) {
       const carrier = this.#linkTo(address).carrier(endpoint.replicaId);
       return {
@@ -131,7 +141,8 @@ export class Fleet {
       };
     }
     const socketPath = replicaSocket(socketsDir, endpoint.replicaId);
-    const local = new LocalReplica({ replicaId: endpoint.replicaId, socketPath, nodeId, random }, () => {
+    const { replicaId } = endpoint;
+    const local = new LocalReplica({ replicaId, socketPath, nodeId, random, log }, () => {
       this.#listener.onLocalChange();
       onRoom();
     });
@@ -153,18 +164,21 @@ export class Fleet {
     return link;
   }
 
-  #onRoom(deployment: string): void {
-    if (this.#leaving.size > 0) this.#sweep();
+  #onRoom(key: string, deployment: string): void {
+    if (this.#letGo(key)) this.#closeUnusedLinks();
     this.#listener.onRoom(deployment);
   }
 
-  /** Ends what nobody needs any more: members that leave and have nothing left to do, then links without members. */
-  #sweep(): void {
-    for (const [key, member] of this.#leaving) {
-      if (member.target.inFlight > 0) continue;
-      this.#leaving.delete(key);
-      this.#dismiss(member);
-    }
+  /** Ends the connection of one that leaves and has nothing left to do. */
+  #letGo(key: string): boolean {
+    const member = this.#leaving.get(key);
+    if (member === undefined || member.target.inFlight > 0) return false;
+    this.#leaving.delete(key);
+    this.#dismiss(member);
+    return true;
+  }
+
+  #closeUnusedLinks(): void {
     const used = new Set(
       [...this.#members.values(), ...this.#leaving.values()].map((member) => member.linkKey),
     );

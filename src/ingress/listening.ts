@@ -34,7 +34,7 @@ export async function listenForHttp(
 }
 
 /** @throws the error of node:net as it is */
-export function listenOn(
+function listenOn(
   server: NetServer,
   address: { readonly host: string; readonly port: number } | { readonly path: string },
 ): Promise<number> {

@@ -2,6 +2,8 @@ import { ReplicaChannel } from '../channel/client.ts';
 import type { RequestHead } from '../channel/messages.ts';
 import { Reconnector } from '../channel/reconnect.ts';
 import type { ClientStream, StreamListener } from '../channel/streams.ts';
+import { codeOf, messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
 import { readProcessStat } from '../lib/process/identity.ts';
 import type { Carrier } from './target.ts';
 
@@ -18,6 +20,7 @@ export interface LocalReplicaOptions {
   readonly nodeId: string;
   /** uniform in [0, 1) */
   readonly random: () => number;
+  readonly log: Log;
 }
 
 /** A replica of this node: connects to its socket for as long as the routing table names it. */
@@ -25,11 +28,12 @@ export class LocalReplica implements Carrier {
   readonly #onChange: () => void;
   readonly #connection: Reconnector<ReplicaChannel>;
   #isSuspect = false;
+  #lastProblem = '';
 
   /** @param onChange it became ready, full-sized, suspect, or was lost */
   constructor(options: LocalReplicaOptions, onChange: () => void) {
     this.#onChange = onChange;
-    const { replicaId, socketPath, nodeId, random } = options;
+    const { replicaId, socketPath, nodeId, random, log } = options;
     this.#connection = new Reconnector(
       { minDelayMs: MIN_RETRY_MS, maxDelayMs: MAX_RETRY_MS, random },
       ({ opened, closed }) =>
@@ -41,8 +45,9 @@ export class LocalReplica implements Carrier {
               this.#onChange();
             },
             onBeat: () => this.#hearBeat(),
-            onClose: () => {
+            onClose: (error) => {
               closed();
+              this.#report(error, (problem) => log.warn({ replica: replicaId, problem }, 'channel is down'));
               this.#isSuspect = false;
               this.#onChange();
             },
@@ -54,11 +59,6 @@ export class LocalReplica implements Carrier {
   get limit(): number {
     const channel = this.#connection.current;
     return channel?.isReady && !this.#isSuspect ? channel.maxOngoing : 0;
-  }
-
-  /** Bytes that the replica has not taken yet. */
-  get bufferedBytes(): number {
-    return this.#connection.current?.bufferedBytes ?? 0;
   }
 
   open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
@@ -91,6 +91,13 @@ export class LocalReplica implements Carrier {
   /** Idempotent; requests that are there are lost. */
   close(): void {
     this.#connection.stop();
+  }
+
+  /** That nobody listens is how replicas begin and end; anything else is told, once for each new reason. */
+  #report(error: Error | null, warn: (problem: string) => void): void {
+    const problem = error === null || codeOf(error) === 'CHANNEL_CONNECT' ? '' : messageOf(error);
+    if (problem !== '' && problem !== this.#lastProblem) warn(problem);
+    this.#lastProblem = problem;
   }
 
   #hearBeat(): void {

@@ -8,7 +8,7 @@ import { ChunkList } from './chunk-list.ts';
  * Bodies up to this are kept until the first byte of the answer, so that another replica can get them. As much as a
  * window: so what is kept can always be sent at once, and a replica that got it has a reason to ask for more.
  */
-export const KEPT_BODY_BYTES = INITIAL_WINDOW_BYTES;
+const KEPT_BODY_BYTES = INITIAL_WINDOW_BYTES;
 
 /** How long the rest of a body is still read after its answer, so that the client gets to read that answer. */
 const LINGER_MS = 2_000;

@@ -20,13 +20,7 @@ export class Routes {
    * @param path as sent, without query; `%41` and the like are understood
    */
   find(path: string): DeploymentRoute | null {
-    const sent = this.#longest(path);
-    if (sent !== null || !path.includes('%')) return sent;
-    try {
-      return this.#longest(decodeURI(path));
-    } catch {
-      return null; // not UTF-8: no route is spelt so
-    }
+    return this.#longest(path.includes('%') ? decoded(path) : path);
   }
 
   #longest(path: string): DeploymentRoute | null {
@@ -47,5 +41,14 @@ export class Routes {
       if (end < 0) return path.slice(1);
     }
     return path.slice(1, end);
+  }
+}
+
+/** The path as it reads; as it was sent where that is not UTF-8. */
+function decoded(path: string): string {
+  try {
+    return decodeURI(path);
+  } catch {
+    return path;
   }
 }

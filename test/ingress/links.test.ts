@@ -175,7 +175,7 @@ describe('a link', () => {
     relay.swallow();
     const startedMs = performance.now();
     await until('it is given up', () => near.ingress.state.deployments[0]?.ready === 0, 8_000);
-    expect(performance.now() - startedMs).toBeLessThan(5_500);
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
   });
 
   it('is refused to who does not hold the key', async () => {

@@ -74,6 +74,17 @@ describe('a request', () => {
     expect(answer.headers['x-request-id']).toBe(seen.id);
   });
 
+  it.each([
+    ['always', '127.0.0.1', true],
+    ['loopback', '127.0.0.1', true],
+    ['loopback', '0.0.0.0', false],
+    ['never', '127.0.0.1', false],
+  ] as const)('with expose_errors = %s on %s: %s', async (exposeErrors, host, wanted) => {
+    await node.start({ host });
+    await node.serve({ 'Echo-1': mirror }, { route: { exposeErrors } });
+    expect(JSON.parse((await call(node.port)).text).expose_errors).toBe(wanted);
+  });
+
   it('keeps the id of its client where that is sane, and gets one otherwise', async () => {
     await node.serve({ 'Echo-1': mirror });
     const kept = await call(node.port, { headers: { 'x-request-id': 'order-17:b' } });
