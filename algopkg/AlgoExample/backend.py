@@ -40,6 +40,7 @@ class algo_backend(object):
             model = json.load(file)
         self.tagger = Tagger(model["tags"], model["weights"])
         self.known_labels = {tag[2:] for tag in model["tags"] if tag != "O"}
+        print("[Model Initialized Successfully] load model from : {}".format(model_path_lst))
 
     def _model_inference(self, param_dict):
         """Answers one request: param_dict is its JSON body, or its query parameters where it has no body."""

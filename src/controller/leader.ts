@@ -234,7 +234,7 @@ export class Leader {
     if (!this.#hasMetKnownNodes(nowMs)) return;
     if (!(await this.#deathsAreReal(leadership))) return;
     this.#forgetDeparted(nowMs);
-    await this.#rememberNodes();
+    await this.#rememberProgress();
     if (!this.#leaving) {
       const decided = decide(this.view, this.#state, {
         nowMs,
@@ -293,10 +293,14 @@ export class Leader {
     }
   }
 
-  async #rememberNodes(): Promise<void> {
+  /** What a restart needs to know: whom to hear first, and how far the store had come. */
+  async #rememberProgress(): Promise<void> {
+    const { memory } = this.#state;
     const knownNodes = [...this.view.nodes.keys()].sort();
-    if (knownNodes.join() !== this.#state.memory.knownNodes.join())
-      await this.#state.remember({ knownNodes });
+    const { writeCount } = this.#store;
+    const sameNodes = knownNodes.join() === memory.knownNodes.join();
+    if (!sameNodes || writeCount !== memory.writeCount)
+      await this.#state.remember({ knownNodes, writeCount });
   }
 
   #livenessFacts(): { nowMs: number; storeSeenSinceMs: number } {

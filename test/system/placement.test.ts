@@ -68,7 +68,7 @@ describe('fractions of GPUs on a head with two and two workers with one each', (
 
   it('never gives a GPU out twice while everything changes', async () => {
     project.sections({
-      Echo: { ...base, route: 'echo', gpu_cost: 0.6, replicas: 3 },
+      'Echo.large': { ...base, route: 'large', gpu_cost: 0.6, replicas: 3 },
       'Echo.small': { ...base, route: 'small', gpu_cost: 0.4, replicas: 3 },
       'Echo.whole': { ...base, route: 'whole', gpu_cost: 1, replicas: 1 },
     });
@@ -93,7 +93,7 @@ describe('fractions of GPUs on a head with two and two workers with one each', (
     project.sections({ Echo: { ...base, route: 'echo', gpu_cost: 1, replicas: 5 } });
     const result = await head.apply(['--timeout', '2']);
     expect(result.code).toBe(3);
-    expect(result.stderr).toMatch(/GPU 0/);
+    expect(result.stderr).toMatch(/node n-\w+: 0 of \d GPUs entirely free, 1 needed/);
     const joining = head.worker(['--num-gpus', '1']);
     workers.push(joining);
     joining.launch();

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { request } from 'undici';
@@ -26,7 +27,10 @@ describe("the reference's own example", () => {
   });
 
   it('is told which line to add to which requirements.txt, since its backend imports numpy', async () => {
-    head = new TestHead(await freePorts(3), { conf: project.conf, args: ['--num-gpus', '1'] });
+    // A python3 without any package, whatever is installed for the one on PATH.
+    execFileSync('python3', ['-m', 'venv', '--without-pip', join(project.dir, 'bare')]);
+    const env = { PATH: `${join(project.dir, 'bare', 'bin')}:${process.env['PATH']}` };
+    head = new TestHead(await freePorts(3), { conf: project.conf, args: ['--num-gpus', '1'], env });
     head.launch();
     await head.says(/numpy[\s\S]*AlgoExample\/requirements\.txt/);
   });

@@ -61,7 +61,7 @@ export function steadyLoad(
     stop: async () => {
       stopped = true;
       await Promise.all(loops);
-      await dispatcher.close();
+      if (!dispatcher.destroyed) await dispatcher.close();
       return { answered, failures, bodies, slowestMs };
     },
   };
