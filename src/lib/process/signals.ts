@@ -13,7 +13,7 @@ export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
 }
 
 /** All processes whose session leader was `sessionId`: what a replica forked is found even when its parent has left. */
-export function sessionMembers(sessionId: number): readonly number[] {
+function sessionMembers(sessionId: number): readonly number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
