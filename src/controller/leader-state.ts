@@ -10,6 +10,7 @@ export class LeaderState {
   #revision: Revision | null = null;
   #memory: LeaderMemory = EMPTY_MEMORY;
   #states: readonly DeploymentState[] = [];
+  #writing: Promise<void> = Promise.resolve();
 
   constructor(durable: DurableRevisions) {
     this.#durable = durable;
@@ -75,7 +76,12 @@ export class LeaderState {
 
   async remember(changes: Partial<Omit<LeaderMemory, 'rollouts'>>): Promise<void> {
     this.#memory = { ...this.#memory, ...changes, rollouts: this.rollouts };
-    await this.#durable.writeMemory(this.#memory);
+    // One write after the other, each of what is true by then: an apply and the loop may both be here at once.
+    const write = this.#writing
+      .catch(() => undefined)
+      .then(async () => await this.#durable.writeMemory(this.#memory));
+    this.#writing = write;
+    await write;
   }
 
   /** Makes a revision the wanted one, unless the rollouts follow it already (a restart after both were written). */
