@@ -14,8 +14,10 @@ export class NodeControl {
   constructor(socketPath: string, handlers: NodeControlHandlers) {
     this.#socketPath = socketPath;
     this.#app = Fastify({ forceCloseConnections: true });
-    this.#app.post<{ Body: { keepReplicas?: boolean } }>('/stop', async (request) => {
-      handlers.stop({ keepReplicas: request.body.keepReplicas === true });
+    this.#app.post<{ Body: { keepReplicas?: boolean } }>('/stop', async (request, reply) => {
+      const keepReplicas = request.body.keepReplicas === true;
+      // Only once the answer has left: stopping closes this connection, too.
+      reply.raw.once('close', () => handlers.stop({ keepReplicas }));
       return { stopping: true };
     });
   }
