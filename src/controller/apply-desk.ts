@@ -4,6 +4,7 @@ import type { Finding } from '../config/compile.ts';
 import { differences } from '../config/pin.ts';
 import { ServeError } from '../lib/errors.ts';
 import type { ApplyQueue } from '../store/types.ts';
+import { capacityWarnings } from './capacity-warnings.ts';
 import { type DraftResult, draftRevision, type RevisionDraft } from './draft.ts';
 import type { Leader } from './leader.ts';
 import type { LeaderState } from './leader-state.ts';
@@ -70,7 +71,7 @@ export class ApplyDesk {
   async plan(confPath: string): Promise<PlanResult> {
     const drafted = await this.#draft(confPath, true);
     if (!drafted.ok) return drafted;
-    return { ok: true, changes: this.#changes(drafted.draft), warnings: drafted.warnings };
+    return { ok: true, changes: this.#changes(drafted.draft), warnings: this.#warnings(drafted) };
   }
 
   /** @throws ServeError STORE_UNREACHABLE or APPLY_TIMEOUT when the job could not be recorded: nothing was changed */
@@ -78,12 +79,16 @@ export class ApplyDesk {
     const drafted = await this.#draft(confPath, false);
     if (!drafted.ok) return drafted;
     const recorded = await this.#queue.submit({ draft: drafted.draft }, this.#options.queueTimeoutMs);
-    return { ok: true, recorded, warnings: drafted.warnings };
+    return { ok: true, recorded, warnings: this.#warnings(drafted) };
   }
 
   async #draft(confPath: string, dryRun: boolean): Promise<DraftResult> {
     const { snapshotsDir, digestsDir } = this.#options;
     return await draftRevision({ confPath, snapshotsDir, digestsDir, dryRun });
+  }
+
+  #warnings(drafted: DraftResult & { readonly ok: true }): readonly Finding[] {
+    return [...drafted.warnings, ...capacityWarnings(drafted.draft, this.#leader)];
   }
 
   #changes(draft: RevisionDraft): readonly PlannedChange[] {
