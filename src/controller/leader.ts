@@ -286,7 +286,7 @@ export class Leader {
       if (this.isAlive(nodeId) || node.unleasedSinceMs === null) continue;
       const long = nowMs - node.unleasedSinceMs > FORGET_NODE_MS;
       const empty = (this.view.assignment(nodeId)?.replicas.length ?? 0) === 0;
-      if ((node.recordMissing || long) && empty) {
+      if (long || (node.recordMissing && empty)) {
         this.view.forget(nodeId);
         this.#publisher.forgetNode(nodeId);
       }

@@ -69,7 +69,8 @@ export function inFlight(group: Group, started: number): number {
   return group.current.length - stableOf(group).length + started;
 }
 
-function runsTarget(member: Member, target: RevisedSpec | null): boolean {
+/** Whether it need not be replaced for the target, as far as is known. */
+export function runsTarget(member: Member, target: RevisedSpec | null): boolean {
   if (target === null || member.assignment.spec.hashes.replace !== target.spec.hashes.replace) return false;
   return member.status === null || !needsRestartForConfig(member.status, target);
 }

@@ -1,12 +1,12 @@
 import { Draft } from './draft.ts';
 import { drainDeparting, drainForWaiting, drainNeedless } from './drains.ts';
-import { afterDrains, type Group, groupOf } from './group.ts';
+import { afterDrains, type Group, groupOf, runsTarget, stableOf, wantedReplicas } from './group.ts';
 import { stateOf } from './health.ts';
 import { carries, isProven } from './specs.ts';
 import { type Shortfalls, startMissing } from './starts.ts';
 import type { NewReplicaId, Plan, Rollout, World } from './types.ts';
 import { isGood, judgeFailure } from './verdict.ts';
-import { type View, viewOf } from './view.ts';
+import { type Member, nameOf, type View, viewOf } from './view.ts';
 
 /**
  * What to do next so that the cluster becomes what its rollouts say. Everything that reports tell is judged in one
@@ -32,7 +32,7 @@ export function reconcile(world: World, nowMs: number, newReplicaId: NewReplicaI
   return {
     start: draft.starts,
     drain: draft.drains,
-    forget: view.forget,
+    forget: [...view.forget, ...view.lost.filter((member) => isReplaced(member, groups)).map(nameOf)],
     update: groups.flatMap((group) => updatesOf(group)),
     rollouts: concluded.map(({ rollout }) => rollout).filter((rollout) => !world.rollouts.includes(rollout)),
     finished,
@@ -66,6 +66,17 @@ function updatesOf(group: Group): Plan['update'] {
   return [...current, ...departing]
     .filter((member) => !carries(member.assignment, target))
     .map(({ node, assignment }) => ({ nodeId: node.nodeId, replicaId: assignment.replicaId, to: target }));
+}
+
+/**
+ * Whether what ran on a lost node is not needed any more. Until then it stays assigned: it may answer all the same, and
+ * goes on as it is when its node comes back first.
+ */
+function isReplaced(lost: Member, groups: readonly Group[]): boolean {
+  const group = groups.find(({ rollout }) => rollout.deployment === lost.assignment.deployment);
+  if (group === undefined || group.target === null) return true;
+  const stable = stableOf(group).length;
+  return stable >= wantedReplicas(group) || (stable > 0 && !runsTarget(lost, group.target));
 }
 
 function isOver({ rollout }: Group, view: View): boolean {

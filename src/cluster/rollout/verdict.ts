@@ -86,11 +86,16 @@ function reconfigureFailure(
   for (const status of statuses) {
     const { reconfigured } = status;
     if (reconfigured?.outcome !== 'failed' || reconfigured.hash !== wanted.spec.hashes.reconfigure) continue;
-    const [firstLine = ''] = reconfigured.error.split('\n');
-    const message = told(status, `reconfigure failed: ${firstLine}`);
+    const message = told(status, `reconfigure failed: ${gistOf(reconfigured.error)}`);
     return { revision: wanted.revision, message, traceback: reconfigured.error, atMs: nowMs };
   }
   return null;
+}
+
+/** The line that names the error: the last one of a Python traceback, the first one of a JavaScript stack. */
+function gistOf(error: string): string {
+  const lines = error.trimEnd().split('\n');
+  return (error.startsWith('Traceback') ? lines.at(-1) : lines[0]) ?? '';
 }
 
 function told(status: ReplicaStatus, message: string): string {

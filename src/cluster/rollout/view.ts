@@ -14,25 +14,39 @@ export interface Member {
 export interface View {
   readonly nodes: readonly ObservedNode[];
   readonly members: readonly Member[];
+  /** on nodes that count as lost: they may serve still, but nothing relies on them */
+  readonly lost: readonly Member[];
   readonly forget: Plan['forget'];
   /** nodes that vanished together, so many that nothing is concluded from it */
   readonly vanished: readonly string[];
 }
 
-/** Sorts out which assigned replicas are gone: with a lost node, or drained and no longer reported. */
+/** Sorts out which assigned replicas are gone: drained and no longer reported, or with their node. */
 export function viewOf(world: World): View {
   const vanished = vanishedTogether(world.nodes);
   const assigned = world.nodes.flatMap((node) => membersOn(node));
-  const isGone = (member: Member) => (!member.node.alive && vanished.length === 0) || hasLeft(member);
+  const isLost = ({ node }: Member) => !node.alive && vanished.length === 0;
+  const isGone = (member: Member) => hasLeft(member) || (isLost(member) && wasLeaving(member));
+  const there = assigned.filter((member) => !isGone(member));
   return {
     nodes: world.nodes,
-    members: assigned.filter((member) => !isGone(member)),
-    forget: assigned.filter(isGone).map(({ node, assignment }) => ({
-      nodeId: node.nodeId,
-      replicaId: assignment.replicaId,
-    })),
+    members: there.filter((member) => !isLost(member)),
+    lost: there.filter(isLost),
+    forget: assigned.filter(isGone).map(nameOf),
     vanished,
   };
+}
+
+/** By what plans name a replica. */
+export function nameOf({ node, assignment }: Member): {
+  readonly nodeId: string;
+  readonly replicaId: string;
+} {
+  return { nodeId: node.nodeId, replicaId: assignment.replicaId };
+}
+
+function wasLeaving({ node, assignment }: Member): boolean {
+  return node.draining || assignment.desired === 'drain';
 }
 
 /** Whether its node is there and has reported, so that a missing status means: not started yet. */

@@ -11,6 +11,7 @@ const CRASH_LOOPING_STARTS = 3;
 export interface RoutedReplica {
   readonly nodeId: string;
   readonly replicaId: string;
+  readonly onLostNode: boolean;
   readonly status: ReplicaStatus | null;
 }
 
@@ -27,8 +28,11 @@ export function availabilityOf(
   const target = targetOf(rollout);
   if (target === null)
     return { state: 'failed', message: rollout.failure?.message ?? 'its first start failed' };
+  const isStranded = replicas.every(({ onLostNode }) => onLostNode) && (state?.unplaced.length ?? 0) > 0;
+  if (replicas.length === 0 || isStranded) {
+    return { state: 'unplaced', message: whyUnplaced(target.spec.replicas, state) };
+  }
   if (replicas.some(({ status }) => status?.phase === 'ready')) return { state: 'expected' };
-  if (replicas.length === 0) return { state: 'unplaced', message: whyUnplaced(target.spec.replicas, state) };
   if (rollout.lastGood === null) {
     return { state: 'starting', message: 'no replica has been ready yet' };
   }

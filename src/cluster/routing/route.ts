@@ -12,6 +12,8 @@ type TableContent = Omit<RoutingTable, 'version' | 'epoch' | 'incarnation'>;
 
 export interface RoutedNode {
   readonly record: Pick<NodeRecord, 'nodeId' | 'host' | 'linkPort'>;
+  /** false: it counts as lost */
+  readonly alive: boolean;
   readonly assigned: readonly ReplicaAssignment[];
   readonly report: NodeReport | null;
 }
@@ -75,12 +77,13 @@ function routeOf(rollout: Rollout, input: RouteInput): DeploymentRoute[] {
 }
 
 function replicasOf(deployment: string, nodes: readonly RoutedNode[]): RoutedReplica[] {
-  return nodes.flatMap(({ record: { nodeId }, assigned, report }) =>
+  return nodes.flatMap(({ record: { nodeId }, alive, assigned, report }) =>
     assigned
       .filter((assignment) => assignment.deployment === deployment && assignment.desired === 'run')
       .map(({ replicaId }) => ({
         nodeId,
         replicaId,
+        onLostNode: !alive,
         status: report?.replicas.find((status) => status.assignment.replicaId === replicaId) ?? null,
       })),
   );

@@ -137,8 +137,11 @@ describe('changing user_config in place', () => {
     expect([told.start, told.plan.rollouts]).toEqual([[], [{ ...change, lastGood: config }]]);
   });
 
-  it('fails when the class raises, and applies the last good config again in place', () => {
-    const raised = { hash: 'config-2', outcome: 'failed', error: 'ValueError: 7\n  in reconfigure' } as const;
+  it.each([
+    'Traceback (most recent call last):\n  File "backend.py", line 6, in reconfigure\nValueError: 7\n',
+    'ValueError: 7\n    at Backend.reconfigure (backend.ts:6)',
+  ])('fails when the class raises, and applies the last good config again in place', (error) => {
+    const raised = { hash: 'config-2', outcome: 'failed', error } as const;
     const told = reconciled([change], [node('w1', [updated({ reconfigured: raised })])]);
     expect(told.plan.rollouts[0]?.failure?.message).toBe('replica a: reconfigure failed: ValueError: 7');
     expect([told.start, told.drain, told.update]).toEqual([[], [], ['a to r1']]);

@@ -7,12 +7,36 @@ const GONE = { alive: false };
 const LEAVING = { draining: true };
 
 describe('nodes that are lost', () => {
-  it('replaces what ran there elsewhere', () => {
-    const told = reconciled(
-      [rollout(one, one)],
-      [node('w1', [replica('a', one)], GONE), node('w2'), node('w3')],
-    );
-    expect([told.forget, told.start]).toEqual([['a'], ['r1 on w2']]);
+  it('replaces what ran there elsewhere, and keeps it assigned until then: it may answer still', () => {
+    const gone = node('w1', [replica('a', one)], GONE);
+    const first = reconciled([rollout(one, one)], [gone, node('w2'), node('w3')]);
+    expect([first.forget, first.start]).toEqual([[], ['r1 on w2']]);
+    const second = reconciled([rollout(one, one)], [gone, node('w2', [starting('n', one)]), node('w3')]);
+    expect([second.forget, second.start]).toEqual([[], []]);
+    const third = reconciled([rollout(one, one)], [gone, node('w2', [replica('n', one)]), node('w3')]);
+    expect([third.forget, third.start]).toEqual([['a'], []]);
+  });
+
+  it('goes on with what runs there when it comes back before anything has taken its place', () => {
+    const alone = [
+      node('w1', [replica('a', one)], GONE),
+      node('w2', [], { cpus: 0 }),
+      node('w3', [], { cpus: 0 }),
+    ];
+    const away = reconciled([rollout(one, one)], alone);
+    expect([away.forget, away.start, away.state.health]).toEqual([[], [], 'PENDING']);
+    const back = reconciled([rollout(one, one)], [node('w1', [replica('a', one)]), ...alone.slice(1)]);
+    expect([back.start, back.drain, back.state.health]).toEqual([[], [], 'HEALTHY']);
+  });
+
+  it('forgets there what is superseded, was leaving, or left with its node', () => {
+    const change = rollout(revised(2, { replicas: 2, hashes: { replace: 'replace-2' } }), two);
+    const cast = [replica('a', two), draining(replica('b', two))];
+    const others = [node('w2', [replica('n', change.wanted ?? two)]), node('w3')];
+    expect(reconciled([change], [node('w1', cast, GONE), ...others]).forget).toEqual(['b', 'a']);
+    const left = node('w1', [replica('a', one)], { ...GONE, ...LEAVING });
+    expect(reconciled([rollout(one, one)], [left, node('w2'), node('w3')]).forget).toEqual(['a']);
+    expect(reconciled([], [node('w1', cast, GONE), node('w2'), node('w3')]).forget).toEqual(['b', 'a']);
   });
 
   it.each([
@@ -28,7 +52,6 @@ describe('nodes that are lost', () => {
     });
     const told = reconciled([rollout(one, one)], all);
     expect(told.start).toHaveLength(moves ? 1 : 0);
-    expect(told.forget).toHaveLength(moves ? 1 : 0);
     if (!moves) expect(told.state.message).toContain(`${gone} of ${nodes} nodes vanished together`);
   });
 

@@ -16,15 +16,22 @@ import {
 const one = revised(1);
 const settings = { port: 8000, maxBodyBytes: 64 };
 
-function input(over: { rollouts?: RouteInput['rollouts']; cast?: readonly Cast[] }): RouteInput {
+function input(over: {
+  rollouts?: RouteInput['rollouts'];
+  cast?: readonly Cast[];
+  alive?: boolean;
+  cpus?: number;
+}): RouteInput {
   const rollouts = over.rollouts ?? [rollout(one, one)];
-  const nodes = [node('w1', over.cast ?? []), node('w2')];
+  const { alive = true, cpus = 4 } = over;
+  const nodes = [node('w1', over.cast ?? [], { alive }), node('w2', [], { cpus })];
   return {
     revision: { number: 7, createdAtMs: 0, confPath: '', confText: '', settings, deployments: [] },
     rollouts,
     states: reconciled(rollouts, nodes).plan.states,
-    nodes: nodes.map(({ nodeId, assigned, report }) => ({
+    nodes: nodes.map(({ nodeId, alive, assigned, report }) => ({
       record: { nodeId, host: '10.0.0.1', linkPort: 7000 },
+      alive,
       assigned,
       report,
     })),
@@ -62,6 +69,11 @@ describe('route', () => {
         endpoints: ['a', 'b', 'd'].map((replicaId) => ({ replicaId, nodeId: 'w1' })),
       },
     ]);
+  });
+
+  it('takes nothing out of service because its node is not heard of', () => {
+    const [entry] = route(input({ cast: [replica('a', one)], alive: false })).deployments;
+    expect(entry?.endpoints).toEqual([{ replicaId: 'a', nodeId: 'w1' }]);
   });
 
   it('leaves out a deployment as soon as its section is gone', () => {
@@ -115,6 +127,19 @@ describe('route', () => {
       name: 'crash-looping',
       over: { cast: [starting('a', one, { startFailures: 3, failure: failure() })] },
       expected: { state: 'crash-looping', message: 'ValueError: no' },
+    },
+    {
+      name: 'on a lost node, room elsewhere',
+      over: { cast: [replica('a', one)], alive: false },
+      expected: { state: 'expected' },
+    },
+    {
+      name: 'on a lost node, no room elsewhere',
+      over: { cast: [replica('a', one)], alive: false, cpus: 0 },
+      expected: {
+        state: 'unplaced',
+        message: 'node w1: it is not heard of; node w2: 0 of 0 CPUs free, 0.1 needed',
+      },
     },
     {
       name: 'one crash-looping, one coming back',
