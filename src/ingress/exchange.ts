@@ -12,6 +12,7 @@ import {
   replicaDied,
   replicaDiedWithBody,
   replicaFailed,
+  replicaStopped,
   retryBufferFull,
 } from './framework-error.ts';
 import { forwardedHeaders } from './headers.ts';
@@ -138,7 +139,8 @@ export class Exchange implements Waiting, StreamListener {
       return;
     }
     this.#leave();
-    this.#fail(replicaFailed(failure.code, failure.info));
+    if (failure.code !== 'REPLICA_STOPPED') this.#fail(replicaFailed(failure.code, failure.info));
+    else if (!this.#goesElsewhere()) this.#fail(replicaStopped(this.#deployment));
   }
 
   onWindow(): void {
@@ -147,13 +149,8 @@ export class Exchange implements Waiting, StreamListener {
 
   /** The replica died, or the way to it broke. */
   onLost(): void {
-    this.#deaths += 1;
     this.#leave();
-    if (this.#phase === 'sent' && this.#body.isReplayable && this.#deaths <= this.#call.queue.route.retries) {
-      this.#phase = 'queued';
-      this.#call.queue.requeue(this);
-      return;
-    }
+    if (this.#goesElsewhere()) return;
     this.#dependencies.casualties.add({
       requestId: this.#call.id,
       deployment: this.#deployment,
@@ -166,6 +163,17 @@ export class Exchange implements Waiting, StreamListener {
         ? replicaDied(this.#deployment, this.#deaths)
         : replicaDiedWithBody(this.#deployment),
     );
+  }
+
+  /** It had begun, and was cut off before its answer: another replica gets it, `retries` times. */
+  #goesElsewhere(): boolean {
+    this.#deaths += 1;
+    const { queue } = this.#call;
+    if (this.#phase !== 'sent' || !this.#body.isReplayable || this.#deaths > queue.route.retries)
+      return false;
+    this.#phase = 'queued';
+    queue.requeue(this);
+    return true;
   }
 
   get #deployment(): string {

@@ -10,6 +10,7 @@ export type FrameworkErrorCode =
   | 'RETRY_BUFFER_FULL'
   | 'REPLICA_FAILED'
   | 'REPLICA_DIED'
+  | 'REPLICA_STOPPED'
   | 'BAD_ANSWER'
   | 'NOT_READY'
   | 'DEADLINE';
@@ -25,6 +26,7 @@ const STATUS_OF: Readonly<Record<FrameworkErrorCode, number>> = {
   RETRY_BUFFER_FULL: 429,
   REPLICA_FAILED: 500,
   REPLICA_DIED: 502,
+  REPLICA_STOPPED: 502,
   BAD_ANSWER: 502,
   NOT_READY: 503,
   DEADLINE: 504,
@@ -101,6 +103,14 @@ export function replicaDiedWithBody(deployment: string): FrameworkError {
   return failure(
     'REPLICA_DIED',
     `a replica of ${deployment} died while working on this request, whose body is too large to be kept for another try`,
+  );
+}
+
+/** Its replica was replaced or drained, and it took longer than the grace for that. */
+export function replicaStopped(deployment: string): FrameworkError {
+  return failure(
+    'REPLICA_STOPPED',
+    `the replica of ${deployment} that worked on this request had to go and did not finish it within graceful_shutdown_timeout_s; raise that in conf.ini if requests take longer`,
   );
 }
 

@@ -239,6 +239,25 @@ describe('a replica that dies', () => {
     expect((await call(node.port, { body: 'the third lives' })).text).toBe('the third lives');
   });
 
+  it('that has to go before it is done with a request hands it to another, or says how to give it more time', async () => {
+    const stopped = ({ stream }: FakeCall) => {
+      node.replicas.get('Echo-1')?.become('draining');
+      stream.fail({ code: 'REPLICA_STOPPED', info: 'its grace is over' });
+    };
+    await node.serve({ 'Echo-1': stopped, 'Echo-2': echo });
+    const answers = await Promise.all(Array.from({ length: 8 }, () => call(node.port, { body: 'x' })));
+    expect(answers.map(({ text }) => text)).toEqual(Array(8).fill('x'));
+    node.replicas.get('Echo-1')?.become('ready');
+    await node.publish([routeOf({ retries: 0 })]);
+    const cut = await call(node.port, { body: 'x' });
+    expect(cut.status).toBe(502);
+    expect(cut.json()).toMatchObject({
+      code: 'REPLICA_STOPPED',
+      info: expect.stringContaining('graceful_shutdown_timeout_s'),
+    });
+    expect(node.ingress.state.poison).toEqual([]);
+  });
+
   it('after its first answer byte breaks the connection of the client', async () => {
     await node.serve({
       'Echo-1': ({ stream }) => {
