@@ -16,7 +16,7 @@ import { callIngress, type IngressState, readIngressState } from './ingress-clie
 const START_TIMEOUT_MS = 20_000;
 /** An ingress that lived so long did not fail to start. */
 const SETTLED_AFTER_MS = 5_000;
-/** For requests in flight when an ingress of another version is replaced. */
+/** For requests in flight when an ingress of another version, or one started in another way, is replaced. */
 const HANDOVER_MS = 10_000;
 
 /** What the ingress is told at its start; written to a file of mode 0600, since it holds secrets. */
@@ -111,9 +111,7 @@ export class IngressProcess {
     const running = this.#running;
     this.#running = null;
     if (running === null) return;
-    await this.#call('/stop', {}, 2_000).catch(() => undefined);
-    await waitForExit(running.identity, 3_000);
-    await killSession(running.identity.pid);
+    await this.#end(running.identity);
     running.release();
     for (const path of [this.#recordFile, this.#launchFile, this.#socketPath])
       await rm(path, { force: true });
@@ -154,20 +152,34 @@ export class IngressProcess {
     const recorded = await this.#readRecord();
     const identity = state === null ? recorded : (identityOf(state.pid) ?? recorded);
     if (identity === null || !isRunning(identity)) return null;
-    const { nodeId, version } = this.#options.launch;
-    if (state?.nodeId === nodeId && state.version === version && !state.draining) {
+    const { nodeId } = this.#options.launch;
+    if (state?.nodeId === nodeId && !state.draining && (await this.#isAsWanted())) {
       const { exited, stop } = watchExit(identity);
       this.#running = { identity, exited: exited.then(() => null), release: stop };
       this.#learn(state);
       this.#dependencies.log.info({ pid: identity.pid }, 'ingress adopted');
       return this.#running;
     }
-    // Of another version, or it does not answer although this node's record says that it is the one.
+    // It was started in another way, or does not answer although this node's record says that it is the one.
     if (state?.nodeId === nodeId) {
       await this.#call('/drain', { graceMs: HANDOVER_MS }, HANDOVER_MS + 2_000).catch(() => undefined);
-    }
-    await killSession(identity.pid);
+      await this.#end(identity);
+    } else await killSession(identity.pid);
     return null;
+  }
+
+  /** Whether the one that runs is of this version, and listens and asks the store where this node is told to. */
+  async #isAsWanted(): Promise<boolean> {
+    const text = await readIfThere(this.#launchFile).catch(() => null);
+    if (text === null) return false;
+    return isSameLaunch(JSON.parse(text) as IngressLaunch, this.#options.launch);
+  }
+
+  /** Lets it close what is left and go; kills it if it does not. */
+  async #end(identity: ProcessIdentity): Promise<void> {
+    await this.#call('/stop', {}, 2_000).catch(() => undefined);
+    await waitForExit(identity, 3_000);
+    await killSession(identity.pid);
   }
 
   async #spawn(): Promise<RunningIngress> {
@@ -244,6 +256,13 @@ export class IngressProcess {
   get #recordFile(): string {
     return join(this.#options.paths.processes, 'ingress.json');
   }
+}
+
+/** Ports that it found or was told by a routing table since do not count. */
+function isSameLaunch(one: IngressLaunch, other: IngressLaunch): boolean {
+  const keyOf = ({ linkPort: _, httpPort, ...rest }: IngressLaunch): string =>
+    JSON.stringify({ ...rest, httpPort: rest.httpPortFixed ? httpPort : null });
+  return keyOf(one) === keyOf(other);
 }
 
 /** What an ingress says as its last line when it cannot start: `{"error": {"code", "message"}}`. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import type { IngressState } from '../../../src/agent/ingress/ingress-client.ts';
-import { IngressProcess } from '../../../src/agent/ingress/ingress-process.ts';
+import { type IngressLaunch, IngressProcess } from '../../../src/agent/ingress/ingress-process.ts';
 import { ingressSocket, type StatePaths, statePaths } from '../../../src/config/paths.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { identityOf, isRunning } from '../../../src/lib/process/identity.ts';
@@ -19,7 +19,7 @@ function place(): StatePaths {
 
 function ingress(
   paths: StatePaths,
-  over: { fake?: object; version?: string; onMoved?: (state: IngressState) => void } = {},
+  over: { fake?: object; launch?: Partial<IngressLaunch>; onMoved?: (state: IngressState) => void } = {},
 ): IngressProcess {
   const process_ = new IngressProcess(
     {
@@ -37,7 +37,8 @@ function ingress(
         store: null,
         linkKey: 'secret',
         clusterId: 'c',
-        version: over.version ?? '1',
+        version: '1',
+        ...over.launch,
       },
     },
     { log: silentLog, onMoved: over.onMoved ?? (() => undefined) },
@@ -85,15 +86,27 @@ test('adopts one that runs, and notices its end though it is no child', async ()
   await expect.poll(() => second.state?.pid, SOON).not.toBe(pid);
 });
 
-test('replaces one of another version, after what it has in flight', async () => {
+test.each<[string, Partial<IngressLaunch>]>([
+  ['of another version', { version: '2' }],
+  ['that listens on another address', { host: '127.0.0.2' }],
+  ['with another port of its own', { httpPort: 9000, httpPortFixed: true }],
+  ['that asks another store', { store: { url: 'redis://127.0.0.1:6371', password: null } }],
+])('replaces one %s, after what it has in flight', async (_, launch) => {
   const paths = place();
   const first = ingress(paths);
   const { pid } = await first.start();
   first.leave();
-  const state = await ingress(paths, { version: '2' }).start();
-  expect(state).toMatchObject({ version: '2' });
+  const state = await ingress(paths, { launch }).start();
   expect(state.pid).not.toBe(pid);
-  expect(journal(paths)).toContain('/drain {"graceMs":10000}');
+  expect(journal(paths).slice(1, 3)).toEqual(['/drain {"graceMs":10000}', '/stop {}']);
+});
+
+test('adopts one whose port was meant to follow the routing table, whatever it is now', async () => {
+  const paths = place();
+  const first = ingress(paths, { launch: { httpPort: 8000 } });
+  const { pid } = await first.start();
+  first.leave();
+  expect((await ingress(paths, { launch: { httpPort: 8001 } }).start()).pid).toBe(pid);
 });
 
 test('replaces one that does not answer any more', async () => {
