@@ -112,11 +112,7 @@ class Backend(Base):
       "ModuleNotFoundError: No module named 'no_such_module'",
     ],
     ['the class is missing', 'class Backand:\n    pass\n', 'has no class Backend: did you mean Backand?'],
-    [
-      'the class answers nothing',
-      'class Backend:\n    pass\n',
-      'neither __call__(self, request) nor predict',
-    ],
+    ['the class answers nothing', 'class Backend:\n    pass\n', 'none of __call__(self, request), predict'],
     [
       'reconfigure raises',
       initWith('pass', 'async def reconfigure(self, config):\n    raise KeyError(config["a"])'),

@@ -5,6 +5,7 @@ from collections import abc
 from numbers import Integral
 
 from .encoding import UnencodableError, encode_result
+from .frames import encode_json
 from .form import BadForm
 from .importing import format_error
 from .request import BadJson
@@ -12,7 +13,6 @@ from .request import BadJson
 _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 _JSON = "application/json"
-_JSON_LINES = "application/x-ndjson"
 #: So that the head of an answer fits into one frame.
 MAX_HEADER_CHARS = 8 * 1024
 
@@ -34,18 +34,34 @@ class Answer:
 
     def head(self):
         """Return the payload of the response frame."""
-        return {"status": self.status, "headers": self.headers, "ok": self.ok}
+        return encode_json({"status": self.status, "headers": self.headers, "ok": self.ok})
 
-    def name_content_type(self, first):
-        """Fill the content type in, if there is none, from the first item of a stream."""
-        if any(name == "content-type" for name, _ in self.headers):
-            return
-        kind = _TEXT if isinstance(first, str) else _BYTES if _is_binary(first) else _JSON_LINES
-        self.headers.append(("content-type", kind))
+
+class _WholeJson:
+    """The Answer of most calls: 200, JSON. Its head is no more than a number in a template."""
+
+    __slots__ = ("ok", "body")
+
+    chunks = None
+
+    def __init__(self, ok, body):
+        self.ok = ok
+        self.body = body
+
+    def head(self):
+        """Return the payload of the response frame."""
+        return (_OK_HEAD if self.ok else _FAILED_HEAD) % len(self.body)
+
+
+_HEAD = (b'{"status":200,"headers":[["content-type","application/json"],["content-length","%%d"]],"ok":%s}')
+_OK_HEAD = _HEAD % b"true"
+_FAILED_HEAD = _HEAD % b"false"
 
 
 def answer_of(result):
     """Return the Answer for what the class returned; raises UnencodableError."""
+    if type(result) is dict:
+        return _WholeJson(not _says_failed(result), encode_result(result))
     if isinstance(result, str):
         return _whole(200, result.encode("utf-8", "replace"), _TEXT, True)
     if _is_binary(result):
@@ -54,39 +70,34 @@ def answer_of(result):
         return _from_response(result)
     if isinstance(result, (abc.Iterator, abc.AsyncIterator)):
         return Answer(200, [], True, chunks=result)
-    return _whole(200, encode_result(result), _JSON, not _says_failed(result))
-
-
-def encode_item(item):
-    """Return the bytes of one item of a stream: text and bytes as they are, anything else as a line of JSON."""
-    if isinstance(item, str):
-        return item.encode("utf-8", "replace")
-    if _is_binary(item):
-        return bytes(item)
-    return encode_result(item) + b"\n"
+    return _WholeJson(not _says_failed(result), encode_result(result))
 
 
 def answer_of_error(error, head):
     """Return the Answer for an exception that left the class, and write its traceback to the log."""
+    status, told, ok = error_of(error, head)
+    return _whole(status, encode_result(told), _JSON, ok)
+
+
+def error_of(error, head):
+    """Return (status, what the client is told, whether user code is free of blame); writes the traceback to the log."""
+    status, code, ok = 500, "BACKEND_ERROR", False
     if isinstance(error, BadJson):
+        status, code, ok = 400, "BAD_JSON", True
         info = "the body of the request is not JSON: %s" % error
-        return error_answer(400, "BAD_JSON", info, head["id"], ok=True)
-    if isinstance(error, BadForm):
-        return error_answer(400, "BAD_FORM", str(error), head["id"], ok=True)
-    if isinstance(error, UnencodableError):
+    elif isinstance(error, BadForm):
+        status, code, ok = 400, "BAD_FORM", True
+        info = str(error)
+    elif isinstance(error, UnencodableError):
         sys.stderr.write("request %s: %s\n" % (head["id"], error))
-        return error_answer(500, "BACKEND_ERROR", "the answer cannot be encoded: %s" % error, head["id"])
-    text = format_error(error)
-    sys.stderr.write("request %s failed:\n%s" % (head["id"], text))
-    info = text if head.get("expose_errors") else \
-        "the backend raised %s; the log of its replica has the traceback under this request id" % type(error).__name__
-    return error_answer(500, "BACKEND_ERROR", info, head["id"])
-
-
-def error_answer(status, code, info, request_id, ok=False):
-    """Return an Answer in the shape of every error of the framework."""
-    body = encode_result({"status": 0, "code": code, "info": info, "request_id": request_id})
-    return _whole(status, body, _JSON, ok)
+        info = "the answer cannot be encoded: %s" % error
+    else:
+        text = format_error(error)
+        sys.stderr.write("request %s failed:\n%s" % (head["id"], text))
+        info = text if head.get("expose_errors") else (
+            "the backend raised %s; the log of its replica has the traceback under this request id"
+            % type(error).__name__)
+    return status, {"status": 0, "code": code, "info": info, "request_id": head["id"]}, ok
 
 
 def _whole(status, body, content_type, ok):
@@ -120,8 +131,10 @@ def _from_response(response):
 
 def _says_failed(result):
     """Whether the result reports failure as the template does: ``{"status": 0, …}`` (False is no status)."""
-    status = result.get("status") if isinstance(result, abc.Mapping) else None
-    return isinstance(status, Integral) and not isinstance(status, bool) and status == 0
+    if type(result) is not dict and not isinstance(result, abc.Mapping):
+        return False
+    status = result.get("status")
+    return status is not None and isinstance(status, Integral) and not isinstance(status, bool) and status == 0
 
 
 def _is_binary(value):

@@ -1,6 +1,9 @@
-"""One request, from its first frame to the last frame of its answer. Owned by the reader thread."""
+"""One request, from its first frame to the last frame of its answer. Guarded by the replica's lock."""
 
-from .frames import END, FAILED, FrameError, INITIAL_WINDOW_BYTES, REFUSE, RESPONSE, WINDOW, encode_json
+import time
+
+from .frames import (DATA, END, FAILED, FrameError, HEADER, INITIAL_WINDOW_BYTES, MAX_PAYLOAD_BYTES, REFUSE, RESPONSE,
+                     WINDOW)
 from .outbound import Outbound
 
 RECEIVING = "receiving"  # the body is on its way
@@ -10,20 +13,24 @@ ANSWERED = "answered"    # user code is done, the answer is on its way
 OVER = "over"
 
 _HEAD_FIELDS = ("id", "replica", "method", "path", "query", "headers", "timeout_ms")
+_NEVER = float("inf")
 
 
 def check_head(head):
     """Raise FrameError when a request's head lacks a field."""
-    missing = [name for name in _HEAD_FIELDS if name not in head]
-    if missing:
-        raise FrameError("head of a request without %s" % ", ".join(missing))
+    for name in _HEAD_FIELDS:
+        if name not in head:
+            raise FrameError("head of a request without %s" % name)
 
 
 class Call:
-    """Threads that run user code read ``head``, ``body()`` and ``gone``; everything else belongs to the reader."""
+    """Threads that run user code read ``head``, ``body()`` and ``gone``; everything else is done under the lock.
 
-    __slots__ = ("head", "gone", "phase", "_connection", "_stream", "_calls", "_chunks", "_ungranted", "_outbound",
-                 "_timer")
+    ``deadline`` is when it is given up unless its turn has come.
+    """
+
+    __slots__ = ("head", "gone", "phase", "deadline", "waiting_since", "batch", "_connection", "_stream", "_calls",
+                 "_chunks", "_ungranted", "_outbound")
 
     #: May run beside other calls (see calls.Hook).
     alone = False
@@ -32,13 +39,20 @@ class Call:
         self.head = head
         self.gone = False
         self.phase = RECEIVING
+        self.deadline = time.monotonic() + head["timeout_ms"] / 1000
+        self.waiting_since = 0.0
+        self.batch = None
         self._connection = connection
         self._stream = stream
         self._calls = calls
         self._chunks = []
         self._ungranted = 0
         self._outbound = None
-        self._timer = calls.loop.call_later(max(0, head["timeout_ms"]) / 1000, self._expire)
+
+    @property
+    def is_moving(self):
+        """Whether a part of its body or its answer is still to come."""
+        return self.phase == RECEIVING or self._outbound is not None
 
     def receive(self, payload, last):
         """Take a part of the body.
@@ -49,11 +63,14 @@ class Call:
         if self.phase != RECEIVING:
             return
         self._chunks.append(payload)
-        self._ungranted += len(payload)
         if last:
             self.phase = WAITING
+            if self._calls.batch_size is not None:
+                self.waiting_since = time.monotonic()
             self._calls.enqueue(self)
-        elif self._ungranted >= INITIAL_WINDOW_BYTES // 2:
+            return
+        self._ungranted += len(payload)
+        if self._ungranted >= INITIAL_WINDOW_BYTES // 2:
             self._connection.send(WINDOW, 0, self._stream, self._ungranted.to_bytes(4, "big"))
             self._ungranted = 0
 
@@ -66,44 +83,49 @@ class Call:
     def begin(self):
         """Its turn has come: from here on user code may have seen it."""
         self.phase = RUNNING
-        self._timer.cancel()
+        self.deadline = _NEVER
 
     def answer(self, answer):
         """User code is done and this is the whole answer."""
-        if not self.gone:
-            self._connection.send_json(RESPONSE, 0 if answer.body else END, self._stream, answer.head())
-            if answer.body:
-                self._open()
-        self.finish(answer.body)
+        body = answer.body
+        if self.gone:
+            self.finish()
+        elif len(body) <= MAX_PAYLOAD_BYTES and not self._connection.paused:
+            self._answer_at_once(answer.head(), body)
+        else:
+            self.open_stream(answer)
+            self.finish(body)
 
     def open_stream(self, answer):
         """Send the head of an answer whose body follows piece by piece."""
         if not self.gone:
-            self._connection.send_json(RESPONSE, 0, self._stream, answer.head())
-            self._open()
+            self._connection.send(RESPONSE, 0, self._stream, answer.head())
+            self._outbound = Outbound(self._connection, self._stream, self._sent)
 
     def write(self, piece, go_on):
-        """Send a piece; ``go_on()`` is called when the next one may come, at once when nobody reads any more."""
-        if self.gone:
-            go_on()
-        else:
-            self._outbound.write(piece, go_on)
+        """Send a piece; return whether the next one may come now, else ``go_on()`` is called when it may."""
+        return self.gone or self._outbound.write(piece, go_on)
 
-    def break_off(self, code, info):
-        """User code failed after its answer had begun."""
-        if not self.gone:
-            self._fail(code, info)
-            self._give_up()
-        self.finish()
+    def break_off(self, code, info, last_piece=b""):
+        """User code failed after its answer had begun: the client gets the last piece, but no proper end."""
+        self.phase = ANSWERED
+        if self.gone or self._outbound is None:
+            self._over()
+        else:
+            self._outbound.complete(last_piece, failure={"code": code, "info": info})
 
     def finish(self, last_piece=b""):
         """User code is done with this call."""
         self.phase = ANSWERED
-        self._calls.left_user_code(self)
         if self.gone or self._outbound is None:
             self._over()
         else:
             self._outbound.complete(last_piece)
+
+    def close(self):
+        """User code is done with the batch that this was in: nobody waits for it any more, unless it was answered."""
+        if self.phase == RUNNING:
+            self.finish()
 
     def grant(self, size):
         """The peer has room for ``size`` bytes more of the answer."""
@@ -137,15 +159,24 @@ class Call:
             self._fail("REPLICA_STOPPED", "the replica was stopped and its grace for running calls is over")
         self.drop()
 
-    def _expire(self):
+    def expire(self):
+        """Its deadline has passed."""
         self._fail("DEADLINE", "the deadline of the request passed while it waited for its turn in the replica")
         self.drop()
 
-    def _fail(self, code, info):
-        self._connection.send(FAILED, 0, self._stream, encode_json({"code": code, "info": info}))
+    def _answer_at_once(self, head, body):
+        # What Outbound would do, in one piece: of most answers this is all there is.
+        stream = self._stream
+        if body:
+            self._connection.put(b"".join((HEADER.pack(len(head), RESPONSE, 0, stream), head,
+                                           HEADER.pack(len(body), DATA, END, stream), body)))
+        else:
+            self._connection.send(RESPONSE, END, stream, head)
+        self.phase = ANSWERED
+        self._over()
 
-    def _open(self):
-        self._outbound = Outbound(self._connection, self._stream, self._sent)
+    def _fail(self, code, info):
+        self._connection.send_json(FAILED, 0, self._stream, {"code": code, "info": info})
 
     def _sent(self):
         if self.phase == ANSWERED:
@@ -153,7 +184,7 @@ class Call:
 
     def _give_up(self):
         self.gone = True
-        self._timer.cancel()
+        self.deadline = _NEVER
         self._connection.forget(self._stream)
         if self._outbound is not None:
             self._outbound.give_up()
@@ -161,7 +192,7 @@ class Call:
     def _over(self):
         if self.phase != OVER:
             self.phase = OVER
-            self._timer.cancel()
+            self.deadline = _NEVER
             if not self.gone:  # else it was forgotten then, and the number may be another's by now
                 self._connection.forget(self._stream)
             self._calls.over(self)

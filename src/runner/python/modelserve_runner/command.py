@@ -64,7 +64,8 @@ def serve(launch):
     exit_code = 0
     try:
         backend_class = load_backend(launch)
-        executor = (AsyncExecutor if is_asynchronous(backend_class) else SyncExecutor)(reader)
+        asynchronous = is_asynchronous(backend_class, launch.max_batch_size)
+        executor = (AsyncExecutor if asynchronous else SyncExecutor)(reader)
         executor.serve(backend_class, launch)
     except BaseException as error:
         exit_code = 1

@@ -1,28 +1,24 @@
-"""One agent or ingress on the socket: its frames in, frames out. Runs in the reader thread."""
+"""One agent or ingress on the socket: its frames in, frames out. Guarded by the replica's lock."""
 
-import asyncio
 import sys
 
 from . import frames
 from .call import Call, check_head
-
-#: The socket is not written to while it holds more than this.
-WRITE_BUFFER_BYTES = 256 * 1024
-#: A peer that lets this much pile up does not read: data waits for its window, so all of this is small frames.
-MAX_BACKLOG_BYTES = 8 * 1024 * 1024
+from .wire import Wire
 
 
-class Connection(asyncio.Protocol):
-    """``role`` is None until the peer's hello. ``paused`` is whether the socket takes no more data for now."""
+class Connection:
+    """``role`` is None until the peer's hello. ``at_home`` is whether the main thread reads it (see relief.Relief)."""
 
-    def __init__(self, replica):
+    def __init__(self, peer, replica):
         self.role = None
-        self.paused = False
-        self.transport = None
+        self.at_home = False
+        self.wire = Wire(peer, self._watch_writable)
         self._replica = replica
+        self._guard = replica.guard
         self._decoder = frames.FrameDecoder()
         self._calls = {}
-        self._unsent = []
+        self._closing = False
         self._handlers = {
             frames.REQUEST: self._on_request,
             frames.DATA: self._on_data,
@@ -32,53 +28,50 @@ class Connection(asyncio.Protocol):
             frames.CONTROL: self._on_control,
         }
 
-    def connection_made(self, transport):
-        """asyncio: the peer is here."""
-        self.transport = transport
-        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        self._replica.connected(self)
+    @property
+    def paused(self):
+        """Whether the socket takes no more data for now."""
+        return self.wire.paused
 
-    def connection_lost(self, error):
-        """asyncio: the peer has gone; so has everybody who waited behind it."""
-        self._replica.disconnected(self)
-        for call in list(self._calls.values()):
-            call.drop()
+    def readable(self):
+        """Bytes have come, or the end: called by the thread that watches, which does not hold the lock."""
+        with self._guard.lock:
+            received = self.wire.receive()
+            if received:
+                self._take(received)
+            elif received is not None:
+                self.lose()
+            self._guard.flush()
 
-    def pause_writing(self):
-        """asyncio: the socket's buffer is full."""
-        self.paused = True
+    def writable(self):
+        """The socket takes more: called by the reader thread."""
+        with self._guard.lock:
+            self.wire.resume()
+            if not self.wire.paused:
+                for call in list(self._calls.values()):
+                    call.pump()
+            if self._closing and self.wire.is_empty:
+                self.lose()
+            self._guard.flush()
 
-    def resume_writing(self):
-        """asyncio: the socket takes more."""
-        self.paused = False
-        for call in list(self._calls.values()):
-            call.pump()
-
-    def data_received(self, received):
-        """asyncio: bytes of some frames."""
-        try:
-            for kind, flags, stream, payload in self._decoder.feed(received):
-                if self.transport.is_closing():
-                    return
-                if self.role is None:
-                    self._on_first_frame(kind, payload)
-                elif kind in self._handlers:
-                    self._handlers[kind](flags, stream, payload)
-        except frames.FrameError as error:
-            sys.stderr.write("modelserve: a connection (%s) was closed: %s\n" % (self.role or "no hello yet", error))
-            self.transport.abort()
+    def put(self, frame):
+        """Send an encoded frame, or several, together with what else is sent in this turn."""
+        if not self.wire.closed and self.wire.put(frame):
+            self._guard.has_unsent(self)
 
     def send(self, kind, flags, stream, payload=b""):
-        """Send a frame, together with what else is sent in this turn of the loop."""
-        if self.transport.is_closing():
-            return
-        if not self._unsent:
-            self._replica.loop.call_soon(self._flush)
-        self._unsent.append(frames.encode_frame(kind, flags, stream, payload))
+        """Send a frame."""
+        self.put(frames.encode_frame(kind, flags, stream, payload))
 
     def send_json(self, kind, flags, stream, value):
         """Send a frame with a JSON payload."""
         self.send(kind, flags, stream, frames.encode_json(value))
+
+    def flush(self):
+        """Let the frames leave that were sent."""
+        self.wire.flush()
+        if self.wire.closed:
+            self.lose()
 
     def forget(self, stream):
         """The stream has ended."""
@@ -86,15 +79,36 @@ class Connection(asyncio.Protocol):
 
     def close(self):
         """Close after what was sent has left."""
-        self._flush()
-        self.transport.close()
+        self._closing = True
+        self.flush()
+        if self.wire.is_empty:
+            self.lose()
 
-    def _flush(self):
-        unsent, self._unsent = self._unsent, []
-        if unsent and not self.transport.is_closing():
-            self.transport.write(b"".join(unsent))
-            if self.transport.get_write_buffer_size() > MAX_BACKLOG_BYTES:
-                self.transport.abort()
+    def lose(self):
+        """The peer has gone; so has everybody who waited behind it."""
+        self.wire.shut()
+        if self not in self._replica.connections:
+            return
+        self._replica.disconnected(self)
+        for call in list(self._calls.values()):
+            call.drop()
+
+    def _watch_writable(self, wanted):
+        self._guard.post(self._replica.relief.watch_writable, self, wanted)
+
+    def _take(self, received):
+        handlers = self._handlers
+        try:
+            for kind, flags, stream, payload in self._decoder.feed(received):
+                if self.wire.closed:
+                    return
+                if self.role is None:
+                    self._on_first_frame(kind, payload)
+                elif kind in handlers:
+                    handlers[kind](flags, stream, payload)
+        except frames.FrameError as error:
+            sys.stderr.write("modelserve: a connection (%s) was closed: %s\n" % (self.role or "no hello yet", error))
+            self.lose()
 
     def _on_first_frame(self, kind, payload):
         if kind != frames.HELLO:
@@ -126,7 +140,7 @@ class Connection(asyncio.Protocol):
     def _on_data(self, flags, stream, payload):
         call = self._calls.get(stream)
         if call is not None:  # else refused, cancelled or failed meanwhile
-            call.receive(payload, bool(flags & frames.END))
+            call.receive(payload, flags & frames.END)
 
     def _on_window(self, flags, stream, payload):
         if len(payload) != 4:

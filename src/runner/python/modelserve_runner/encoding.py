@@ -29,10 +29,6 @@ def encode_result(value):
     return text.encode("utf-8", "backslashreplace")
 
 
-def _dump(value):
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_simplify)
-
-
 def _simplify(value):
     """Return something nearer to JSON, one step; raises TypeError for a type without one."""
     kind = type(value)
@@ -59,6 +55,10 @@ def _simplify(value):
     if isinstance(value, (abc.Set, abc.Sequence, abc.ValuesView)) and not isinstance(value, _BINARY):
         return list(value)
     raise TypeError("%s is no JSON type" % kind.__name__)
+
+
+# Made once: json.dumps makes an encoder for each call with options.
+_dump = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_simplify).encode
 
 
 def _plain(value, path, above):

@@ -41,9 +41,13 @@ def encode_frame(kind, flags, stream, payload=b""):
     return b"".join((HEADER.pack(size, kind, flags, stream), payload))
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
+
+
 def encode_json(value):
     """Return the bytes of a JSON payload."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    return _encode(value).encode("utf-8", "backslashreplace")
 
 
 def decode_json(payload):
@@ -52,7 +56,7 @@ def decode_json(payload):
     Raises FrameError when it is not a JSON object.
     """
     try:
-        value = json.loads(bytes(payload).decode("utf-8"))
+        value = _decode(str(payload, "utf-8"))
     except ValueError as error:
         raise FrameError("payload is not JSON: %s" % error)
     if not isinstance(value, dict):

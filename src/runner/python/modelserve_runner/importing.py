@@ -61,7 +61,8 @@ def load_backend(launch):
     if not isinstance(found, type):
         raise BackendNotFound(_no_such_class(module, launch.backend))
     if serving_method(found) is None:
-        raise BackendNotFound("class %s in %s has neither __call__(self, request) nor predict(self, parameters)"
+        raise BackendNotFound("class %s in %s has none of __call__(self, request), predict(self, parameters) and "
+                              "predict_batch(self, list)"
                               % (launch.backend, module.__file__))
     return found
 

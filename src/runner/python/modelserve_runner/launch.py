@@ -17,6 +17,8 @@ _FIELDS = {
     "user_config": (object, None),
     "max_ongoing": (int, _REQUIRED),
     "concurrency": (int, _REQUIRED),
+    "max_batch_size": (int, 1),
+    "batch_wait_timeout_s": ((int, float), 0),
     "orphan_timeout_s": ((int, float), 600),
     "pycache_dir": ((str, type(None)), None),
     "log": ((str, type(None)), None),

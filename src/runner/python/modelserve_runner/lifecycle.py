@@ -1,4 +1,4 @@
-"""How a replica beats, drains and ends. Owned by the reader thread."""
+"""How a replica beats, drains and ends. Belongs to the reader thread, under the lock."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ class Lifecycle:
 
     def __init__(self, replica, log):
         self._replica = replica
-        self._loop = replica.loop
+        self._guard = replica.guard
         self._log = log
         self._orphan_timer = None
         self._grace_timer = None
@@ -24,14 +24,15 @@ class Lifecycle:
         self._signals = 0
         replica.on_drain = self.drain
         replica.on_agents = self.agents_changed
-        replica.calls.on_idle = self._check_drained
+        replica.calls.on_idle = self._idle
 
     def start(self):
         """Begin to beat, to look after the log and to wait for an agent."""
         self.agents_changed()
-        self._loop.call_later(BEAT_S, self._beat)
+        self._replica.relief.start()
+        self._guard.later(BEAT_S, self._beat)
         if self._log is not None:
-            self._loop.call_later(LOG_CHECK_S, self._rotate)
+            self._guard.loop.call_later(LOG_CHECK_S, self._rotate)
 
     def agents_changed(self):
         """An agent may have come or gone: without one the replica ends itself after a while."""
@@ -40,7 +41,7 @@ class Lifecycle:
                 self._orphan_timer.cancel()
                 self._orphan_timer = None
         elif self._orphan_timer is None:
-            self._orphan_timer = self._loop.call_later(self._replica.launch.orphan_timeout_s, self._orphaned)
+            self._orphan_timer = self._guard.later(self._replica.launch.orphan_timeout_s, self._orphaned)
 
     def signalled(self):
         """SIGTERM or SIGINT: drain; a second one ends the process at once."""
@@ -68,13 +69,18 @@ class Lifecycle:
                 return
         if self._grace_timer is not None:
             self._grace_timer.cancel()
-        self._grace_timer = self._loop.call_later(grace_ms / 1000, self._cut_off)
+        self._grace_timer = self._guard.later(grace_ms / 1000, self._cut_off)
         self._check_drained()
 
     def _cut_off(self):
         for call in self._replica.calls.each():
             call.cut_off()
         self._stop()
+
+    def _idle(self):
+        # Called by the thread that finished the last call.
+        if self._replica.phase == "draining":
+            self._guard.post(self._check_drained)
 
     def _check_drained(self):
         if self._replica.phase == "draining" and not self._replica.calls.ongoing:
@@ -85,13 +91,13 @@ class Lifecycle:
             return
         self._stopping = True
         # User code that does not return, in shutdown() or a call that was cut off, must not keep the process.
-        self._loop.call_later(EXIT_LIMIT_S, os._exit, 0)
+        self._guard.later(EXIT_LIMIT_S, os._exit, 0)
         self._replica.calls.executor.stop()
 
     def _exit_now(self):
         for connection in list(self._replica.connections):
             connection.close()
-        self._loop.call_later(0.1, os._exit, 0)
+        self._guard.later(0.1, os._exit, 0)
 
     def _orphaned(self):
         sys.stderr.write("modelserve: no agent for %g s, this replica ends itself\n"
@@ -100,8 +106,9 @@ class Lifecycle:
 
     def _beat(self):
         self._replica.beat()
-        self._loop.call_later(BEAT_S, self._beat)
+        self._guard.later(BEAT_S, self._beat)
 
     def _rotate(self):
+        # Not under the lock: a slow disk is to hold up no calls.
         self._log.rotate_if_full()
-        self._loop.call_later(LOG_CHECK_S, self._rotate)
+        self._guard.loop.call_later(LOG_CHECK_S, self._rotate)

@@ -2,16 +2,17 @@
 
 from collections import deque
 
-from .frames import DATA, END, INITIAL_WINDOW_BYTES, MAX_PAYLOAD_BYTES
+from .frames import DATA, END, FAILED, INITIAL_WINDOW_BYTES, MAX_PAYLOAD_BYTES
 
 #: A producer of a stream is held up while more than this waits to leave.
 STREAM_BUFFER_BYTES = 256 * 1024
 
 
 class Outbound:
-    """Used by the reader thread only. ``on_sent`` is called once, when the last frame has left or was given up."""
+    """Guarded. ``on_sent`` is called once, when the last frame has left or was given up."""
 
-    __slots__ = ("_connection", "_stream", "_credit", "_pieces", "_pending", "_complete", "_waiter", "_on_sent")
+    __slots__ = ("_connection", "_stream", "_credit", "_pieces", "_pending", "_complete", "_failure", "_waiter",
+                 "_on_sent")
 
     def __init__(self, connection, stream, on_sent):
         self._connection = connection
@@ -20,21 +21,25 @@ class Outbound:
         self._pieces = deque()
         self._pending = 0
         self._complete = False
+        self._failure = None
         self._waiter = None
         self._on_sent = on_sent
 
-    def write(self, piece, go_on=None):
-        """Send bytes when there is room; ``go_on()`` is called when the producer may give more."""
-        if piece:
-            self._pieces.append(memoryview(piece))
-            self._pending += len(piece)
-        self._waiter = go_on
+    def write(self, piece, go_on):
+        """Send bytes when there is room; return whether there was, else ``go_on()`` is called when the next may come."""
+        self._add(piece)
         self.pump()
+        if self._connection is None or self._pending < STREAM_BUFFER_BYTES:
+            return True
+        self._waiter = go_on
+        return False
 
-    def complete(self, last_piece=b""):
-        """Send the last bytes; nothing more will be written."""
+    def complete(self, last_piece=b"", failure=None):
+        """Send the last bytes, then the end or, as the client is to see it, a failure (a StreamFailure)."""
         self._complete = True
-        self.write(last_piece)
+        self._failure = failure
+        self._add(last_piece)
+        self.pump()
 
     def grant(self, size):
         """The peer has room for ``size`` bytes more."""
@@ -53,25 +58,33 @@ class Outbound:
         """Send what may leave now."""
         connection = self._connection
         if connection is None:
-            self._wake()
             return
         while self._pieces and self._credit > 0 and not connection.paused:
             piece = self._pieces.popleft()
             size = min(len(piece), self._credit, MAX_PAYLOAD_BYTES)
             if size < len(piece):
+                piece = memoryview(piece)
                 self._pieces.appendleft(piece[size:])
             self._credit -= size
             self._pending -= size
-            last = self._complete and not self._pieces
-            connection.send(DATA, END if last else 0, self._stream, piece[:size])
-            if last:
+            ends = self._complete and not self._pieces and self._failure is None
+            connection.send(DATA, END if ends else 0, self._stream, piece[:size])
+            if ends:
                 self._sent()
                 return
         if self._pending < STREAM_BUFFER_BYTES:
             self._wake()
         if self._complete and not self._pieces:
-            connection.send(DATA, END, self._stream)
+            if self._failure is None:
+                connection.send(DATA, END, self._stream)
+            else:
+                connection.send_json(FAILED, 0, self._stream, self._failure)
             self._sent()
+
+    def _add(self, piece):
+        if piece:
+            self._pieces.append(piece)
+            self._pending += len(piece)
 
     def _wake(self):
         waiter, self._waiter = self._waiter, None

@@ -1,6 +1,6 @@
-"""What hooks and broken streams come to: the same for both kinds of class."""
+"""What hooks, batches and broken streams come to: the same for both kinds of class."""
 
-from .answers import answer_of_error
+from .answers import answer_of, answer_of_error, error_of
 from .backend import Unsupported
 from .importing import format_error
 
@@ -17,14 +17,29 @@ def hook_failure(error):
     return False, None if isinstance(error, Unsupported) else format_error(error)
 
 
-def stream_failure(error, call, begun):
+def stream_failure(error, call, layout):
     """Return what ends a call whose generator raised, as a method of the call and its arguments.
 
-    Before the first item there is still time for a status; later the answer is broken off, which the client sees.
+    Before the first item (``layout`` is None) there is still time for a status; later the answer is broken off.
     """
     if call.gone:
         return (call.finish,)
-    answer = answer_of_error(error, call.head)
-    if not begun:
-        return call.answer, answer
-    return call.break_off, "BACKEND_ERROR", "the backend raised %s in the middle of its answer" % type(error).__name__
+    if layout is None:
+        return call.answer, answer_of_error(error, call.head)
+    _, told, _ = error_of(error, call.head)
+    info = "the backend raised %s in the middle of its answer" % type(error).__name__
+    return call.break_off, "BACKEND_ERROR", info, layout.failure(told)
+
+
+def item_answer(result, call):
+    """Return the Answer for one result of ``predict_batch``: an exception instance fails its own request only."""
+    try:
+        if isinstance(result, BaseException):
+            raise result
+        answer = answer_of(result)
+        if answer.chunks is not None:
+            raise TypeError("predict_batch returned a %s for an item: only whole results can be in a batch"
+                            % type(result).__name__)
+        return answer
+    except BaseException as error:
+        return answer_of_error(error, call.head)

@@ -1,6 +1,7 @@
-"""The reader thread: owns the socket and all that is decided about calls, whatever user code is doing."""
+"""The reader thread: accepts connections, keeps time, and reads what the main thread does not, whatever user code does."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import traceback
 
 from .connection import Connection
 from .forks import release_in_children
+from .guard import Guard
 from .lifecycle import EXIT_LIMIT_S, Lifecycle
 from .replica import Replica
 
@@ -21,14 +23,15 @@ FLUSH_LIMIT_S = 1.0
 
 
 class Reader:
-    """Started before user code is loaded; ``post`` is how other threads speak to what it owns."""
+    """Started before user code is loaded."""
 
     def __init__(self, launch, log):
-        self._loop = asyncio.new_event_loop()
-        self.replica = Replica(launch, self._loop, os.getpid())
+        self.guard = Guard()
+        self.replica = Replica(launch, self.guard, os.getpid())
         self._lifecycle = Lifecycle(self.replica, log)
         self._listener = None
-        self._closing = self._loop.create_future()
+        self._wakeup_descriptor = -1
+        self._closing = self.guard.loop.create_future()
         self._told = threading.Event()
         self._closed = threading.Event()
         self._exit_code = 0
@@ -40,17 +43,14 @@ class Reader:
         self._watch_signals()
         threading.Thread(target=self._run, name="modelserve-reader", daemon=True).start()
 
-    def post(self, function, *args):
-        """Call a function in the reader thread; nothing happens when that has ended."""
-        try:
-            self._loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:
-            pass  # the loop is closed: the process is about to end
+    def hear_signals(self):
+        """Let signals reach this thread whatever the main one does; an event loop there may have taken them over."""
+        signal.set_wakeup_fd(self._wakeup_descriptor)
 
     def fail(self, message, text):
         """Tell that the start has failed, and wait a short while for an agent to hear of it."""
-        self.post(self.replica.fail, message, text)
-        self.post(self._tell)
+        self.guard.post(self.replica.fail, message, text)
+        self.guard.post(self._tell)
         self._told.wait(TELL_LIMIT_S)
 
     def close(self, exit_code):
@@ -59,13 +59,13 @@ class Reader:
         The process then has EXIT_LIMIT_S to end by itself before it is made to, with this exit code.
         """
         self._exit_code = exit_code
-        self.post(lambda: self._closing.done() or self._closing.set_result(None))
+        self.guard.post(lambda: self._closing.done() or self._closing.set_result(None))
         self._closed.wait(FLUSH_LIMIT_S + 1.0)
 
     def _run(self):
-        asyncio.set_event_loop(self._loop)
+        asyncio.set_event_loop(self.guard.loop)
         try:
-            self._loop.run_until_complete(self._serve())
+            self.guard.loop.run_until_complete(self._serve())
         except BaseException:
             # Without its channel a replica is of no use, and the agent replaces it as soon as it has gone.
             traceback.print_exc()
@@ -75,24 +75,47 @@ class Reader:
         os._exit(self._exit_code)
 
     async def _serve(self):
-        server = await self._loop.create_unix_server(lambda: Connection(self.replica), sock=self._listener)
+        loop = self.guard.loop
         path = self.replica.launch.socket
         inode = os.stat(path).st_ino
-        self._lifecycle.start()
+        self.guard.run(self._lifecycle.start)
+        loop.add_reader(self._listener.fileno(), self._accept)
         await self._closing
-        server.close()
-        for connection in list(self.replica.connections):
-            connection.close()
-        deadline = self._loop.time() + FLUSH_LIMIT_S
-        while self.replica.connections and self._loop.time() < deadline:
+        loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        self.guard.run(self._close_all)
+        deadline = loop.time() + FLUSH_LIMIT_S
+        while self.replica.connections and loop.time() < deadline:
             await asyncio.sleep(0.01)
         _remove_socket(path, inode)
+
+    def _accept(self):
+        try:
+            peer, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                raise
+            # User code has all descriptors: whoever connects waits until it has let go of some.
+            self.guard.loop.remove_reader(self._listener.fileno())
+            self.guard.loop.call_later(1.0, self._accept_again)
+            return
+        self.guard.run(lambda: self.replica.connected(Connection(peer, self.replica)))
+
+    def _accept_again(self):
+        if not self._closing.done():
+            self.guard.loop.add_reader(self._listener.fileno(), self._accept)
+
+    def _close_all(self):
+        for connection in list(self.replica.connections):
+            connection.close()
 
     def _tell(self):
         if self.replica.agents():
             self._told.set()
         else:
-            self._loop.call_later(0.02, self._tell)
+            self.guard.later(0.02, self._tell)
 
     def _watch_signals(self):
         # By the pipe that the interpreter's own C handler writes to, since the Python handler has to wait until user
@@ -101,22 +124,21 @@ class Reader:
         ours.setblocking(False)
         theirs.setblocking(False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.post(self._lifecycle.terminate))
-        signal.set_wakeup_fd(theirs.fileno())
+            signal.signal(number, lambda *_: self.guard.post(self._lifecycle.terminate))
+        self._wakeup_descriptor = theirs.fileno()
+        self.hear_signals()
 
         def on_signals(keep_open=theirs):
             for number in ours.recv(64):
                 if number in (signal.SIGTERM, signal.SIGINT):
-                    self._lifecycle.signalled()
+                    self.guard.run(self._lifecycle.signalled)
 
-        self._loop.add_reader(ours, on_signals)
+        self.guard.loop.add_reader(ours, on_signals)
 
     def _descriptors(self):
         found = [self._listener.fileno()]
         for connection in list(self.replica.connections):
-            peer = connection.transport.get_extra_info("socket")
-            if peer is not None:
-                found.append(peer.fileno())
+            found.append(connection.wire.fileno())
         return [descriptor for descriptor in found if descriptor >= 0]
 
 
@@ -135,6 +157,7 @@ def _listen(path):
     finally:
         os.umask(mask)
     listener.listen(128)
+    listener.setblocking(False)
     return listener
 
 

@@ -4,6 +4,7 @@ import faulthandler
 
 from . import frames
 from .calls import Calls, Hook
+from .relief import Relief
 
 #: Message and traceback are cut to these, so that the frame that carries them stays within the limit of a payload even
 #: where each character takes six bytes (as an escape).
@@ -12,12 +13,13 @@ MAX_TRACEBACK_CHARS = 8 * 1024
 
 
 class Replica:
-    """Owned by the reader thread. ``starting → ready → draining``, or ``failed``."""
+    """Guarded by its lock. ``starting → ready → draining``, or ``failed``."""
 
-    def __init__(self, launch, loop, pid):
+    def __init__(self, launch, guard, pid):
         self.launch = launch
-        self.loop = loop
-        self.calls = Calls(loop, launch.max_ongoing, launch.concurrency)
+        self.guard = guard
+        self.calls = Calls(guard, launch)
+        self.relief = Relief(guard, self.calls)
         self.phase = "starting"
         self.connections = set()
         #: set by lifecycle.Lifecycle: called with a drain's grace in milliseconds, and when agents come or go
@@ -46,11 +48,13 @@ class Replica:
     def ready(self, executor):
         """The class is constructed and takes calls, unless the end was asked for meanwhile."""
         self.calls.executor = executor
+        self.calls.batch_size = executor.batch_size
+        self.relief.settle(executor.home)
         if self.phase == "starting":
             self.enter("ready")
 
     def beat(self):
-        """Show that this thread is alive. A peer that does not read is not sent ever more of them."""
+        """Show that the reader thread is alive. A peer that does not read is not sent ever more of them."""
         self._notify({"event": "beat", "ongoing": self.calls.ongoing}, skip_paused=True)
 
     def go_away(self, reason):
@@ -66,6 +70,7 @@ class Replica:
     def connected(self, connection):
         """A peer has connected; it has not said hello yet."""
         self.connections.add(connection)
+        self.relief.add(connection)
 
     def greeted(self, connection):
         """A peer has said hello."""
@@ -75,12 +80,14 @@ class Replica:
             "deployment": launch.deployment, "pid": self._pid, "state": self.state()})
         if self.phase == "draining":
             connection.send_json(frames.GOAWAY, 0, 0, {"reason": "draining"})
+        self.relief.greeted(connection)
         self.on_agents()
 
     def disconnected(self, connection):
         """A peer has gone."""
         self.connections.discard(connection)
-        self.on_agents()
+        self.guard.post(self.relief.remove, connection)
+        self.guard.post(self.on_agents)
 
     def refusal(self, head):
         """Return why a request is not taken, or None."""
@@ -129,6 +136,7 @@ class Replica:
             answer(False, "limits must be whole numbers above 0, found %r" % limits)
         elif self.phase == "ready":
             self.calls.resize(*limits)
+            self.relief.settle(self.calls.executor.home)
             self.enter("ready")  # everybody is told how many calls are let in from now on
             answer(True)
         else:

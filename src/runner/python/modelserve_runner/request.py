@@ -17,18 +17,39 @@ class BadJson(json.JSONDecodeError):
 
 
 class _RequestBase:
-    """Everything that is the same for both kinds of class."""
+    """Everything that is the same for both kinds of class. What few classes look at is made when it is."""
 
-    def __init__(self, head, body, gone):
+    def __init__(self, call):
+        head = call.head
+        self._call = call
         self._head = head
-        self._body = body
-        self._gone = gone
+        self._headers = None
+        self._query_params = None
+        self._state = None
         self.id = head["id"]
         self.method = head["method"]
-        self.headers = Headers(head["headers"])
-        self.query_params = QueryParams(head["query"])
         self.path_params = {}
-        self.state = types.SimpleNamespace()
+
+    @property
+    def headers(self):
+        """The headers, by name in any case."""
+        if self._headers is None:
+            self._headers = Headers(self._head["headers"])
+        return self._headers
+
+    @property
+    def query_params(self):
+        """The decoded query."""
+        if self._query_params is None:
+            self._query_params = QueryParams(self._head["query"])
+        return self._query_params
+
+    @property
+    def state(self):
+        """A place for whatever user code wants to keep with the request."""
+        if self._state is None:
+            self._state = types.SimpleNamespace()
+        return self._state
 
     @property
     def url(self):
@@ -49,12 +70,13 @@ class _RequestBase:
 
     def parameters(self):
         """Return the JSON body, or without a body the query parameters as a dictionary; raises BadJson."""
-        if not self._body.strip():
+        body = self._call.body()
+        if not body.strip():
             return dict(self.query_params)
         try:
-            return json.loads(self._body.decode("utf-8"))
+            return json.loads(body.decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise BadJson("not UTF-8 (%s)" % error.reason, self._body.decode("latin-1"), error.start)
+            raise BadJson("not UTF-8 (%s)" % error.reason, body.decode("latin-1"), error.start)
         except json.JSONDecodeError as error:
             raise BadJson(error.msg, error.doc, error.pos)
 
@@ -68,19 +90,19 @@ class SyncRequest(_RequestBase):
 
     def body(self):
         """Return the body as bytes."""
-        return self._body
+        return self._call.body()
 
     def form(self):
         """Return the fields of a form body; files as SyncUploadFile; raises BadForm."""
-        return parse_form(self.headers.get("content-type", ""), self._body, SyncUploadFile)
+        return parse_form(self.headers.get("content-type", ""), self._call.body(), SyncUploadFile)
 
     def stream(self):
         """Yield the body."""
-        yield self._body
+        yield self._call.body()
 
     def is_disconnected(self):
         """Return whether nobody waits for the answer any more."""
-        return self._gone()
+        return self._call.gone
 
 
 class Request(_RequestBase):
@@ -92,16 +114,16 @@ class Request(_RequestBase):
 
     async def body(self):
         """Return the body as bytes."""
-        return self._body
+        return self._call.body()
 
     async def form(self):
         """Return the fields of a form body; files as UploadFile; raises BadForm."""
-        return parse_form(self.headers.get("content-type", ""), self._body, UploadFile)
+        return parse_form(self.headers.get("content-type", ""), self._call.body(), UploadFile)
 
     async def stream(self):
         """Yield the body."""
-        yield self._body
+        yield self._call.body()
 
     async def is_disconnected(self):
         """Return whether nobody waits for the answer any more."""
-        return self._gone()
+        return self._call.gone

@@ -36,7 +36,10 @@ class StartFailed(Exception):
 
 def start_backend(backend_class, launch):
     """Return (Backend, what its reconfigure() returned, which may have to be awaited); raises StartFailed."""
-    backend = Backend(_construct(backend_class, launch))
+    backend = Backend(_construct(backend_class, launch), launch.max_batch_size)
+    if launch.max_batch_size > 1 and backend.batch_size is None:
+        sys.stderr.write("modelserve: max_batch_size is %d, but class %s has no method predict_batch: it is called "
+                         "once for each request\n" % (launch.max_batch_size, backend_class.__name__))
     if launch.user_config is None:
         return backend, None
     try:

@@ -5,14 +5,23 @@ import inspect
 import queue
 import sys
 import threading
+import time
+from collections import deque
 
-from .answers import answer_of, answer_of_error, encode_item
+from .answers import answer_of, answer_of_error
 from .backend import Unsupported
+from .batch import Batch, checked
 from .calls import Hook
+from .home import SelectorHome
 from .importing import format_error
-from .outcomes import hook_failure, hook_outcome, stream_failure
+from .outcomes import hook_failure, hook_outcome, item_answer, stream_failure
 from .request import SyncRequest
 from .starting import start_backend
+from .streams import layout_of
+
+#: Answers of calls that take less than SWIFT_S are gathered for up to this long, to leave together.
+TURN_S = 0.001
+SWIFT_S = 0.0002
 
 
 class _Stop:
@@ -20,23 +29,35 @@ class _Stop:
 
 
 class SyncExecutor:
-    """``start release cancel resize stop`` belong to the reader thread, ``serve`` to the main thread."""
+    """``start release cancel resize stop`` are called under the lock, ``serve`` by the main thread."""
 
     asynchronous = False
 
     def __init__(self, reader):
-        self._reader = reader
+        self._guard = reader.guard
+        self._replica = reader.replica
         self._backend = None
-        self._threads = [queue.Queue()]
-        self._idle = {0}  # indexes of threads; 0 is the main thread and preferred
+        self._home = SelectorHome()
+        self._todo = deque()   # the main thread's
+        self._threads = []     # queues of the others
+        self._idle = {0}       # indexes; 0 is the main thread and preferred
         self._busy = {}
+        self._flushed_at = 0.0
+        self._flush_is_due = False
+        self.batch_size = None
+
+    @property
+    def home(self):
+        """Who reads ingress connections (see relief.Relief): with several threads the main one is no better than any."""
+        return None if self._threads else self._home
 
     def serve(self, backend_class, launch):
         """Construct the class, serve it until stop(), call its shutdown(); raises StartFailed."""
         self._backend, configured = start_backend(backend_class, launch)
         _await_here(configured)
-        self._reader.post(self._begin, launch.concurrency)
-        self._work(self._threads[0])
+        self.batch_size = self._backend.batch_size
+        self._guard.post(self._begin, launch.concurrency)
+        self._work_here()
         try:
             _await_here(self._backend.hook("shutdown"))
         except Unsupported:
@@ -48,84 +69,201 @@ class SyncExecutor:
         """Give work to an idle thread."""
         index = min(self._idle)
         self._idle.discard(index)
-        self._busy[id(work)] = index
-        self._threads[index].put(work)
+        self._busy[work] = index
+        self._give(index, work)
 
     def release(self, work):
         """A thread is done with its work."""
-        self._idle.add(self._busy.pop(id(work)))
+        self._idle.add(self._busy.pop(work))
 
-    def cancel(self, call):
+    def cancel(self, work):
         """A thread cannot be stopped: what it returns is thrown away."""
 
     def resize(self, concurrency):
         """Have as many threads; more than that are left idle."""
-        while len(self._threads) < concurrency:
-            work = queue.Queue()
+        while 1 + len(self._threads) < concurrency:
+            todo = queue.Queue()
+            self._threads.append(todo)
             self._idle.add(len(self._threads))
-            self._threads.append(work)
-            threading.Thread(target=self._work, args=(work,), name="call-%d" % len(self._threads), daemon=True).start()
+            name = "call-%d" % (1 + len(self._threads))
+            threading.Thread(target=self._work, args=(todo,), name=name, daemon=True).start()
 
     def stop(self):
         """Let serve() go on when the threads are done."""
-        for work in self._threads:
-            work.put(_Stop)
+        for index in range(1 + len(self._threads)):
+            self._give(index, _Stop)
+
+    def _give(self, index, work):
+        if index:
+            self._threads[index - 1].put(work)
+        else:
+            self._todo.append(work)
+            self._home.wake()
 
     def _begin(self, concurrency):
         self.resize(concurrency)
-        self._reader.replica.ready(self)
+        self._replica.ready(self)
+
+    def _work_here(self):
+        """What the main thread does: calls, and between them frames."""
+        home, todo = self._home, self._todo
+        swift = False
+        while True:
+            home.run_posts()
+            if not todo:
+                self._flush()
+                home.wait(todo)
+                continue
+            work = todo.popleft()
+            if work is _Stop:
+                return
+            began = time.monotonic()
+            if not swift or began - self._flushed_at > TURN_S:
+                self._flush()
+                home.look()
+            self._run(work)
+            swift = time.monotonic() - began < SWIFT_S
 
     def _work(self, todo):
         while True:
             work = todo.get()
             if work is _Stop:
                 return
-            if isinstance(work, Hook):
-                self._run_hook(work)
-            else:
-                self._run_call(work)
+            self._run(work)
+            self._flush()
+
+    def _run(self, work):
+        if isinstance(work, Hook):
+            self._run_hook(work)
+        elif isinstance(work, Batch):
+            self._run_batch(work)
+        else:
+            self._run_call(work)
 
     def _run_hook(self, hook):
         try:
             outcome = hook_outcome(hook.name, _await_here(self._backend.hook(hook.name, *hook.args)))
         except BaseException as error:
             outcome = hook_failure(error)
-        self._reader.post(self._reader.replica.calls.hook_returned, hook, *outcome)
+        with self._guard.lock:
+            self._replica.calls.hook_returned(hook, *outcome)
 
     def _run_call(self, call):
         try:
-            request = SyncRequest(call.head, call.body(), lambda: call.gone)
-            answer = answer_of(self._backend.call(request))
+            answer = answer_of(self._backend.call(SyncRequest(call)))
         except BaseException as error:  # sys.exit() in a call is a failed call, not the end of the replica
             answer = answer_of_error(error, call.head)
         if answer.chunks is None:
-            self._reader.post(call.answer, answer)
+            self._finish(call, call.answer, answer)
         else:
-            self._stream(call, answer)
+            self._finish(call, *self._stream(call, answer))
+
+    def _finish(self, call, end, *args):
+        with self._guard.lock:
+            end(*args)
+            self._replica.calls.left_user_code(call)
+
+    def _run_batch(self, batch):
+        calls, parameters, bad = batch.items(lambda call: SyncRequest(call).parameters())
+        for call, error in bad:
+            self._answer_item(call, error)
+        try:
+            for call, result in zip(calls, self._predict(parameters)):
+                self._answer_item(call, result)
+        except BaseException as error:
+            if len(calls) == 1:
+                self._answer_item(calls[0], error)
+            else:
+                report_batch(error, len(calls))
+                for call, each in zip(calls, parameters):
+                    self._predict_alone(call, each)
+        if not self._threads:
+            self._home.look()  # so that the next batch has all who wait by now
+        with self._guard.lock:
+            batch.finish()
+            self._replica.calls.left_user_code(batch)
+
+    def _predict(self, parameters):
+        return checked(self._backend.predict_batch(parameters), len(parameters)) if parameters else []
+
+    def _predict_alone(self, call, parameters):
+        if call.gone:
+            return
+        try:
+            result = self._predict([parameters])[0]
+        except BaseException as error:
+            result = error
+        self._answer_item(call, result)
+        self._flush()
+
+    def _answer_item(self, call, result):
+        answer = item_answer(result, call)
+        with self._guard.lock:
+            call.answer(answer)
 
     def _stream(self, call, answer):
-        """Send what a generator yields, never far ahead of the client; close() it when the client has gone."""
+        """Send what a generator yields, never far ahead of the client; close() it when the client has gone.
+
+        Returns what ends the call.
+        """
         chunks = answer.chunks
-        begun = False
+        layout = None
+        lock = self._guard.lock
+        go_on = threading.Event()
         try:
             for item in chunks:
-                piece = encode_item(item)
-                if not begun:
-                    begun = True
-                    answer.name_content_type(item)
-                    self._reader.post(call.open_stream, answer)
-                go_on = threading.Event()
-                self._reader.post(call.write, piece, go_on.set)
-                go_on.wait()
+                if layout is None:
+                    chosen = layout_of(answer, call.head)
+                    piece = chosen.begin(answer, item)
+                    layout = chosen
+                    with lock:
+                        call.open_stream(answer)
+                        call.write(piece, None)
+                        self._guard.flush()  # the first item does not wait for others
+                    continue
+                piece = layout.encode(item)
+                with lock:
+                    has_room = call.write(piece, go_on.set)
+                if has_room:
+                    self._flush_soon()
+                else:
+                    self._guard.post(self._replica.relief.relieve)
+                    go_on.wait()
+                    go_on.clear()
                 if call.gone:
                     break
-            if not begun:
-                self._reader.post(call.open_stream, answer)
+            if layout is None:
+                with lock:
+                    call.open_stream(answer)
             finish = (call.finish,)
         except BaseException as error:
-            finish = stream_failure(error, call, begun)
+            finish = stream_failure(error, call, layout)
         _close_quietly(chunks, call.head)
-        self._reader.post(*finish)
+        return finish
+
+    def _flush(self):
+        self._flushed_at = time.monotonic()
+        if not self._guard.is_flushed:
+            with self._guard.lock:
+                self._guard.flush()
+
+    def _flush_soon(self):
+        """Let items leave at once when they come slowly, together when they come fast."""
+        if time.monotonic() - self._flushed_at > TURN_S:
+            self._flush()
+        elif not self._flush_is_due:
+            # By the reader thread: the generator may be about to block.
+            self._flush_is_due = True
+            self._guard.post(self._flushed)
+
+    def _flushed(self):
+        self._flush_is_due = False
+
+
+def report_batch(error, size):
+    """Write to the log why a batch is taken apart."""
+    sys.stderr.write("predict_batch of %d items failed, so they are tried one by one:\n%s"
+                     % (size, format_error(error)))
 
 
 def _close_quietly(chunks, head):

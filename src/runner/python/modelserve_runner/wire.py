@@ -1,0 +1,107 @@
+"""Bytes to and from one peer: a non-blocking socket, what it has not taken yet, and who hears of either."""
+
+import socket
+
+#: The socket's owner is to give it no more data while it has this much to send.
+WRITE_BUFFER_BYTES = 256 * 1024
+#: Written at once when so much has gathered.
+GATHER_BYTES = 128 * 1024
+#: A peer that lets this much pile up does not read: data waits for its window, so all of this is small frames.
+MAX_BACKLOG_BYTES = 8 * 1024 * 1024
+#: Below the size from which malloc maps and unmaps memory for each read.
+RECEIVE_BYTES = 64 * 1024
+
+
+class Wire:
+    """Guarded. ``paused`` is whether the socket takes no more data for now; ``watch_writable`` is called with a bool."""
+
+    __slots__ = ("paused", "closed", "_socket", "_gathered", "_gathered_bytes", "_backlog", "_watch_writable")
+
+    def __init__(self, peer, watch_writable):
+        peer.setblocking(False)
+        self.paused = False
+        self.closed = False
+        self._socket = peer
+        self._gathered = []
+        self._gathered_bytes = 0
+        self._backlog = b""
+        self._watch_writable = watch_writable
+
+    def fileno(self):
+        """Return the descriptor, -1 when it is closed."""
+        return self._socket.fileno()
+
+    def receive(self):
+        """Return what has come, None when nothing has, ``b""`` when nothing will come any more."""
+        try:
+            return self._socket.recv(RECEIVE_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""
+
+    def put(self, piece):
+        """Gather a piece for the next ``flush``; return whether it is the first."""
+        gathered = self._gathered
+        gathered.append(piece)
+        self._gathered_bytes += len(piece)
+        if self._gathered_bytes > GATHER_BYTES:
+            self.flush()
+            return False
+        return len(gathered) == 1
+
+    def flush(self):
+        """Write what was gathered, as far as the socket takes it; the rest follows when it takes more."""
+        gathered = self._gathered
+        if self.closed or not gathered:
+            return
+        whole = gathered[0] if len(gathered) == 1 else b"".join(gathered)
+        self._gathered = []
+        self._gathered_bytes = 0
+        if self._backlog:
+            self._backlog = b"".join((self._backlog, whole))
+        else:
+            self._backlog = self._write(whole)
+            if not self._backlog:
+                return
+            self._watch_writable(True)
+        self.paused = len(self._backlog) > WRITE_BUFFER_BYTES
+        if len(self._backlog) > MAX_BACKLOG_BYTES:
+            self.shut()
+
+    def resume(self):
+        """Write more of what the socket did not take."""
+        if not self.closed and self._backlog:
+            self._backlog = self._write(self._backlog)
+        if not self._backlog:
+            self._watch_writable(False)
+        self.paused = len(self._backlog) > WRITE_BUFFER_BYTES
+
+    @property
+    def is_empty(self):
+        """Whether everything has been written."""
+        return not self._backlog and not self._gathered
+
+    def shut(self):
+        """End the connection for both sides; its reader then finds its end."""
+        self.closed = True
+        self._gathered = []
+        self._backlog = b""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the peer was faster
+
+    def close(self):
+        """Let go of the descriptor; nobody may watch it any more."""
+        self._socket.close()
+
+    def _write(self, whole):
+        """Return what the socket did not take."""
+        try:
+            sent = self._socket.send(whole)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            return b""  # the peer has gone, which its reader finds out
+        return b"" if sent == len(whole) else memoryview(whole)[sent:]
