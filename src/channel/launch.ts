@@ -27,5 +27,9 @@ export interface LaunchFile {
   readonly user_config: JsonValue | null;
   readonly max_ongoing: number;
   readonly concurrency: number;
+  /** most requests in one call of `predict_batch`; 1: no batches */
+  readonly max_batch_size: number;
+  /** how long a batch that is not full waits for more, from its first request */
+  readonly batch_wait_timeout_s: number;
   readonly orphan_timeout_s: number;
 }

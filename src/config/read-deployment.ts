@@ -38,6 +38,7 @@ export async function readDeployment(
           packageName: name.packageName,
           language: check.language,
           ...keys.complete,
+          maxOngoingRequests: roomForBatches(section, keys.complete),
           env: environment.variables,
         };
   return {
@@ -45,7 +46,11 @@ export async function readDeployment(
     section: section.name,
     route: route === undefined ? null : { path: route, line: lineOf(section, DEPLOYMENT_KEYS.route.name) },
     mistakes,
-    warnings: [...check.warnings, ...findIdleConcurrency(section, keys.fields)],
+    warnings: [
+      ...check.warnings,
+      ...findIdleConcurrency(section, keys.fields),
+      ...findUnfilledBatches(section, keys.fields),
+    ],
   };
 }
 
@@ -84,12 +89,40 @@ function lineOf(section: IniSection, key: string): number {
   return section.entries.find((entry) => entry.key === key)?.line ?? section.line;
 }
 
+/** A replica is kept busy by the batches in the class and one that gathers meanwhile. What conf.ini says counts as it is. */
+function roomForBatches(section: IniSection, fields: DeploymentFields): number {
+  const { concurrency, maxBatchSize, maxOngoingRequests } = fields;
+  const isGiven = section.entries.some((entry) => entry.key === DEPLOYMENT_KEYS.maxOngoingRequests.name);
+  if (isGiven || maxBatchSize === 1) return maxOngoingRequests;
+  return Math.max(maxOngoingRequests, maxBatchSize * (concurrency + 1));
+}
+
+/** Larger batches than a replica takes requests. */
+function findUnfilledBatches(
+  section: IniSection,
+  { maxBatchSize, maxOngoingRequests }: Partial<DeploymentFields>,
+): readonly FindingDraft[] {
+  const key = DEPLOYMENT_KEYS.maxOngoingRequests.name;
+  if (maxBatchSize === undefined || maxOngoingRequests === undefined) return [];
+  if (maxBatchSize <= maxOngoingRequests || !section.entries.some((entry) => entry.key === key)) return [];
+  return [
+    {
+      line: lineOf(section, key),
+      section: section.name,
+      key,
+      expected: `at least max_batch_size, ${maxBatchSize}, better twice that`,
+      found: `"${maxOngoingRequests}"`,
+      hint: 'no batch ever gets full: raise it, or leave it out',
+    },
+  ];
+}
+
 /** More calls at once than a replica takes requests: the surplus would never be used. */
 function findIdleConcurrency(
   section: IniSection,
-  { concurrency, maxOngoingRequests }: Partial<DeploymentFields>,
+  { concurrency, maxBatchSize, maxOngoingRequests }: Partial<DeploymentFields>,
 ): readonly FindingDraft[] {
-  if (concurrency === undefined || maxOngoingRequests === undefined) return [];
+  if (concurrency === undefined || maxOngoingRequests === undefined || maxBatchSize !== 1) return [];
   if (concurrency <= maxOngoingRequests) return [];
   const key = DEPLOYMENT_KEYS.concurrency.name;
   return [

@@ -211,6 +211,24 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
       'How many calls are in the class at once: threads for a Python class with ordinary methods, coroutines for one with async methods, instances for JavaScript.',
     example: '4',
   },
+  maxBatchSize: {
+    name: 'max_batch_size',
+    form: wholeNumber({ min: 1, max: 4096 }),
+    fallback: () => 1,
+    effect: 'replace',
+    description:
+      'How many requests a class with `predict_batch(list)` gets at once, at most. With 1 there are no batches. A batch is what has gathered while the previous one ran. Unless `max_ongoing_requests` is given, a replica takes enough requests for its batches, and for one more that gathers.',
+    example: '16',
+  },
+  batchWaitTimeoutMs: {
+    name: 'batch_wait_timeout_s',
+    form: seconds({ minMs: 0, maxMs: 60_000 }),
+    fallback: () => 0,
+    effect: 'replace',
+    description:
+      'How long a batch that is not full may wait for more while the class is idle, counted from its first request. With 0 an idle class gets at once what is there.',
+    example: '0.01',
+  },
   exposeErrors: {
     name: 'expose_errors',
     form: exposure,

@@ -85,6 +85,8 @@ export function pinnedSpec(over: SpecOver = {}): PinnedSpec {
     gracefulShutdownTimeoutMs: 60_000,
     retries: 1,
     concurrency: 1,
+    maxBatchSize: 1,
+    batchWaitTimeoutMs: 0,
     exposeErrors: 'loopback',
     python: null,
     env: {},

@@ -53,6 +53,8 @@ const REFERENCE_SPEC = {
   gracefulShutdownTimeoutMs: 60_000,
   retries: 1,
   concurrency: 1,
+  maxBatchSize: 1,
+  batchWaitTimeoutMs: 0,
   exposeErrors: 'loopback',
   python: null,
   env: {},
@@ -113,6 +115,8 @@ min_ready_s = 0
 graceful_shutdown_timeout_s = 1
 retries = 0
 concurrency = 4
+max_batch_size = 8
+batch_wait_timeout_s = 0.01
 expose_errors = ON
 python = 3.9
 env.OMP_NUM_THREADS = 2
@@ -142,11 +146,24 @@ env.GREETING = "a; b # c"
         gracefulShutdownTimeoutMs: 1000,
         retries: 0,
         concurrency: 4,
+        maxBatchSize: 8,
+        batchWaitTimeoutMs: 10,
         exposeErrors: 'always',
         python: '3.9',
         env: { OMP_NUM_THREADS: '2', GREETING: 'a; b # c' },
       },
     ]);
+  });
+
+  it.each([
+    ['', 16],
+    ['max_batch_size = 4', 16],
+    ['max_batch_size = 16', 32],
+    ['max_batch_size = 16\nconcurrency = 3', 64],
+    ['max_batch_size = 16\nmax_ongoing_requests = 20', 20],
+  ])('lets in two batches, unless it says how many requests: %j', async (keys, expected) => {
+    const conf = await compiled(`[algopkg.Iris]\nbackend = IrisBackend\n${keys}\n`);
+    expect(conf.deployments.map((each) => each.maxOngoingRequests)).toEqual([expected]);
   });
 
   it('takes its name as the route by default, with or without a section of the package', async () => {

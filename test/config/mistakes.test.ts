@@ -44,6 +44,7 @@ describe('values', () => {
       'min_ready_s: expected seconds from 0 to 86400, with at most 3 decimals, found "1 min"',
     ],
     ['retries = many', 'retries: expected a whole number from 0 to 10, found "many"'],
+    ['max_batch_size = 0', 'max_batch_size: expected a whole number from 1 to 4096, found "0"'],
     ['concurrency = 0', 'concurrency: expected a whole number from 1 to 1024, found "0"'],
     ['expose_errors = yes', 'expose_errors: expected auto, on or off, found "yes"'],
     ['python = python3.9', `python: expected ${INTERPRETER}, found "python3.9"`],
@@ -361,6 +362,13 @@ describe('what a section names', () => {
     expect(await warningsOf(ECHO, files)).toEqual([
       'conf.ini:2 [algopkg.Echo] backend: expected a class in algopkg/Echo/backend.py, found none that is certain to be "EchoBackend"; it may be imported or made while the file runs; `modelserve check` tells',
     ]);
+  });
+
+  it('warns of batches that never get full, not of those that make their own room', async () => {
+    expect(await warningsOf(`${ECHO}max_batch_size = 32\nmax_ongoing_requests = 31\n`)).toEqual([
+      'conf.ini:4 [algopkg.Echo] max_ongoing_requests: expected at least max_batch_size, 32, better twice that, found "31"; no batch ever gets full: raise it, or leave it out',
+    ]);
+    expect(await warningsOf(`${ECHO}max_batch_size = 32\nconcurrency = 20\n`)).toEqual([]);
   });
 
   it('warns of more calls at once than there are requests', async () => {

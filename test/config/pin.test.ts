@@ -31,6 +31,8 @@ describe('a change of one thing', () => {
     [{ cpuMilli: 1000 }, 'cpu_cost', '0.1', '1', 'replace'],
     [{ memoryBytes: 2_147_483_648 }, 'memory', '0', '2GiB', 'replace'],
     [{ concurrency: 2 }, 'concurrency', '1', '2', 'replace'],
+    [{ maxBatchSize: 16 }, 'max_batch_size', '1', '16', 'replace'],
+    [{ batchWaitTimeoutMs: 10 }, 'batch_wait_timeout_s', '0', '0.01', 'replace'],
     [{ python: '3.9' }, 'python', '', '3.9', 'replace'],
     [{ env: { A: '' } }, 'env.A', 'not set', '""', 'replace'],
   ];

@@ -23,6 +23,8 @@ export const SPEC: DeploymentSpec = {
   gracefulShutdownTimeoutMs: 60_000,
   retries: 1,
   concurrency: 1,
+  maxBatchSize: 1,
+  batchWaitTimeoutMs: 0,
   exposeErrors: 'loopback',
   python: null,
   env: {},
@@ -42,6 +44,8 @@ export function pinned(changes: Partial<DeploymentSpec> = {}, pins: Partial<type
 const milli = (max: number) => fc.integer({ min: 0, max });
 const json = fc
   .jsonValue({ maxDepth: 4 })
+  // A pair of quotes with nothing in it is a key that is not given.
+  .filter((value) => value !== '')
   // JSON has no -0: it is read back as 0.
   .map((value) => JSON.parse(JSON.stringify(value)) as DeploymentSpec['userConfig']);
 
@@ -75,6 +79,8 @@ export const anySpec: fc.Arbitrary<DeploymentSpec> = fc.record({
   gracefulShutdownTimeoutMs: milli(86_400_000),
   retries: fc.integer({ min: 0, max: 10 }),
   concurrency: fc.integer({ min: 1, max: 1024 }),
+  maxBatchSize: fc.integer({ min: 1, max: 4096 }),
+  batchWaitTimeoutMs: fc.integer({ min: 0, max: 60_000 }),
   exposeErrors: fc.constantFrom('always' as const, 'never' as const, 'loopback' as const),
   python: fc.constantFrom(null, '3', '3.9', '3.12.1', '/opt/my python/bin/python3'),
   env: fc.dictionary(

@@ -60,6 +60,8 @@ function check({
       user_config: null,
       max_ongoing: 1,
       concurrency: 1,
+      max_batch_size: 1,
+      batch_wait_timeout_s: 0,
     },
     request: { method: 'POST', param: { a: 1 } },
     timeoutMs: 20_000,

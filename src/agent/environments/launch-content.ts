@@ -45,6 +45,8 @@ export function launchOf(
     user_config: spec.userConfig,
     max_ongoing: spec.maxOngoingRequests,
     concurrency: spec.concurrency,
+    max_batch_size: spec.maxBatchSize,
+    batch_wait_timeout_s: spec.batchWaitTimeoutMs / 1000,
     orphan_timeout_s: ORPHAN_TIMEOUT_S,
   };
 }

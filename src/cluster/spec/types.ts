@@ -46,6 +46,10 @@ export interface DeploymentSpec {
   /** how often a request may be given to another replica after one died with it */
   readonly retries: number;
   readonly concurrency: number;
+  /** most requests in one call of `predict_batch`; 1: no batches */
+  readonly maxBatchSize: number;
+  /** how long a batch may wait for more, from its first request; 0: not at all */
+  readonly batchWaitTimeoutMs: number;
   /** whether tracebacks of user code go to clients; `loopback`: only while the ingress listens on loopback */
   readonly exposeErrors: 'always' | 'never' | 'loopback';
   /** interpreter: a version (`3.9`), a path, or null for the first python3 found */

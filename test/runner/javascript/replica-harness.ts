@@ -134,6 +134,8 @@ export function launchFor(folder: string, changes: Partial<TestLaunch> = {}): Te
     user_config: null,
     max_ongoing: 8,
     concurrency: 1,
+    max_batch_size: 1,
+    batch_wait_timeout_s: 0,
     orphan_timeout_s: 600,
     ...changes,
   };

@@ -19,6 +19,7 @@ const expected: Record<string, { readonly ask: RequestOptions; readonly body: un
     body: { name: 'a.txt', bytes: 3 },
   },
   Counter: { ask: { query: 'to=2' }, body: '{"number":0}\n{"number":1}\n' },
+  Squares: { ask: { body: '{"n": 3}' }, body: { square: 9, of: 3 } },
   Threshold: { ask: { body: '{"values": [0.1, 0.6, 0.9]}' }, body: { over: [0.9] } },
   Optional: { ask: {}, body: { accelerated: false } },
 };

@@ -51,6 +51,8 @@ export class TestReplica {
       user_config: null,
       max_ongoing: 16,
       concurrency: 1,
+      max_batch_size: 1,
+      batch_wait_timeout_s: 0,
       orphan_timeout_s: 60,
       ...options.launch,
     };
