@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -35,7 +36,7 @@ function requireNode() {
 function setUpPackages() {
   const stamp = join(ROOT, 'node_modules', '.modelserve-packages');
   const wanted = hashFiles([join(ROOT, 'package-lock.json'), join(ROOT, 'package.json')]);
-  if (readIfThere(stamp) === wanted) return false;
+  if (readIfThere(stamp) === wanted || isLink(join(ROOT, 'node_modules'))) return false;
   say('installing npm packages (once) …');
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
   const bin = join(ROOT, 'node_modules', '.bin', 'modelserve');
@@ -78,6 +79,11 @@ function filesBelow(folder) {
     const path = join(folder, entry.name);
     return entry.isDirectory() ? filesBelow(path) : [path];
   });
+}
+
+/** A `node_modules` that is a link belongs to another checkout: it is used as it is, and only its owner changes it. */
+function isLink(path) {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
 
 function readIfThere(file) {
