@@ -217,7 +217,7 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     fallback: () => 1,
     effect: 'replace',
     description:
-      'How many requests a class with `predict_batch(list)` gets at once, at most. With 1 there are no batches. A batch is what has gathered while the previous one ran. Unless `max_ongoing_requests` is given, a replica takes enough requests for its batches, and for one more that gathers.',
+      'How many requests a class with `predict_batch(list)` (in JavaScript `predictBatch`) gets at once, at most. With 1 there are no batches. A batch is what has gathered while the previous one ran. Unless `max_ongoing_requests` is given, a replica takes enough requests for its batches, and for one more that gathers.',
     example: '16',
   },
   batchWaitTimeoutMs: {

@@ -1,15 +1,20 @@
 import { inspect } from 'node:util';
 import type { RequestHead, ResponseHead } from '../../channel/messages.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
+import { ChunkSource, type Chunks } from './chunk-source.ts';
 import { encodeJson, UnencodableError } from './encode-json.ts';
 import { BadBodyError } from './request.ts';
+import { AS_IT_IS, layoutOf } from './stream-layout.ts';
 
-export type Chunks = AsyncIterator<unknown> | Iterator<unknown>;
+export interface WholeAnswer {
+  readonly head: ResponseHead;
+  readonly body: Uint8Array<ArrayBuffer>;
+}
 
 /** An answer ready to be sent: whole, or its head and where the rest comes from. Its bytes are its own, so that they can be transferred. */
 export type Answer =
-  | { readonly head: ResponseHead; readonly body: Uint8Array<ArrayBuffer> }
-  | { readonly head: ResponseHead; readonly first: Uint8Array<ArrayBuffer>; readonly rest: Chunks };
+  | WholeAnswer
+  | { readonly head: ResponseHead; readonly first: Uint8Array<ArrayBuffer>; readonly rest: ChunkSource };
 
 type Headers = ResponseHead['headers'];
 
@@ -17,20 +22,19 @@ const encoder = new TextEncoder();
 const TEXT: Headers = [['content-type', 'text/plain; charset=utf-8']];
 const BYTES: Headers = [['content-type', 'application/octet-stream']];
 const JSON_TYPE: Headers = [['content-type', 'application/json']];
-const JSON_LINES: Headers = [['content-type', 'application/x-ndjson']];
 
 /**
  * Turns what `call` returned into an answer: text, bytes, a Response as it is, chunks of an iterable, else JSON.
  * A streamed answer has its first chunk already, so that what fails before it still becomes an error answer.
  * @throws UnencodableError, and whatever the iterable throws
  */
-export async function toAnswer(result: unknown): Promise<Answer> {
+export async function toAnswer(result: unknown, request: RequestHead): Promise<Answer> {
   if (typeof result === 'string') return whole(TEXT, encoder.encode(result));
   if (result instanceof Uint8Array) return whole(BYTES, new Uint8Array(result));
   if (result instanceof ArrayBuffer) return whole(BYTES, new Uint8Array(result.slice(0)));
   if (isResponse(result)) return fromResponse(result);
   const chunks = chunksOf(result);
-  if (chunks !== null) return fromChunks(chunks);
+  if (chunks !== null) return fromChunks(chunks, request);
   const body = encoder.encode(encodeJson(result));
   return { head: { status: 200, headers: sized(JSON_TYPE, body), ok: !saysFailed(result) }, body };
 }
@@ -39,7 +43,7 @@ export async function toAnswer(result: unknown): Promise<Answer> {
  * The answer for what user code threw: 400 for a body that cannot be parsed, which counts as the client's failure, else 500. What was
  * thrown may hold secrets: its traceback goes to the client only where the request's head allows it.
  */
-export function failureAnswer(thrown: unknown, request: RequestHead): Answer {
+export function failureAnswer(thrown: unknown, request: RequestHead): WholeAnswer {
   if (thrown instanceof BadBodyError) return frameworkError(400, thrown.code, thrown.message, request);
   if (thrown instanceof UnencodableError) {
     return frameworkError(500, 'BACKEND_ERROR', `the answer cannot be encoded: ${thrown.message}`, request);
@@ -49,13 +53,6 @@ export function failureAnswer(thrown: unknown, request: RequestHead): Answer {
     ? tracebackOf(thrown)
     : `the backend threw ${type}; the log of its replica has the traceback under this request id`;
   return frameworkError(500, 'BACKEND_ERROR', info, request);
-}
-
-/** The bytes of one chunk: text and bytes as they are, anything else as a line of JSON. */
-export function chunkBytes(chunk: unknown): Uint8Array<ArrayBuffer> {
-  if (typeof chunk === 'string') return encoder.encode(chunk);
-  if (chunk instanceof Uint8Array) return new Uint8Array(chunk);
-  return encoder.encode(`${encodeJson(chunk)}\n`);
 }
 
 /** Stack, causes and properties of anything that was thrown; the runner's own errors say all in their message. */
@@ -71,7 +68,7 @@ export function describe(thrown: unknown): string {
   return text.split('\n', 1)[0] ?? '';
 }
 
-function frameworkError(status: number, code: string, info: string, request: RequestHead): Answer {
+function frameworkError(status: number, code: string, info: string, request: RequestHead): WholeAnswer {
   const body = encoder.encode(JSON.stringify({ status: 0, code, info, request_id: request.id }));
   return { head: { status, headers: sized(JSON_TYPE, body), ok: status < 500 }, body };
 }
@@ -80,7 +77,7 @@ function sized(headers: Headers, body: Uint8Array): Headers {
   return [...headers, ['content-length', String(body.length)]];
 }
 
-function whole(headers: Headers, body: Uint8Array<ArrayBuffer>): Answer {
+function whole(headers: Headers, body: Uint8Array<ArrayBuffer>): WholeAnswer {
   return { head: { status: 200, headers: sized(headers, body), ok: true }, body };
 }
 
@@ -106,7 +103,7 @@ async function fromResponse(response: Response): Promise<Answer> {
   const chunks = response.body[Symbol.asyncIterator]();
   const first = await chunks.next();
   if (first.done === true) return { head, body: new Uint8Array() };
-  return { head, first: chunkBytes(first.value), rest: chunks };
+  return { head, first: AS_IT_IS.encode(first.value), rest: new ChunkSource(chunks, AS_IT_IS) };
 }
 
 function chunksOf(result: unknown): Chunks | null {
@@ -124,14 +121,10 @@ function isGenerator(value: object): value is Iterator<unknown> {
   return 'next' in value && typeof value.next === 'function' && Symbol.iterator in value;
 }
 
-async function fromChunks(chunks: Chunks): Promise<Answer> {
+async function fromChunks(chunks: Chunks, request: RequestHead): Promise<Answer> {
   const first = await chunks.next();
   if (first.done === true) return whole(TEXT, new Uint8Array());
-  const head = { status: 200, headers: chunkHeaders(first.value), ok: true };
-  return { head, first: chunkBytes(first.value), rest: chunks };
-}
-
-function chunkHeaders(chunk: unknown): Headers {
-  if (typeof chunk === 'string') return TEXT;
-  return chunk instanceof Uint8Array ? BYTES : JSON_LINES;
+  const layout = layoutOf(request, first.value);
+  const head = { status: 200, headers: layout.headers, ok: true };
+  return { head, first: layout.encode(first.value), rest: new ChunkSource(chunks, layout) };
 }

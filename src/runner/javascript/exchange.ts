@@ -3,7 +3,7 @@ import { FLAG_END, type Frame, FrameType, MAX_PAYLOAD_BYTES, windowPayload } fro
 import type { Refusal, RequestHead, ResponseHead, StreamFailure } from '../../channel/messages.ts';
 import { failureAnswer } from './answer.ts';
 import { UnencodableError } from './encode-json.ts';
-import type { Instance } from './instance-pool.ts';
+import type { CallTarget } from './instance-pool.ts';
 import { RequestBody } from './request-body.ts';
 import type { Job, Ticket } from './scheduler.ts';
 import { StreamWriter } from './stream-writer.ts';
@@ -31,7 +31,7 @@ export class Exchange {
   readonly #body: RequestBody;
   readonly #writer: StreamWriter;
   #ticket: Ticket | null = null;
-  #instance: Instance | null = null;
+  #instance: CallTarget | null = null;
 
   constructor(options: ExchangeOptions, dependencies: ExchangeDependencies) {
     this.head = options.head;
@@ -95,7 +95,7 @@ export class Exchange {
     return this.#ticket === null || this.#ticket.cancel();
   }
 
-  async #run(instance: Instance): Promise<void> {
+  async #run(instance: CallTarget): Promise<void> {
     this.#instance = instance;
     const reply = await instance.call({ head: this.head, body: this.#body.take() });
     if (!reply.more) {
@@ -118,10 +118,11 @@ export class Exchange {
   }
 
   /** Asks for chunks no faster than the reader takes them. */
-  async #pump(instance: Instance): Promise<void> {
+  async #pump(instance: CallTarget): Promise<void> {
     while (!this.#writer.isClosed) {
       const next = await instance.next();
       if ('error' in next) {
+        await this.#writer.write(next.chunk, false);
         this.#fail('BACKEND_ERROR', next.error);
         return;
       }

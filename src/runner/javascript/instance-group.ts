@@ -4,6 +4,7 @@ import type { JsonValue } from '../../lib/json.ts';
 import { findBackendFile } from './backend-file.ts';
 import { importableBackend } from './bundle.ts';
 import { type Instance, type OnDeath, startInstances } from './instance-pool.ts';
+import { note } from './note.ts';
 import { type Job, Scheduler, type Ticket } from './scheduler.ts';
 import type { Outcome } from './thread-tasks.ts';
 
@@ -33,9 +34,17 @@ export class InstanceGroup {
       className: launch.backend,
       modelPath: launch.model_path,
       userConfig: launch.user_config,
+      maxBatchSize: launch.max_batch_size,
     };
     const started = await Promise.all(this.#instances.map((instance) => instance.start(task)));
     this.#canReconfigure = started.every((reply) => reply.canReconfigure);
+    if (started.every((reply) => reply.takesBatches)) {
+      this.#scheduler.gather({ size: launch.max_batch_size, waitMs: launch.batch_wait_timeout_s * 1000 });
+    } else if (launch.max_batch_size > 1) {
+      note(
+        `max_batch_size is ${launch.max_batch_size}, but class ${launch.backend} has no method predictBatch: it is called once for each request`,
+      );
+    }
   }
 
   submit(job: Job): Ticket {

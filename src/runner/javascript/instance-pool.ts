@@ -4,10 +4,13 @@ import { ServeError } from '../../lib/errors.ts';
 import type { JsonValue } from '../../lib/json.ts';
 import { describe, tracebackOf } from './answer.ts';
 import type {
+  BatchReply,
+  BatchTask,
   CallReply,
   CallTask,
   NextReply,
   Outcome,
+  StartReply,
   StartTask,
   ThreadTaskName,
   ThreadTasks,
@@ -30,6 +33,9 @@ export class StartFailedError extends ServeError<{
   override readonly name = 'StartFailedError';
 }
 
+/** What runs a call: an instance, or its part of a batch. */
+export type CallTarget = Pick<Instance, 'call' | 'next' | 'cancel'>;
+
 /** Handle of one instance of the user's class. Calls do not wait for each other here: the scheduler gives an instance one at a time. */
 export class Instance {
   readonly #post: Post;
@@ -39,7 +45,7 @@ export class Instance {
   }
 
   /** @throws StartFailedError with the traceback of user code */
-  async start(task: StartTask): Promise<{ readonly canReconfigure: boolean }> {
+  async start(task: StartTask): Promise<Extract<StartReply, { ok: true }>> {
     const reply = await this.#post('start', task);
     if (reply.ok) return reply;
     throw new StartFailedError(reply.message, { code: 'START_FAILED', traceback: reply.traceback });
@@ -48,6 +54,15 @@ export class Instance {
   /** Takes over the bytes of the body: they are transferred. */
   call(task: CallTask): Promise<CallReply> {
     return this.#post('call', task, [task.body.buffer]);
+  }
+
+  /** The same for several calls. */
+  batch(task: BatchTask): Promise<BatchReply> {
+    return this.#post(
+      'batch',
+      task,
+      task.calls.map((call) => call.body.buffer),
+    );
   }
 
   next(): Promise<NextReply> {

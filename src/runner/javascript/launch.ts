@@ -4,7 +4,14 @@ import type { LaunchFile } from '../../channel/launch.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
 
 const TEXTS = ['replica', 'deployment', 'socket', 'code_dir', 'package', 'backend', 'model_path'] as const;
-const NUMBERS = ['log_max_bytes', 'log_files', 'max_ongoing', 'concurrency', 'orphan_timeout_s'] as const;
+const NUMBERS = [
+  'log_max_bytes',
+  'log_files',
+  'max_ongoing',
+  'concurrency',
+  'max_batch_size',
+  'orphan_timeout_s',
+] as const;
 
 /**
  * Reads and checks the launch file.

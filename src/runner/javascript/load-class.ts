@@ -10,6 +10,8 @@ export interface Backend {
   __call__?(request: BackendRequest): unknown;
   /** instead of `call`: gets the JSON body, or the query parameters */
   predict?(parameters: unknown): unknown;
+  /** gets the parameters of several requests, and returns as many results */
+  predictBatch?(items: unknown[]): unknown;
   reconfigure?(config: unknown): unknown;
   health?(): unknown;
   shutdown?(): unknown;

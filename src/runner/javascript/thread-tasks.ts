@@ -6,7 +6,9 @@ export interface ThreadTasks {
   readonly start: { readonly task: StartTask; readonly reply: StartReply };
   /** one call; the thread is taken until the answer ends */
   readonly call: { readonly task: CallTask; readonly reply: CallReply };
-  /** the next chunk of a streamed answer */
+  /** several calls as one, each with a whole answer */
+  readonly batch: { readonly task: BatchTask; readonly reply: BatchReply };
+  /** the next chunks of a streamed answer */
   readonly next: { readonly task: NoInput; readonly reply: NextReply };
   /** nobody reads the answer any more: aborts `request.signal` and ends a streamed answer */
   readonly cancel: { readonly task: NoInput; readonly reply: Outcome };
@@ -26,15 +28,25 @@ export interface StartTask {
   readonly className: string;
   readonly modelPath: string;
   readonly userConfig: JsonValue | null;
+  readonly maxBatchSize: number;
 }
 
 export type StartReply =
-  | { readonly ok: true; readonly canReconfigure: boolean }
+  | { readonly ok: true; readonly canReconfigure: boolean; readonly takesBatches: boolean }
   | { readonly ok: false; readonly message: string; readonly traceback: string };
 
 export interface CallTask {
   readonly head: RequestHead;
   readonly body: Uint8Array<ArrayBuffer>;
+}
+
+export interface BatchTask {
+  readonly calls: readonly CallTask[];
+}
+
+/** In the order of the calls. */
+export interface BatchReply {
+  readonly replies: readonly CallReply[];
 }
 
 export interface CallReply {
@@ -46,8 +58,8 @@ export interface CallReply {
 
 export type NextReply =
   | { readonly chunk: Uint8Array<ArrayBuffer>; readonly more: boolean }
-  /** user code raised after its answer had begun */
-  | { readonly error: string };
+  /** user code raised after its answer had begun; the chunk is the last that the client gets */
+  | { readonly chunk: Uint8Array<ArrayBuffer>; readonly error: string };
 
 export type Outcome =
   | { readonly ok: true }

@@ -15,15 +15,17 @@ type Handler<Name extends keyof ThreadTasks> = (
 
 export const start: Handler<'start'> = (task) => host.start(task);
 export const call = async (task: ThreadTasks['call']['task']): Promise<unknown> =>
-  moved(await host.call(task));
-export const next = async (): Promise<unknown> => moved(await host.next());
+  moved(await host.call(task), (reply) => [reply.chunk]);
+export const batch = async (task: ThreadTasks['batch']['task']): Promise<unknown> =>
+  moved(await host.batch(task), ({ replies }) => replies.map((reply) => reply.chunk));
+export const next = async (): Promise<unknown> => moved(await host.next(), (reply) => [reply.chunk]);
 export const cancel: Handler<'cancel'> = () => host.cancel();
 export const reconfigure: Handler<'reconfigure'> = (task) => host.reconfigure(task.config);
 export const health: Handler<'health'> = () => host.health();
 export const shutdown: Handler<'shutdown'> = () => host.shutdown();
 
 /** A reply whose bytes change hands instead of being copied. */
-function moved(reply: ThreadTasks['call' | 'next']['reply']): unknown {
-  if (!('chunk' in reply)) return reply;
-  return move({ [transferableSymbol]: [reply.chunk.buffer], [valueSymbol]: reply } as unknown as ArrayBuffer);
+function moved<Reply>(reply: Reply, bytesOf: (reply: Reply) => readonly Uint8Array[]): unknown {
+  const buffers = bytesOf(reply).map((bytes) => bytes.buffer);
+  return move({ [transferableSymbol]: buffers, [valueSymbol]: reply } as unknown as ArrayBuffer);
 }
