@@ -10,6 +10,8 @@ export interface KnownNode {
   readonly unleasedSinceMs: number | null;
   /** its record is missing from the store too: it left, or the store was emptied */
   readonly recordMissing: boolean;
+  /** its loss was acted upon, by this leader or one before: it is no part of what is lost later */
+  readonly writtenOff: boolean;
 }
 
 /** What the leader has assigned to one node. `dirty`: not in the store yet. */
@@ -45,6 +47,7 @@ export class ClusterView {
         report: report ?? before?.report ?? null,
         unleasedSinceMs: leased ? null : (before?.unleasedSinceMs ?? nowMs),
         recordMissing: false,
+        writtenOff: !leased && (before?.writtenOff ?? !this.#isUsed(record.nodeId)),
       });
     }
     for (const [nodeId, known] of this.#nodes) {
@@ -55,6 +58,12 @@ export class ClusterView {
         recordMissing: true,
       });
     }
+  }
+
+  /** A node is lost, and its replicas are to be replaced. */
+  writeOff(nodeId: string): void {
+    const known = this.#nodes.get(nodeId);
+    if (known !== undefined) this.#nodes.set(nodeId, { ...known, writtenOff: true });
   }
 
   forget(nodeId: string): void {
@@ -90,5 +99,9 @@ export class ClusterView {
 
   dirtyNodes(): readonly string[] {
     return [...this.#assignments].filter(([, known]) => known.dirty).map(([nodeId]) => nodeId);
+  }
+
+  #isUsed(nodeId: string): boolean {
+    return (this.#assignments.get(nodeId)?.replicas.length ?? 0) > 0;
   }
 }
