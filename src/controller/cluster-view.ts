@@ -1,6 +1,6 @@
 import type { NodeRecord } from '../cluster/nodes/types.ts';
 import type { NodeAssignment, NodeReport, ReplicaAssignment } from '../cluster/replicas/types.ts';
-import type { NodeEntry } from '../store/types.ts';
+import type { IngressEntry, NodeEntry } from '../store/types.ts';
 
 /** What the leader knows of one node, kept over losses of the store. */
 export interface KnownNode {
@@ -28,6 +28,8 @@ export interface KnownAssignment {
 export class ClusterView {
   readonly #nodes = new Map<string, KnownNode>();
   readonly #assignments = new Map<string, KnownAssignment>();
+  /** what each ingress serves by, as the store shows it now */
+  ingresses: readonly IngressEntry[] = [];
 
   get nodes(): ReadonlyMap<string, KnownNode> {
     return this.#nodes;

@@ -67,7 +67,7 @@ export class ControlPlane {
         .filter((node) => node.alive)
         .map(({ record }) => ({
           nodeId: record.nodeId,
-          entry: leader.ingresses.find((entry) => entry.nodeId === record.nodeId) ?? null,
+          entry: leader.view.ingresses.find((entry) => entry.nodeId === record.nodeId) ?? null,
         })),
       table: leader.published?.table ?? null,
       decided: leader.published?.revision === newestRevision,

@@ -3,7 +3,7 @@ import type { DeploymentState, Rollout } from '../cluster/rollout/types.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { type IngressEntry, type Leadership, NODE_LEASE_MS, type Store } from '../store/types.ts';
+import { type Leadership, NODE_LEASE_MS, type Store } from '../store/types.ts';
 import { ClusterView } from './cluster-view.ts';
 import { type Decided, decide } from './decide.ts';
 import type { RevisionDraft } from './draft.ts';
@@ -52,11 +52,12 @@ export class Leader {
   readonly #lease: Lease;
   readonly #loop = new Loop(() => this.look());
   readonly view = new ClusterView();
-  #ingresses: readonly IngressEntry[] = [];
   #unsubscribe: (() => Promise<void>) | null = null;
   #published: PublishedView | null = null;
   /** nodes that were told to leave; null while the cluster is not being stopped */
   #dismissed: Set<string> | null = null;
+  /** what went wrong in the last look, said once; '' when nothing did */
+  #problem = '';
 
   constructor(options: LeaderOptions, dependencies: LeaderDependencies) {
     this.#options = options;
@@ -71,10 +72,6 @@ export class Leader {
 
   get leadership(): Leadership | null {
     return this.#lease.held;
-  }
-
-  get ingresses(): readonly IngressEntry[] {
-    return this.#ingresses;
   }
 
   /** what the store and so the ingresses have been told; null before the first time */
@@ -154,6 +151,7 @@ export class Leader {
       const won = await this.#lease.hold(this.#dependencies.state.memory);
       if (won !== null) await this.#elected(won);
       if (this.#lease.held !== null) await this.#step(this.#lease.held);
+      this.#problem = '';
       return Math.min(TICK_MS, this.#lease.dueInMs);
     } catch (error) {
       this.#failed(error);
@@ -163,10 +161,15 @@ export class Leader {
 
   #failed(error: unknown): void {
     const isAway = codeOf(error) === 'STORE_UNREACHABLE';
-    this.#dependencies.log[isAway ? 'warn' : 'error'](
-      { code: codeOf(error), error: messageOf(error) },
-      'the controller could not look at the cluster',
-    );
+    const problem = messageOf(error);
+    if (problem !== this.#problem) {
+      const { log } = this.#dependencies;
+      log[isAway ? 'warn' : 'error'](
+        { code: codeOf(error), problem },
+        'the controller cannot look at the cluster',
+      );
+    }
+    this.#problem = problem;
     this.#lease.interrupted();
     if (isAway) this.#lease.lose(); // campaign again: only then it is known whether the store still has our data
   }
@@ -200,9 +203,9 @@ export class Leader {
   async #step(leadership: Leadership): Promise<void> {
     const { store } = this.#dependencies;
     const [entries, ingresses] = await Promise.all([store.readNodes(), store.readIngresses()]);
-    this.#ingresses = ingresses;
     const nowMs = this.#options.clock();
     this.view.observe(entries, nowMs);
+    this.view.ingresses = ingresses;
     if (await this.#isOutlived(leadership)) return;
     if (!this.#hasMetKnownNodes(nowMs)) return;
     if (!(await this.#deathsAreReal())) return;
@@ -224,7 +227,7 @@ export class Leader {
    */
   async #isOutlived({ epoch, incarnation }: Leadership): Promise<boolean> {
     const reports = [...this.view.nodes.values()].map(({ report }) => report);
-    const followed = [...reports, ...this.#ingresses]
+    const followed = [...reports, ...this.view.ingresses]
       .filter((one) => one !== null && one.incarnation !== incarnation)
       .map((one) => one?.epoch ?? 0);
     const highestEpoch = Math.max(0, ...followed);
