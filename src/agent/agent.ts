@@ -141,6 +141,7 @@ export class Agent {
       nodeId: this.#options.nodeId,
       assignmentVersion: followed?.version ?? -1,
       incarnation: followed?.incarnation ?? '',
+      epoch: followed?.epoch ?? 0,
       replicas: this.#replicas.statuses,
     };
   }

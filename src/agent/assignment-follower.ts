@@ -23,11 +23,13 @@ export interface FollowerDependencies {
 }
 
 /**
- * Whether an assignment replaces the one that is followed. Versions compare only within one incarnation: of another
- * one, whatever the current leader publishes counts.
+ * Whether an assignment replaces the one that is followed. Versions compare only within one incarnation; of another
+ * one, what a later leader published counts. What an earlier one did is shown by a store that came back with older data,
+ * until the leader has written it anew.
  */
 export function supersedes(followed: NodeAssignment | null, next: NodeAssignment): boolean {
-  if (followed === null || followed.incarnation !== next.incarnation) return true;
+  if (followed === null) return true;
+  if (followed.incarnation !== next.incarnation) return next.epoch > followed.epoch;
   return next.version > followed.version;
 }
 

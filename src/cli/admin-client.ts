@@ -46,9 +46,13 @@ export class AdminClient {
   /** Log output as it comes; ends when the other side does, or on the signal. */
   async *logs(path: string, signal: AbortSignal): AsyncGenerator<string> {
     const { statusCode, body } = await this.#send('GET', path, undefined, { signal });
-    if (statusCode !== 200) throw failureOf(statusCode, await body.text());
+    if (statusCode !== 200) throw this.#failureOf(statusCode, await this.#textOf(body));
     body.setEncoding('utf8');
-    for await (const chunk of body) yield String(chunk);
+    try {
+      for await (const chunk of body) yield String(chunk);
+    } catch (cause) {
+      throw this.#broken(cause);
+    }
   }
 
   async #json<Answer>(
@@ -60,9 +64,29 @@ export class AdminClient {
     const { statusCode, body } = await this.#send(method, path, payload, {
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const text = await body.text();
-    if (statusCode !== 200) throw failureOf(statusCode, text);
-    return JSON.parse(text) as Answer;
+    const text = await this.#textOf(body);
+    if (statusCode !== 200) throw this.#failureOf(statusCode, text);
+    try {
+      return JSON.parse(text) as Answer;
+    } catch {
+      throw this.#failureOf(statusCode, text);
+    }
+  }
+
+  async #textOf(body: { text(): Promise<string> }): Promise<string> {
+    try {
+      return await body.text();
+    } catch (cause) {
+      throw this.#broken(cause);
+    }
+  }
+
+  #broken(cause: unknown): ServeError {
+    return new ServeError(
+      `the connection to the cluster at ${this.#target.address} broke (${codeOf(cause) ?? messageOf(cause)}). Does its head still run?`,
+      { code: 'CLUSTER_UNREACHABLE' },
+      { cause },
+    );
   }
 
   async #send(
@@ -92,15 +116,23 @@ export class AdminClient {
       );
     }
   }
+
+  #failureOf(statusCode: number, text: string): ServeError {
+    const failure = failureIn(text);
+    if (failure !== null) return new ServeError(failure.info, { code: failure.code });
+    return new ServeError(
+      `what answers at ${this.#target.address} is no admin API of this version: ${statusCode} ${text.slice(0, 200)}`,
+      { code: 'ADMIN_ANSWER' },
+    );
+  }
 }
 
-function failureOf(statusCode: number, text: string): ServeError {
+/** The API's own words, or null where they are somebody else's. */
+function failureIn(text: string): { readonly code: string; readonly info: string } | null {
   try {
-    const { code, info } = JSON.parse(text) as { code: string; info: string };
-    return new ServeError(info, { code });
+    const { code, info } = JSON.parse(text) as { code?: unknown; info?: unknown };
+    return typeof code === 'string' && typeof info === 'string' ? { code, info } : null;
   } catch {
-    return new ServeError(`the admin API answered ${statusCode}: ${text.slice(0, 200)}`, {
-      code: 'ADMIN_ANSWER',
-    });
+    return null;
   }
 }

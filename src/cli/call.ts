@@ -16,7 +16,8 @@ export async function callCommand(client: AdminClient, options: CallOptions): Pr
   const status = await client.status();
   const path = `/${options.route.replace(/^\/+/, '')}`;
   const deployment = status.deployments.find((one) => one.route === path || path.startsWith(`${one.route}/`));
-  const node = status.nodes.find((one) => one.alive);
+  const alive = status.nodes.filter((one) => one.alive);
+  const node = alive.find((one) => !one.draining) ?? alive[0];
   if (deployment === undefined || node === undefined) {
     const routes = status.deployments.map((one) => one.route).join(', ');
     throw new CommandFailure(`there is no route ${path}; there are: ${routes || 'none'}`, ExitCode.usage);

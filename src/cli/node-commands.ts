@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { defaultStateDir } from '../config/environment.ts';
 import { parseHostPort } from '../roles/addresses.ts';
@@ -141,7 +142,7 @@ function clusterOf(
 
 function nodeFlags(options: NodeOptions, role: 'head' | 'worker'): NodeFlags {
   return {
-    stateDir: options.stateDir ?? defaultStateDir(role),
+    stateDir: resolve(options.stateDir ?? defaultStateDir(role)),
     httpPort: options.httpPort ?? null,
     numCpus: options.numCpus ?? null,
     numGpus: options.numGpus ?? null,

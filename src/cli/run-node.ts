@@ -5,14 +5,20 @@ import type { RunningNode } from '../roles/node.ts';
 import { ExitCode } from './exit.ts';
 import { print } from './output.ts';
 
+/** One Ctrl-C may come twice: from the terminal, and passed on by the `npm start` above. */
+const SAME_KEY_MS = 300;
+
 /**
  * Runs a head or worker in the foreground until it has ended. SIGINT and SIGTERM drain it, SIGUSR2 leaves replicas
  * and ingress for the next node process, a second SIGINT ends everything at once.
  */
 export async function runNode(stateDir: string, start: () => Promise<RunningNode>): Promise<ExitCode> {
   const asked: { keepReplicas: boolean }[] = [];
+  let askedAt = Number.NEGATIVE_INFINITY;
   let node: RunningNode | null = null;
   const end = (keepReplicas: boolean): void => {
+    if (performance.now() - askedAt < SAME_KEY_MS) return;
+    askedAt = performance.now();
     asked.push({ keepReplicas });
     if (asked.length > 1 && !keepReplicas) {
       void endAtOnce(stateDir);

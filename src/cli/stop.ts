@@ -21,6 +21,7 @@ export interface StopCommandOptions {
 
 /** Draining takes as long as requests take; after this the node is named as not ending. */
 const STOP_TIMEOUT_MS = 300_000;
+const ANSWER_TIMEOUT_MS = 10_000;
 const LEFTOVER_GRACE_MS = 5_000;
 
 /** `modelserve stop`: this node, the cluster, or the node process alone. */
@@ -57,22 +58,31 @@ async function stopNode(options: StopCommandOptions): Promise<ExitCode> {
   return ExitCode.done;
 }
 
+/** The head's, unless only the worker runs, or only the worker was ever there. */
 async function runningNodeDir(): Promise<string> {
   const head = defaultStateDir('head');
-  const lock = await readStateLock(statePaths(head));
-  return lock === null ? defaultStateDir('worker') : head;
+  const worker = defaultStateDir('worker');
+  const [headLock, workerLock] = await Promise.all(
+    [head, worker].map((dir) => readStateLock(statePaths(dir))),
+  );
+  if (headLock != null && isRunning(headLock)) return head;
+  if (workerLock != null && isRunning(workerLock)) return worker;
+  return headLock === null && workerLock !== null ? worker : head;
 }
 
 async function askNode(paths: StatePaths, lock: StateLock, options: StopCommandOptions): Promise<ExitCode> {
   const { keepReplicas } = options;
   const dispatcher = new Agent({ connect: { socketPath: agentSocket(paths.sockets) } });
   try {
-    await request('http://node/stop', {
+    const answer = await request('http://node/stop', {
       method: 'POST',
       dispatcher,
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ keepReplicas }),
+      headersTimeout: ANSWER_TIMEOUT_MS,
     });
+    await answer.body.dump();
+    if (answer.statusCode !== 200) throw new Error(`it answered ${answer.statusCode}`);
   } catch (cause) {
     throw new CommandFailure(
       `the ${lock.role} in ${paths.root} (pid ${lock.pid}) does not answer: ${messageOf(cause)}. It may still be starting; else end it with SIGTERM.`,

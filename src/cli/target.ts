@@ -3,6 +3,7 @@ import { defaultStateDir, readEnvironment } from '../config/environment.ts';
 import { statePaths } from '../config/paths.ts';
 import { apiKeyOf, readToken } from '../config/token.ts';
 import { isRunning } from '../lib/process/identity.ts';
+import { formatHostPort, parseHostPort } from '../roles/addresses.ts';
 import { readStateLock } from '../roles/state-dir.ts';
 import { AdminClient } from './admin-client.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
@@ -16,9 +17,9 @@ export interface TargetOptions {
 
 const DEFAULT_ADDRESS = '127.0.0.1:8265';
 
+/** @throws ServeError BAD_USAGE */
 export async function adminClient(options: TargetOptions): Promise<AdminClient> {
-  const address =
-    options.address ?? readEnvironment().address ?? (await localHeadAddress()) ?? DEFAULT_ADDRESS;
+  const address = givenAddress(options) ?? (await localHeadAddress()) ?? DEFAULT_ADDRESS;
   return new AdminClient({ address, apiKey: apiKeyOf(await tokenOf(options)) });
 }
 
@@ -36,6 +37,15 @@ export async function tokenOf(options: TargetOptions): Promise<string> {
   throw new CommandFailure(
     `no cluster token: there is none in ${local}. Give --token-file (a head prints where its token lies), --token or MODELSERVE_TOKEN.`,
     ExitCode.unreachable,
+  );
+}
+
+function givenAddress(options: TargetOptions): string | null {
+  const { address: fromEnvironment } = readEnvironment();
+  const given = options.address ?? fromEnvironment;
+  if (given === null) return null;
+  return formatHostPort(
+    parseHostPort(given, options.address === undefined ? 'MODELSERVE_ADDRESS' : '--address'),
   );
 }
 

@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { planChanges } from '../cluster/spec/plan-changes.ts';
 import type { PlannedChange } from '../cluster/spec/types.ts';
 import type { Finding } from '../config/compile.ts';
 import { differences } from '../config/pin.ts';
-import { ServeError } from '../lib/errors.ts';
+import { messageOf, ServeError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
 import type { ApplyQueue } from '../store/types.ts';
 import { capacityWarnings } from './capacity-warnings.ts';
 import { type DraftResult, draftRevision, type RevisionDraft } from './draft.ts';
@@ -39,32 +41,38 @@ export interface ApplyDeskOptions {
 
 export interface ApplyDeskDependencies {
   readonly queue: ApplyQueue<ApplyJob, Recorded>;
-  readonly leader: Leader;
+  readonly leader: Pick<Leader, 'record' | 'waitUntilLeading' | 'view' | 'isAlive'>;
   readonly state: LeaderState;
+  readonly log: Log;
 }
+
+/** An election takes a moment: a job that comes in one waits for so long. */
+const ELECTION_MS = 6_000;
+const RETRY_MS = 1_000;
 
 /** Where a conf.ini comes in: reads and pins it, hands it to the queue, and records it when its turn has come. */
 export class ApplyDesk {
   readonly #options: ApplyDeskOptions;
-  readonly #queue: ApplyQueue<ApplyJob, Recorded>;
-  readonly #leader: Leader;
-  readonly #state: LeaderState;
-  #stopProcessing: (() => Promise<void>) | null = null;
+  readonly #dependencies: ApplyDeskDependencies;
+  readonly #stopping = new AbortController();
+  #processing: Promise<(() => Promise<void>) | null> = Promise.resolve(null);
 
   constructor(options: ApplyDeskOptions, dependencies: ApplyDeskDependencies) {
     this.#options = options;
-    this.#queue = dependencies.queue;
-    this.#leader = dependencies.leader;
-    this.#state = dependencies.state;
+    this.#dependencies = dependencies;
   }
 
-  async start(): Promise<void> {
-    this.#stopProcessing = await this.#queue.process((job) => this.#record(job.draft));
+  /** Takes jobs from here on, or from when the store is there. */
+  start(): void {
+    this.#processing = this.#process();
   }
 
+  /** Idempotent; waits for the job in hand. */
   async stop(): Promise<void> {
-    await this.#stopProcessing?.();
-    this.#stopProcessing = null;
+    this.#stopping.abort();
+    const stopProcessing = await this.#processing;
+    this.#processing = Promise.resolve(null);
+    await stopProcessing?.();
   }
 
   /** What applying the file would change, without keeping anything. */
@@ -78,8 +86,27 @@ export class ApplyDesk {
   async apply(confPath: string): Promise<ApplyResult> {
     const drafted = await this.#draft(confPath, false);
     if (!drafted.ok) return drafted;
-    const recorded = await this.#queue.submit({ draft: drafted.draft }, this.#options.queueTimeoutMs);
+    const recorded = await this.#dependencies.queue.submit(
+      { draft: drafted.draft },
+      this.#options.queueTimeoutMs,
+    );
     return { ok: true, recorded, warnings: this.#warnings(drafted) };
+  }
+
+  async #process(): Promise<(() => Promise<void>) | null> {
+    const { queue, log } = this.#dependencies;
+    const { signal } = this.#stopping;
+    let problem = '';
+    while (!signal.aborted) {
+      try {
+        return await queue.process((job) => this.#record(job.draft));
+      } catch (error) {
+        if (messageOf(error) !== problem) log.warn({ error: messageOf(error) }, 'applies have to wait');
+        problem = messageOf(error);
+        await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+    return null;
   }
 
   async #draft(confPath: string, dryRun: boolean): Promise<DraftResult> {
@@ -88,28 +115,30 @@ export class ApplyDesk {
   }
 
   #warnings(drafted: DraftResult & { readonly ok: true }): readonly Finding[] {
-    return [...drafted.warnings, ...capacityWarnings(drafted.draft, this.#leader)];
+    return [...drafted.warnings, ...capacityWarnings(drafted.draft, this.#dependencies.leader)];
   }
 
   #changes(draft: RevisionDraft): readonly PlannedChange[] {
-    return planChanges(this.#state.rollouts, draft.deployments, differences);
+    return planChanges(this.#dependencies.state.rollouts, draft.deployments, differences);
   }
 
   /** Runs in the order of the queue: plans against what is there now. */
   async #record(draft: RevisionDraft): Promise<Recorded> {
-    if (this.#leader.leadership === null) {
+    const { leader, state } = this.#dependencies;
+    if (!(await leader.waitUntilLeading(ELECTION_MS))) {
       throw new ServeError('this head does not lead the cluster at the moment. Try again.', {
         code: 'NOT_LEADER',
       });
     }
     const changes = this.#changes(draft);
-    const { revision, rollouts } = this.#state;
+    const { revision, rollouts } = state;
     const sameSettings = JSON.stringify(revision?.settings) === JSON.stringify(draft.settings);
     if (revision !== null && changes.length === 0 && sameSettings) {
+      await state.noteRead(draft);
       const deployments = rollouts.map((rollout) => rollout.deployment);
       return { outcome: 'unchanged', revision: revision.number, changes, deployments };
     }
-    const number = await this.#leader.record(draft);
+    const number = await leader.record(draft);
     return {
       outcome: 'recorded',
       revision: number,

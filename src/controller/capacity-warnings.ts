@@ -5,7 +5,10 @@ import type { RevisionDraft } from './draft.ts';
 import type { Leader } from './leader.ts';
 
 /** What of a draft no node can hold now, as warnings: it stays PENDING, and starts when there is room. */
-export function capacityWarnings(draft: RevisionDraft, leader: Leader): readonly Finding[] {
+export function capacityWarnings(
+  draft: RevisionDraft,
+  leader: Pick<Leader, 'view' | 'isAlive'>,
+): readonly Finding[] {
   const nodes = [...leader.view.nodes.values()]
     .filter(({ record }) => leader.isAlive(record.nodeId) && !record.draining)
     .map(({ record }) => ({ nodeId: record.nodeId, capacity: record.capacity, closed: null }));

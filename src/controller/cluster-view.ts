@@ -1,6 +1,6 @@
 import type { NodeRecord } from '../cluster/nodes/types.ts';
 import type { NodeAssignment, NodeReport, ReplicaAssignment } from '../cluster/replicas/types.ts';
-import type { NodeEntry } from '../store/types.ts';
+import type { IngressEntry, NodeEntry } from '../store/types.ts';
 
 /** What the leader knows of one node, kept over losses of the store. */
 export interface KnownNode {
@@ -10,6 +10,8 @@ export interface KnownNode {
   readonly unleasedSinceMs: number | null;
   /** its record is missing from the store too: it left, or the store was emptied */
   readonly recordMissing: boolean;
+  /** its loss was acted upon, by this leader or one before: it is no part of what is lost later */
+  readonly writtenOff: boolean;
 }
 
 /** What the leader has assigned to one node. `dirty`: not in the store yet. */
@@ -26,6 +28,8 @@ export interface KnownAssignment {
 export class ClusterView {
   readonly #nodes = new Map<string, KnownNode>();
   readonly #assignments = new Map<string, KnownAssignment>();
+  /** what each ingress serves by, as the store shows it now */
+  ingresses: readonly IngressEntry[] = [];
 
   get nodes(): ReadonlyMap<string, KnownNode> {
     return this.#nodes;
@@ -45,6 +49,7 @@ export class ClusterView {
         report: report ?? before?.report ?? null,
         unleasedSinceMs: leased ? null : (before?.unleasedSinceMs ?? nowMs),
         recordMissing: false,
+        writtenOff: !leased && (before?.writtenOff ?? !this.#isUsed(record.nodeId)),
       });
     }
     for (const [nodeId, known] of this.#nodes) {
@@ -55,6 +60,12 @@ export class ClusterView {
         recordMissing: true,
       });
     }
+  }
+
+  /** A node is lost, and its replicas are to be replaced. */
+  writeOff(nodeId: string): void {
+    const known = this.#nodes.get(nodeId);
+    if (known !== undefined) this.#nodes.set(nodeId, { ...known, writtenOff: true });
   }
 
   forget(nodeId: string): void {
@@ -90,5 +101,9 @@ export class ClusterView {
 
   dirtyNodes(): readonly string[] {
     return [...this.#assignments].filter(([, known]) => known.dirty).map(([nodeId]) => nodeId);
+  }
+
+  #isUsed(nodeId: string): boolean {
+    return (this.#assignments.get(nodeId)?.replicas.length ?? 0) > 0;
   }
 }

@@ -1,4 +1,5 @@
 import type { Progress, StatusDocument } from '../cluster/status/types.ts';
+import { ServeError } from '../lib/errors.ts';
 import type { ClusterEvent, Store } from '../store/types.ts';
 import type { ApplyDesk, ApplyResult, PlanResult } from './apply-desk.ts';
 import type { Leader } from './leader.ts';
@@ -59,14 +60,14 @@ export class ControlPlane {
     return progressOf({
       asked,
       newestRevision,
-      rollouts: state.rollouts,
+      rollouts: leader.published?.rollouts ?? [],
       states: leader.published?.states ?? [],
       reported: nodes.flatMap((node) => node.reported),
       ingresses: nodes
         .filter((node) => node.alive)
         .map(({ record }) => ({
           nodeId: record.nodeId,
-          entry: leader.ingresses.find((entry) => entry.nodeId === record.nodeId) ?? null,
+          entry: leader.view.ingresses.find((entry) => entry.nodeId === record.nodeId) ?? null,
         })),
       table: leader.published?.table ?? null,
       decided: leader.published?.revision === newestRevision,
@@ -82,9 +83,18 @@ export class ControlPlane {
     );
   }
 
-  /** Asks every other node to end its replicas and leave; resolves when they have, or after `timeoutMs`. */
+  /**
+   * Asks every other node to end its replicas and leave; resolves when they have, or after `timeoutMs`.
+   * @throws ServeError NOT_LEADER when there are others that cannot be told
+   */
   async dismissNodes(timeoutMs: number): Promise<readonly string[]> {
     const { leader } = this.#dependencies;
+    if (leader.others().length > 0 && leader.leadership === null) {
+      throw new ServeError(
+        'this head does not lead the cluster at the moment, so that it cannot tell the other nodes to leave. Try again, or stop them one by one with `modelserve stop`.',
+        { code: 'NOT_LEADER' },
+      );
+    }
     leader.dismissNodes();
     return await leader.waitUntilAlone(timeoutMs);
   }

@@ -17,6 +17,8 @@ export interface Decided {
   readonly plan: Plan;
   /** nodes whose assignment changes, with the whole new list */
   readonly assignments: ReadonlyMap<string, readonly ReplicaAssignment[]>;
+  /** nodes that are given up with this */
+  readonly lost: readonly string[];
   readonly events: readonly EventDraft[];
   readonly log: readonly { readonly fields: Readonly<Record<string, unknown>>; readonly message: string }[];
 }
@@ -27,7 +29,8 @@ export function decide(view: ClusterView, state: LeaderState, input: DecisionInp
   const nodes = [...view.nodes.values()].map((node) => observedNode(view, node, input, adopted));
   const plan = reconcile({ rollouts: state.rollouts, nodes }, input.nowMs, input.newReplicaId);
   const assignments = assignmentsAfter(plan, nodes, adopted);
-  return { plan, assignments, events: eventsOf(plan), log: logOf(plan) };
+  const lost = plan.vanished.length > 0 ? [] : nodes.filter((node) => !node.alive).map((node) => node.nodeId);
+  return { plan, assignments, lost, events: eventsOf(plan), log: logOf(plan) };
 }
 
 function observedNode(
@@ -47,6 +50,7 @@ function observedNode(
   return {
     nodeId: record.nodeId,
     alive: input.isAlive(record.nodeId),
+    missing: node.unleasedSinceMs !== null && !node.writtenOff,
     draining: record.draining,
     capacity: record.capacity,
     assigned,

@@ -1,18 +1,22 @@
 import type { DeploymentState, Rollout } from '../cluster/rollout/types.ts';
 import type { Revision } from '../cluster/spec/types.ts';
+import { sha256 } from '../lib/hash.ts';
 import type { RevisionDraft } from './draft.ts';
 import { type DurableRevisions, EMPTY_MEMORY, type LeaderMemory } from './revisions.ts';
 
+/** Where revisions and the leader's memory are kept over restarts. */
+export type RevisionFiles = Pick<DurableRevisions, 'record' | 'newest' | 'readMemory' | 'writeMemory'>;
+
 /** What the leader wants: the newest revision, where each rollout stands, and what is remembered across restarts. */
 export class LeaderState {
-  readonly #durable: DurableRevisions;
+  readonly #durable: RevisionFiles;
   readonly #rollouts = new Map<string, Rollout>();
   #revision: Revision | null = null;
   #memory: LeaderMemory = EMPTY_MEMORY;
   #states: readonly DeploymentState[] = [];
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(durable: DurableRevisions) {
+  constructor(durable: RevisionFiles) {
     this.#durable = durable;
   }
 
@@ -47,10 +51,11 @@ export class LeaderState {
   async adopt(revision: Revision, rollouts: readonly Rollout[]): Promise<boolean> {
     if (revision.number <= (this.#revision?.number ?? 0)) return false;
     await this.#durable.record(revision);
+    if (revision.number <= (this.#revision?.number ?? 0)) return false; // one was recorded here meanwhile
     this.#rollouts.clear();
     for (const rollout of rollouts) this.#rollouts.set(rollout.deployment, rollout);
     this.#revision = revision;
-    await this.remember({ highestRevision: revision.number });
+    await this.remember({ ...hasRead(this.#memory, revision), highestRevision: revision.number });
     return true;
   }
 
@@ -68,6 +73,17 @@ export class LeaderState {
     for (const rollout of changed) this.#rollouts.set(rollout.deployment, rollout);
     for (const name of finished) this.#rollouts.delete(name);
     await this.remember({});
+  }
+
+  /** What was read at a path when it was applied last: the hash of its text, or null for never. */
+  lastRead(confPath: string): string | null {
+    return this.#memory.confsRead[confPath] ?? null;
+  }
+
+  /** Notes what a conf.ini said that changed nothing. */
+  async noteRead(conf: Pick<Revision, 'confPath' | 'confText'>): Promise<void> {
+    if (this.lastRead(conf.confPath) !== sha256(conf.confText))
+      await this.remember(hasRead(this.#memory, conf));
   }
 
   setStates(states: readonly DeploymentState[]): void {
@@ -90,8 +106,15 @@ export class LeaderState {
     if (this.#memory.highestRevision >= revision.number) return;
     for (const rollout of wantRevision(this.rollouts, revision))
       this.#rollouts.set(rollout.deployment, rollout);
-    await this.remember({ highestRevision: revision.number });
+    await this.remember({ ...hasRead(this.#memory, revision), highestRevision: revision.number });
   }
+}
+
+function hasRead(
+  { confsRead }: LeaderMemory,
+  { confPath, confText }: Pick<Revision, 'confPath' | 'confText'>,
+): Pick<LeaderMemory, 'confsRead'> {
+  return { confsRead: { ...confsRead, [confPath]: sha256(confText) } };
 }
 
 /**

@@ -6,6 +6,7 @@ import type { IngressEntry } from '../store/types.ts';
 export interface ProgressFacts {
   readonly asked: { readonly revision: number; readonly deployments: readonly string[] };
   readonly newestRevision: number;
+  /** rollouts and states as they were when `table` was made of them */
   readonly rollouts: readonly Rollout[];
   readonly states: readonly DeploymentState[];
   readonly reported: readonly ReplicaStatus[];
@@ -13,7 +14,7 @@ export interface ProgressFacts {
   readonly ingresses: readonly { readonly nodeId: string; readonly entry: IngressEntry | null }[];
   /** what ingresses must serve; null before the first table */
   readonly table: { readonly incarnation: string; readonly version: number } | null;
-  /** the newest revision is the one that `states` speak of */
+  /** the newest revision is the one that rollouts and states speak of */
   readonly decided: boolean;
 }
 
@@ -45,20 +46,8 @@ function deploymentProgress(name: string, facts: ProgressFacts): DeploymentProgr
   const lines = replicas.map((status) =>
     `${status.assignment.replicaId} ${status.phase} ${status.message}`.trimEnd(),
   );
-  if (rollout === undefined) {
-    return {
-      name,
-      status: 'GONE',
-      settled: true,
-      failed: false,
-      target: 0,
-      ready: 0,
-      message: '',
-      error: null,
-      moving: false,
-      replicas: lines,
-    };
-  }
+  if (!facts.decided) return unknown(name, 'UPDATING', lines);
+  if (rollout === undefined) return { ...unknown(name, 'GONE', lines), settled: true };
   const { failure } = rollout;
   return {
     name,
@@ -71,6 +60,18 @@ function deploymentProgress(name: string, facts: ProgressFacts): DeploymentProgr
     error: failure === null ? null : failure.traceback || failure.message,
     moving: replicas.some(isMoving),
     replicas: lines,
+  };
+}
+
+function unknown(
+  name: string,
+  status: DeploymentProgress['status'],
+  replicas: readonly string[],
+): DeploymentProgress {
+  return {
+    ...{ name, status, replicas },
+    ...{ settled: false, failed: false, moving: false },
+    ...{ target: 0, ready: 0, message: '', error: null },
   };
 }
 

@@ -7,8 +7,8 @@ import type { LeaderState } from './leader-state.ts';
 export interface PublishFacts {
   readonly view: ClusterView;
   readonly isAlive: (nodeId: string) => boolean;
-  /** the cluster is being stopped: other nodes are told to leave */
-  readonly leaving: boolean;
+  /** nodes that are told to leave, since the cluster is being stopped */
+  readonly dismissed: ReadonlySet<string>;
 }
 
 /** Writes what the leader decided to the store, and only what changed. */
@@ -17,7 +17,7 @@ export class Publisher {
   readonly #state: LeaderState;
   #table: RoutingTable | null = null;
   #tableIsDirty = true;
-  #events: EventDraft[] = [];
+  readonly #events: EventDraft[] = [];
   readonly #forgotten = new Set<string>();
   revisionIsDirty = true;
 
@@ -50,7 +50,7 @@ export class Publisher {
       () => this.#publishRevision(leadership),
       () => this.#publishAssignments(leadership, facts),
       () => this.#publishRouting(leadership, facts),
-      () => this.#publishForgotten(leadership),
+      () => this.#publishForgotten(leadership, facts),
     ];
     for (const step of steps) {
       if ((await step()) === 'fenced') return 'fenced';
@@ -61,28 +61,50 @@ export class Publisher {
   async #publishRevision(leadership: Leadership): Promise<FencedWrite> {
     const { revision } = this.#state;
     if (!this.revisionIsDirty || revision === null) return 'written';
-    const outcome = await this.#store.publishRevision(leadership, revision, this.#state.rollouts);
-    if (outcome === 'written') this.revisionIsDirty = false;
+    this.revisionIsDirty = false; // before it is sent: what is recorded meanwhile is sent again
+    const outcome = await this.#sent(
+      this.#store.publishRevision(leadership, revision, this.#state.rollouts),
+      () => {
+        this.revisionIsDirty = true;
+      },
+    );
     return outcome;
   }
 
-  async #publishAssignments(leadership: Leadership, { view, leaving }: PublishFacts): Promise<FencedWrite> {
+  async #publishAssignments(leadership: Leadership, { view, dismissed }: PublishFacts): Promise<FencedWrite> {
     for (const nodeId of view.dirtyNodes()) {
       const known = view.assignment(nodeId);
       if (known === null) continue;
       const { version, replicas } = known;
-      const events = this.#events;
-      this.#events = [];
-      const outcome = await this.#store.publishAssignment(
-        leadership,
-        { nodeId, version, ...leadership, replicas, ...(leaving ? { leave: true } : {}) },
-        events,
+      const events = this.#events.splice(0);
+      const leave = dismissed.has(nodeId) ? { leave: true } : {};
+      const outcome = await this.#sent(
+        this.#store.publishAssignment(
+          leadership,
+          { nodeId, version, ...leadership, replicas, ...leave },
+          events,
+        ),
+        () => this.#events.unshift(...events),
       );
       if (outcome === 'fenced') return 'fenced';
       view.markWritten(nodeId, version);
     }
-    for (const event of this.#events.splice(0)) await this.#store.appendEvent(event);
+    for (let event = this.#events[0]; event !== undefined; event = this.#events[0]) {
+      await this.#store.appendEvent(event);
+      this.#events.shift();
+    }
     return 'written';
+  }
+
+  /** The outcome of a write; takes back what was said of it when nothing was written. */
+  async #sent(write: Promise<FencedWrite>, takeBack: () => void): Promise<FencedWrite> {
+    let outcome: FencedWrite = 'fenced';
+    try {
+      outcome = await write;
+    } finally {
+      if (outcome === 'fenced') takeBack();
+    }
+    return outcome;
   }
 
   async #publishRouting(leadership: Leadership, { view, isAlive }: PublishFacts): Promise<FencedWrite> {
@@ -113,9 +135,10 @@ export class Publisher {
     return outcome;
   }
 
-  async #publishForgotten(leadership: Leadership): Promise<FencedWrite> {
+  async #publishForgotten(leadership: Leadership, { view }: PublishFacts): Promise<FencedWrite> {
     for (const nodeId of this.#forgotten) {
-      if ((await this.#store.forgetNode(leadership, nodeId)) === 'fenced') return 'fenced';
+      const isBack = view.nodes.has(nodeId);
+      if (!isBack && (await this.#store.forgetNode(leadership, nodeId)) === 'fenced') return 'fenced';
       this.#forgotten.delete(nodeId);
     }
     return 'written';

@@ -15,6 +15,8 @@ export interface LeaderMemory {
   readonly knownNodes: readonly string[];
   /** newest revision number ever given out, so that none is given twice */
   readonly highestRevision: number;
+  /** by path: SHA-256 of the text of each conf.ini when it was applied last */
+  readonly confsRead: Readonly<Record<string, string>>;
 }
 
 export const EMPTY_MEMORY: LeaderMemory = {
@@ -24,6 +26,7 @@ export const EMPTY_MEMORY: LeaderMemory = {
   writeCount: 0,
   knownNodes: [],
   highestRevision: 0,
+  confsRead: {},
 };
 
 /**

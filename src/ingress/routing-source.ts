@@ -137,10 +137,10 @@ export class RoutingSource {
 
   async #publish(store: RoutingStore): Promise<void> {
     if (this.#table === null) return;
-    const { incarnation, version } = this.#table;
+    const { incarnation, version, epoch } = this.#table;
     const key = `${incarnation} ${version}`;
     if (key === this.#publishedKey) return;
-    await store.publishIngress({ nodeId: this.#options.nodeId, incarnation, routingVersion: version });
+    await store.publishIngress({ nodeId: this.#options.nodeId, incarnation, routingVersion: version, epoch });
     this.#publishedKey = key;
   }
 
@@ -150,7 +150,12 @@ export class RoutingSource {
   }
 }
 
-/** Versions compare within one incarnation only; another incarnation is what the current leader says. */
-function isNewer(table: RoutingTable, than: RoutingTable | null): boolean {
-  return than === null || table.incarnation !== than.incarnation || table.version > than.version;
+/**
+ * Whether a table takes the place of the one that is held. Versions compare within one incarnation only; of another one, what a later leader says counts. What an earlier one
+ * said is shown by a store that came back with older data.
+ */
+export function isNewer(table: RoutingTable, than: RoutingTable | null): boolean {
+  if (than === null) return true;
+  if (table.incarnation !== than.incarnation) return table.epoch > than.epoch;
+  return table.version > than.version;
 }

@@ -22,6 +22,7 @@ import { advertisedAddress, formatHostPort, type HostPort } from './addresses.ts
 import { adminBackend } from './admin-backend.ts';
 import { Closers } from './closers.ts';
 import { type ConfChoice, confToApply, initialPort } from './initial-conf.ts';
+import { hasLeftovers } from './leftovers.ts';
 import { createAgent, type NodeFlags, type RunningNode, type Say, type StopHow } from './node.ts';
 import { NodeControl } from './node-control.ts';
 import { ReplicaLogs } from './replica-logs.ts';
@@ -62,17 +63,20 @@ interface Control {
 }
 
 /**
- * Starts a head: store, controller, admin API, and the node that serves. Resolves when what conf.ini asks for has been
- * started or has said why not.
- * @throws ServeError for wrong usage, a taken port, a locked state directory; nothing is left behind then
+ * Starts a head: store, controller, admin API, and the node that serves. Resolves when all of them run; what becomes of
+ * conf.ini is said from then on.
+ * @throws ServeError for wrong usage, a taken port, a locked state directory; nothing is left behind then but what an
+ * earlier node process had left running
  */
 export async function startHead(flags: HeadFlags, say: Say): Promise<RunningNode> {
-  const closers = new Closers();
+  const closers = new Closers(say);
+  const found = { leftovers: false };
   try {
     const ground = await layGround(flags, closers);
+    found.leftovers = hasLeftovers(ground.paths);
     const state = new LeaderState(new DurableRevisions(ground.paths.revisions));
     await state.load();
-    const conf = await confToApply(flags.conf, state.revision);
+    const conf = await confToApply(flags.conf, state);
     const control = await startControl(flags, { ground, state }, closers);
     const stop = async (how: StopHow): Promise<void> => await closers.run(how);
     await startAdmin(flags, { ground, control, stop }, closers);
@@ -88,10 +92,11 @@ export async function startHead(flags: HeadFlags, say: Say): Promise<RunningNode
       },
       say,
     );
-    await followUntilReady({ ...control, conf, agent, isEnding: () => closers.hasRun }, say);
+    const tell: Say = (line) => (closers.hasRun ? undefined : say(line));
+    void followUntilReady({ ...control, conf, agent, isEnding: () => closers.hasRun }, tell);
     return { stop, ended: closers.ended };
   } catch (error) {
-    await closers.run({ keepReplicas: false });
+    await closers.run({ keepReplicas: found.leftovers });
     throw error;
   }
 }
@@ -136,7 +141,7 @@ async function startControl(
   );
   const desk = new ApplyDesk(
     { snapshotsDir: paths.snapshots, digestsDir: paths.digests, queueTimeoutMs: QUEUE_TIMEOUT_MS },
-    { queue, leader, state },
+    { queue, leader, state, log },
   );
   const plane = new ControlPlane(
     { cluster: keys.clusterId, storeKind: server.kind },
@@ -218,13 +223,13 @@ async function startAgent(
     port: await initialPort(flags.conf, state.revision),
     onLeaveRequested: () => void stop({ keepReplicas: false }),
   });
+  // Last in, first out: while the agent hands its replicas over, the controller is still there to place them elsewhere.
+  closers.add(async () => await leader.stop());
+  closers.add(async () => await desk.stop());
+  closers.add(async (how) => await agent.stop(how));
   await agent.start();
   await leader.start();
-  closers.add(async () => await leader.stop());
-  await desk.start();
-  closers.add(async () => await desk.stop());
-  // Last in, first out: while the agent hands its replicas over, the controller is still there to place them elsewhere.
-  closers.add(async (how) => await agent.stop(how));
+  desk.start();
   return agent;
 }
 

@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Revision } from '../cluster/spec/types.ts';
 import { compileConf } from '../config/compile.ts';
 import { renderFinding } from '../config/finding.ts';
 import { ServeError } from '../lib/errors.ts';
+import { readIfThere } from '../lib/files.ts';
+import { sha256 } from '../lib/hash.ts';
 
 /** --conf as given, or its default. */
 export interface ConfChoice {
@@ -20,14 +21,22 @@ export interface InitialConf {
   readonly notes: readonly string[];
 }
 
+/** What a head remembers of earlier applies. */
+export interface KnownConfs {
+  readonly revision: Revision | null;
+  /** hash of the text that was applied last from a path; null for never */
+  readonly lastRead: (path: string) => string | null;
+}
+
 const DEFAULT_PORT = 8000;
 
 /**
- * The recorded revision goes on; conf.ini is applied only if there is none yet, or if the file is another or has
- * changed since it was last read there. Mistakes in it are a warning then.
+ * The recorded revision goes on; conf.ini is applied only if there is none yet, or if the file has changed since it was
+ * last applied from that path (which another path's may have followed). Mistakes in it are a warning then.
  * @throws ServeError BAD_USAGE with all mistakes when there is nothing to go on with
  */
-export async function confToApply(conf: ConfChoice, revision: Revision | null): Promise<InitialConf> {
+export async function confToApply(conf: ConfChoice, known: KnownConfs): Promise<InitialConf> {
+  const { revision } = known;
   const path = resolve(conf.path);
   if (!existsSync(path) && !conf.given) {
     const goesOn =
@@ -36,11 +45,7 @@ export async function confToApply(conf: ConfChoice, revision: Revision | null): 
         : `revision ${revision.number} goes on`;
     return { apply: null, notes: [`there is no ${conf.path} here: ${goesOn}`] };
   }
-  if (
-    revision?.confPath === path &&
-    existsSync(path) &&
-    (await readFile(path, 'utf8')) === revision.confText
-  ) {
+  if (revision !== null && (await readHash(path)) === known.lastRead(path)) {
     return { apply: null, notes: [`${conf.path} has not changed: revision ${revision.number} goes on`] };
   }
   const compiled = await compileConf(path);
@@ -56,6 +61,12 @@ export async function confToApply(conf: ConfChoice, revision: Revision | null): 
   throw new ServeError([...mistakes, `nothing was started: mend ${conf.path} and try again`].join('\n'), {
     code: 'BAD_USAGE',
   });
+}
+
+/** @returns undefined where there is no such file */
+async function readHash(path: string): Promise<string | undefined> {
+  const text = await readIfThere(path).catch(() => null); // what keeps it from being read, compiling it says
+  return text === null ? undefined : sha256(text);
 }
 
 /** The port to listen on before the first routing table names one. */

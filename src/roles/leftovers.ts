@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StatePaths } from '../config/paths.ts';
 import { identityOf, isRunning, type ProcessIdentity } from '../lib/process/identity.ts';
@@ -13,11 +13,17 @@ export async function endLeftovers(
   paths: StatePaths,
   { graceMs }: { readonly graceMs: number },
 ): Promise<number> {
+  if (!existsSync(paths.nodeId)) return 0; // never was a state directory: what lies there is somebody else's
   const found = leftovers(paths);
   await Promise.all(found.map((identity) => endOne(identity, graceMs)));
   rmSync(paths.processes, { recursive: true, force: true });
   rmSync(paths.sockets, { recursive: true, force: true });
   return found.length;
+}
+
+/** Whether processes of an earlier node process still run below this state directory. */
+export function hasLeftovers(paths: StatePaths): boolean {
+  return leftovers(paths).length > 0;
 }
 
 async function endOne(identity: ProcessIdentity, graceMs: number): Promise<void> {

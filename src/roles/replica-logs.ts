@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import type { LogQuery, LogSource } from '../admin/types.ts';
@@ -43,7 +43,8 @@ export class ReplicaLogs implements LogSource {
   }
 
   async open(query: LogQuery, signal: AbortSignal): Promise<AsyncIterable<string>> {
-    const sources = (await this.#sources(query)).filter(
+    const found = isFolderName(query.deployment) ? await this.#sources(query) : [];
+    const sources = found.filter(
       (source) => query.replicaId === null || source.replicaId === query.replicaId,
     );
     if (sources.length === 0) {
@@ -122,13 +123,18 @@ export class ReplicaLogs implements LogSource {
   }
 }
 
+/** A name comes from outside, and names a folder below that of the logs and nothing else. */
+function isFolderName(name: string): boolean {
+  return name === basename(name) && name !== '' && !name.startsWith('.');
+}
+
 /** All sources at once, line by line; a line says whose it is when there are several. */
 async function* merge(sources: readonly Source[], signal: AbortSignal): AsyncGenerator<string> {
   const stop = new AbortController();
-  signal.addEventListener('abort', () => stop.abort(), { once: true });
+  const ended = AbortSignal.any([signal, stop.signal]);
   const labelled = sources.length > 1;
   const readers = sources.map((source) =>
-    linesOf(source.open(stop.signal), labelled ? `${source.replicaId}  ` : ''),
+    linesOf(source.open(ended), labelled ? `${source.replicaId}  ` : ''),
   );
   const pending = new Map(readers.map((reader, index) => [index, nextOf(reader, index)]));
   try {

@@ -59,8 +59,19 @@ export interface StartFacts {
 
 const LOOK_MS = 100;
 
-/** Applies conf.ini where it is due and tells what becomes of each deployment, until all serve or have said why not. */
+/**
+ * Applies conf.ini where it is due and tells what becomes of each deployment, until all serve or have said why not.
+ * Does not throw.
+ */
 export async function followUntilReady(facts: StartFacts, say: Say): Promise<void> {
+  try {
+    await follow(facts, say);
+  } catch (error) {
+    say(`warning: ${messageOf(error)}; see \`modelserve status\``);
+  }
+}
+
+async function follow(facts: StartFacts, say: Say): Promise<void> {
   for (const note of facts.conf.notes) say(note);
   if (facts.conf.apply !== null) await applyFirst(facts.conf.apply, facts, say);
   const showNews = newsOf(say);
@@ -169,7 +180,18 @@ async function sayReady(
 async function curlLine(url: string, spec: PinnedSpec): Promise<string> {
   const file = join(spec.package.snapshotDir, 'algopkg', spec.packageName, 'example.json');
   const method = spec.methods.includes('GET') ? 'GET' : 'POST';
-  const example = existsSync(file) ? JSON.stringify(JSON.parse(await readFile(file, 'utf8'))) : '{}';
+  const example = await exampleIn(file);
   const quoted = example.replaceAll("'", `'\\''`);
   return `curl -X ${method} ${url} -H 'content-type: application/json' -d '${quoted}'`;
+}
+
+/** On one line; an example that is none does not keep the head from being ready. */
+async function exampleIn(file: string): Promise<string> {
+  if (!existsSync(file)) return '{}';
+  const text = await readFile(file, 'utf8');
+  try {
+    return JSON.stringify(JSON.parse(text));
+  } catch {
+    return '{}';
+  }
 }

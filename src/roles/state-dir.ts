@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { NodeRole } from '../cluster/nodes/types.ts';
 import type { StatePaths } from '../config/paths.ts';
-import { codeOf, ServeError } from '../lib/errors.ts';
+import { ServeError } from '../lib/errors.ts';
 import { readIfThere, writeDurably } from '../lib/files.ts';
 import { identityOf, isRunning, type ProcessIdentity } from '../lib/process/identity.ts';
+import { lockFile } from '../lib/process/lock-file.ts';
 
 /** Who holds a state directory, and how its node is reached from this machine. */
 export interface StateLock extends ProcessIdentity {
@@ -13,9 +15,13 @@ export interface StateLock extends ProcessIdentity {
   readonly admin: string | null;
 }
 
+/** Taking a state directory is a matter of milliseconds: whoever waits longer for another starter says so. */
+const GUARD_TIMEOUT_MS = 5_000;
+
 /**
- * Takes a state directory for this process.
- * @throws ServeError STATE_DIR_LOCKED naming who holds it
+ * Takes a state directory for this process. Of several that start at once exactly one gets it.
+ * @throws ServeError STATE_DIR_LOCKED naming who holds it; STATE_DIR_UNSAFE when its sockets would lie in a folder of
+ * somebody else
  */
 export async function lockStateDir(
   paths: StatePaths,
@@ -23,33 +29,40 @@ export async function lockStateDir(
 ): Promise<{ readonly release: () => Promise<void>; readonly announce: (admin: string) => Promise<void> }> {
   await mkdir(paths.root, { recursive: true, mode: 0o700 });
   await mkdir(paths.sockets, { recursive: true, mode: 0o700 });
+  await checkOwner(dirname(paths.sockets));
   const self = identityOf(process.pid) ?? { pid: process.pid, startTicks: -1 };
-  const holder = await readStateLock(paths);
-  if (holder !== null && isRunning(holder)) throw locked(paths, holder);
-  const mine = `${paths.lock}.${process.pid}`;
-  await writeFile(mine, JSON.stringify({ ...self, role, admin: null } satisfies StateLock), { mode: 0o600 });
+  const write = async (admin: string | null): Promise<void> =>
+    await writeDurably(paths.lock, JSON.stringify({ ...self, role, admin } satisfies StateLock));
+  const releaseGuard = await lockFile(`${paths.lock}.guard`, { timeoutMs: GUARD_TIMEOUT_MS });
   try {
-    // A lock left by a dead process is moved away first; link() then lets exactly one of several starters win.
-    if (holder !== null) await rename(paths.lock, `${mine}.stale`).catch(() => undefined);
-    await link(mine, paths.lock);
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
-    throw locked(paths, (await readStateLock(paths)) ?? { ...self, role, admin: null });
+    const holder = await readStateLock(paths);
+    if (holder !== null && isRunning(holder)) throw locked(paths, holder);
+    await write(null);
   } finally {
-    await rm(mine, { force: true });
-    await rm(`${mine}.stale`, { force: true });
+    await releaseGuard();
   }
-  return {
-    release: async () => await rm(paths.lock, { force: true }),
-    announce: async (admin) =>
-      await writeDurably(paths.lock, JSON.stringify({ ...self, role, admin } satisfies StateLock)),
-  };
+  return { release: async () => await rm(paths.lock, { force: true }), announce: write };
+}
+
+/** The folder lies where everybody may make one: in one that is not ours, others could answer in our name. */
+async function checkOwner(folder: string): Promise<void> {
+  const { uid } = await stat(folder);
+  if (uid === process.getuid?.()) return;
+  throw new ServeError(
+    `${folder} belongs to user id ${uid}, and not to who runs this. Remove it, or set TMPDIR to a folder of your own.`,
+    { code: 'STATE_DIR_UNSAFE' },
+  );
 }
 
 /** Who holds the state directory, or null; whether that process still runs is the caller's to ask. */
 export async function readStateLock(paths: StatePaths): Promise<StateLock | null> {
   const text = await readIfThere(paths.lock);
-  return text === null ? null : (JSON.parse(text) as StateLock);
+  if (text === null) return null;
+  try {
+    return JSON.parse(text) as StateLock;
+  } catch {
+    return null; // written by hand, or by a file system that lost it: nobody holds it
+  }
 }
 
 function locked(paths: StatePaths, holder: StateLock): ServeError {

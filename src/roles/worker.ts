@@ -5,11 +5,13 @@ import { agentSocket, statePaths } from '../config/paths.ts';
 import { clusterKeys } from '../config/token.ts';
 import { modelserveVersion } from '../config/version.ts';
 import { ServeError } from '../lib/errors.ts';
+import { addressOf } from '../store/redis-client.ts';
 import { connectStore } from '../store/redis-store.ts';
 import type { Store } from '../store/types.ts';
 import { openLog } from '../telemetry/logger.ts';
 import { advertisedAddress, formatHostPort, type HostPort, localAddressTowards } from './addresses.ts';
 import { Closers } from './closers.ts';
+import { hasLeftovers } from './leftovers.ts';
 import { createAgent, type NodeFlags, type RunningNode, type Say, type StopHow } from './node.ts';
 import { NodeControl } from './node-control.ts';
 import { lockStateDir, nodeIdOf } from './state-dir.ts';
@@ -29,13 +31,15 @@ const DEFAULT_PORT = 8000;
 
 /**
  * Joins a cluster with this machine. Resolves when the cluster knows it.
- * @throws ServeError CLUSTER_UNREACHABLE, STORE_AUTH, a taken port, a locked state directory; nothing is left behind then
+ * @throws ServeError CLUSTER_UNREACHABLE, STORE_AUTH, a taken port, a locked state directory; nothing is left
+ * behind then but what an earlier node process had left running
  */
 export async function startWorker(flags: WorkerFlags, say: Say): Promise<RunningNode> {
-  const closers = new Closers();
+  const closers = new Closers(say);
+  const found = { leftovers: false };
   try {
     const stop = async (how: StopHow): Promise<void> => await closers.run(how);
-    const agent = await joinCluster(flags, stop, closers);
+    const agent = await joinCluster(flags, { stop, closers, found });
     const { host, httpPort, capacity, nodeId } = agent.record;
     const gpus = capacity.gpus.length === 1 ? '1 GPU' : `${capacity.gpus.length} GPUs`;
     say(
@@ -44,15 +48,27 @@ export async function startWorker(flags: WorkerFlags, say: Say): Promise<Running
     say(`joined the cluster; requests are answered at http://${formatHostPort({ host, port: httpPort })}`);
     return { stop, ended: closers.ended };
   } catch (error) {
-    await closers.run({ keepReplicas: true });
+    await closers.run({ keepReplicas: found.leftovers });
     throw error;
   }
 }
 
-async function joinCluster(flags: WorkerFlags, stop: RunningNode['stop'], closers: Closers): Promise<Agent> {
+async function joinCluster(
+  flags: WorkerFlags,
+  {
+    stop,
+    closers,
+    found,
+  }: {
+    readonly stop: RunningNode['stop'];
+    readonly closers: Closers;
+    readonly found: { leftovers: boolean };
+  },
+): Promise<Agent> {
   const paths = statePaths(flags.stateDir);
   const lock = await lockStateDir(paths, 'worker');
   closers.add(lock.release);
+  found.leftovers = hasLeftovers(paths);
   const keys = clusterKeys(flags.token);
   const log = openLog(join(paths.logs, 'node.log'), 'node');
   const target = storeTarget(flags, keys.storePassword);
@@ -68,8 +84,8 @@ async function joinCluster(flags: WorkerFlags, stop: RunningNode['stop'], closer
     port: (await store.readRevision())?.revision.settings.port ?? DEFAULT_PORT,
     onLeaveRequested: () => void stop({ keepReplicas: false }),
   });
-  await agent.start();
   closers.add(async (how) => await agent.stop(how));
+  await agent.start();
   const control = new NodeControl(agentSocket(paths.sockets), { stop: (how) => void stop(how) });
   await control.start();
   closers.add(async () => await control.stop());
@@ -89,13 +105,15 @@ function storeTarget(
 /** Where the route to the head is looked up: the store's own address, or the first sentinel's. */
 function storeAddress({ cluster }: WorkerFlags): HostPort {
   if ('address' in cluster) return cluster.address;
-  const match = /^[a-z-]+:\/\/(?:[^@/]*@)?\[?([^\],:/]+)\]?(?::(\d+))?/.exec(cluster.redisUrl);
-  if (match?.[1] === undefined) {
-    throw new ServeError(`--redis expects redis://HOST:PORT, got "${cluster.redisUrl}"`, {
+  const match = /^[a-z-]+:\/\/(?:[^@/]*@)?(?:\[([^\]]+)\]|([^,:/?]+))(?::(\d+))?/.exec(cluster.redisUrl);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined) {
+    throw new ServeError(`--redis expects redis://HOST:PORT, got "${addressOf(cluster.redisUrl)}"`, {
       code: 'BAD_USAGE',
     });
   }
-  return { host: match[1], port: Number(match[2] ?? 6379) };
+  const isSentinel = cluster.redisUrl.startsWith('redis-sentinel:');
+  return { host, port: Number(match?.[3] ?? (isSentinel ? 26_379 : 6379)) };
 }
 
 async function untilKnown(store: Store, nodeId: string): Promise<void> {

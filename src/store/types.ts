@@ -33,6 +33,8 @@ export interface IngressEntry {
   readonly nodeId: string;
   readonly incarnation: string;
   readonly routingVersion: number;
+  /** of the leadership that wrote it, so that no later one has a smaller */
+  readonly epoch?: number;
 }
 
 export interface ClusterEvent {

@@ -78,10 +78,22 @@ test.each([
   ['a newer one', { version: 1, incarnation: 'a' }, { version: 2, incarnation: 'a' }, true],
   ['the same', { version: 2, incarnation: 'a' }, { version: 2, incarnation: 'a' }, false],
   ['an older one', { version: 3, incarnation: 'a' }, { version: 2, incarnation: 'a' }, false],
-  ['one of another incarnation', { version: 3, incarnation: 'a' }, { version: 1, incarnation: 'b' }, true],
+  [
+    'a later leader of another incarnation',
+    { version: 3, incarnation: 'a' },
+    { version: 1, incarnation: 'b', epoch: 2 },
+    true,
+  ],
+  [
+    'an earlier leader of another incarnation, in a store that fell back',
+    { version: 3, incarnation: 'a', epoch: 2 },
+    { version: 4, incarnation: 'b', epoch: 1 },
+    false,
+  ],
 ])('%s is followed or not', (_which, followed, next, expected) => {
-  const full = (part: { version: number; incarnation: string } | null): NodeAssignment | null =>
-    part && { nodeId: 'n1', epoch: 1, replicas: [], ...part };
+  const full = (
+    part: { version: number; incarnation: string; epoch?: number } | null,
+  ): NodeAssignment | null => part && { nodeId: 'n1', epoch: 1, replicas: [], ...part };
   expect(supersedes(full(followed), full(next) ?? expect.fail())).toBe(expected);
 });
 
@@ -138,7 +150,7 @@ test('an emptied store is told everything again, and no replica is touched', asy
   await expect.poll(() => store.report?.replicas[0]?.pid, SOON).toBe(pid);
   expect(store.record).not.toBeNull();
   // The new leader's first assignment counts, whatever its number.
-  store.assign([{ ...place.assignment('Echo-1'), revision: 9 }], { incarnation: 'i2', version: 0 });
+  store.assign([{ ...place.assignment('Echo-1'), revision: 9 }], { incarnation: 'i2', epoch: 2, version: 0 });
   await expect.poll(() => replicaIn(store, 'Echo-1')?.assignment.revision, SOON).toBe(9);
   expect(replicaIn(store, 'Echo-1')?.pid).toBe(pid);
 });

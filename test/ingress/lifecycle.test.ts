@@ -3,6 +3,7 @@ import http from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ingressSocket } from '../../src/config/paths.ts';
 import { openControl } from '../../src/ingress/control.ts';
+import { isNewer } from '../../src/ingress/routing-source.ts';
 import type { FakeCall } from './fake-replica.ts';
 import { call, holdPort, routeOf, TestNode, tableOf, until } from './test-node.ts';
 
@@ -26,8 +27,22 @@ async function freePort(): Promise<number> {
   return held.port;
 }
 
+const version = (of: number, incarnation: string, epoch: number) =>
+  tableOf([], { version: of, incarnation, epoch });
+
+it.each([
+  ['the first table', null, version(1, 'one', 1), true],
+  ['a later version', version(1, 'one', 1), version(2, 'one', 1), true],
+  ['the same', version(2, 'one', 1), version(2, 'one', 2), false],
+  ['an earlier version', version(3, 'one', 1), version(2, 'one', 2), false],
+  ['what a later leader made anew', version(3, 'one', 1), version(1, 'two', 2), true],
+  ['what a store that fell back shows', version(3, 'two', 2), version(9, 'one', 1), false],
+])('%s is taken or not', (_which, held, next, expected) => {
+  expect(isNewer(next, held)).toBe(expected);
+});
+
 describe('the routing table', () => {
-  it('is adopted when its version grows or its incarnation is another, and said so in the store', async () => {
+  it('is adopted when its version grows or a later leader made it anew, and said so in the store', async () => {
     await node.start();
     const seen = () => node.ingress.state.routingVersion;
     node.store.publish(tableOf([routeOf()], { version: 5 }));
@@ -35,14 +50,14 @@ describe('the routing table', () => {
     node.store.publish(tableOf([], { version: 4 }));
     node.store.publish(tableOf([routeOf()], { version: 6 }));
     await until('version 6', () => seen() === 6);
-    node.store.publish(tableOf([routeOf()], { version: 1, incarnation: 'two' }));
+    node.store.publish(tableOf([routeOf()], { version: 1, incarnation: 'two', epoch: 2 }));
     await until('the other incarnation', () => node.ingress.state.incarnation === 'two');
     expect(seen()).toBe(1);
     await until('it is published', () => node.store.published.length === 3);
     expect(node.store.published).toEqual([
-      { nodeId: 'node-a', incarnation: 'one', routingVersion: 5 },
-      { nodeId: 'node-a', incarnation: 'one', routingVersion: 6 },
-      { nodeId: 'node-a', incarnation: 'two', routingVersion: 1 },
+      { nodeId: 'node-a', incarnation: 'one', routingVersion: 5, epoch: 1 },
+      { nodeId: 'node-a', incarnation: 'one', routingVersion: 6, epoch: 1 },
+      { nodeId: 'node-a', incarnation: 'two', routingVersion: 1, epoch: 2 },
     ]);
   });
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TestHead, TestNode } from './support/cluster.ts';
+import { freePorts, TestHead, TestNode } from './support/cluster.ts';
 import { type Load, steadyLoad } from './support/load.ts';
 import { echoSource, Project } from './support/project.ts';
 import { hasRedis, TestRedis } from './support/stores.ts';
@@ -19,7 +19,9 @@ describe.skipIf(!hasRedis)('a given Redis that goes away, is emptied, or comes b
     project.package('Echo', echoSource());
     project.sections({ Echo: section });
     head = await TestHead.start({ conf: project.conf, args: ['--redis', redis.url] });
-    worker = new TestNode(['worker', '--redis', redis.url, '--token-file', `${head.stateDir}/token`]);
+    const [httpPort = 0] = await freePorts(1);
+    const token = ['--token-file', `${head.stateDir}/token`];
+    worker = new TestNode(['worker', '--redis', redis.url, '--http-port', String(httpPort), ...token]);
     worker.launch();
     await worker.says(/joined/);
     load = steadyLoad(head.url('echo'));

@@ -95,5 +95,7 @@ export interface NodeReport {
   /** version and incarnation of the assignment that this report follows; -1 and '' before any */
   readonly assignmentVersion: number;
   readonly incarnation: string;
+  /** of the leadership that it follows, so that no later one has a smaller; 0 before any */
+  readonly epoch?: number;
   readonly replicas: readonly ReplicaStatus[];
 }

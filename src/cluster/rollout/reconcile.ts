@@ -36,6 +36,7 @@ export function reconcile(world: World, nowMs: number, newReplicaId: NewReplicaI
     update: groups.flatMap((group) => updatesOf(group)),
     rollouts: concluded.map(({ rollout }) => rollout).filter((rollout) => !world.rollouts.includes(rollout)),
     finished,
+    vanished: view.vanished,
     states: concluded
       .filter(({ rollout }) => !finished.includes(rollout.deployment))
       .map((group) => stateOf(group, view, shortfalls.get(group.rollout.deployment) ?? [])),

@@ -32,6 +32,11 @@ export interface ObservedNode {
   readonly nodeId: string;
   /** false: its lease lapsed and the leader may act on that; its replicas count as lost */
   readonly alive: boolean;
+  /**
+   * its lease lapsed, and nothing has followed from that yet: what is missing at one time counts as one loss, whether
+   * it is `alive` still or not. By default: what is not alive
+   */
+  readonly missing?: boolean;
   /** it is leaving: replacements start elsewhere first, then its replicas drain; nothing new goes there */
   readonly draining: boolean;
   readonly capacity: PlaceableNode['capacity'];
@@ -93,6 +98,8 @@ export interface Plan {
   readonly rollouts: readonly Rollout[];
   readonly finished: readonly string[];
   readonly states: readonly DeploymentState[];
+  /** nodes that went missing together, so many that nothing is concluded from it */
+  readonly vanished: readonly string[];
 }
 
 /** Ids come from outside, so that decisions stay pure. */

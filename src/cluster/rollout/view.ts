@@ -25,7 +25,7 @@ export interface View {
 export function viewOf(world: World): View {
   const vanished = vanishedTogether(world.nodes);
   const assigned = world.nodes.flatMap((node) => membersOn(node));
-  const isLost = ({ node }: Member) => !node.alive && vanished.length === 0;
+  const isLost = ({ node }: Member) => !node.alive && (vanished.length === 0 || !isMissing(node));
   const isGone = (member: Member) => hasLeft(member) || (isLost(member) && wasLeaving(member));
   const there = assigned.filter((member) => !isGone(member));
   return {
@@ -70,11 +70,19 @@ export function closedBecause(node: ObservedNode): PlaceableNode['closed'] {
 
 /**
  * Half of the nodes, and at least two, at once: more likely the network or the store than the machines, and moving
- * everything onto the rest would bring that down too.
+ * everything onto the rest would bring that down too. Leases lapse one after the other, within a renewal's interval:
+ * when the first node counts as lost, those that went with it are missing, too.
  */
 function vanishedTogether(nodes: readonly ObservedNode[]): readonly string[] {
-  const missing = nodes.filter((node) => !node.alive).map((node) => node.nodeId);
-  return missing.length >= 2 && missing.length * 2 >= nodes.length ? missing : [];
+  const missing = nodes.filter(isMissing);
+  const before = nodes.filter((node) => node.alive || isMissing(node));
+  if (missing.every((node) => node.alive)) return [];
+  const isMost = missing.length >= 2 && missing.length * 2 >= before.length;
+  return isMost ? missing.map((node) => node.nodeId) : [];
+}
+
+function isMissing(node: ObservedNode): boolean {
+  return node.missing ?? !node.alive;
 }
 
 function membersOn(node: ObservedNode): Member[] {

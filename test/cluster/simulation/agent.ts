@@ -34,9 +34,10 @@ export class SimAgent {
   readonly nodeId: string;
   readonly capacity: NodeCapacity;
   readonly replicas = new Map<string, SimReplica>();
-  #followed: Pick<NodeReport, 'assignmentVersion' | 'incarnation'> = {
+  #followed: Required<Pick<NodeReport, 'assignmentVersion' | 'incarnation' | 'epoch'>> = {
     assignmentVersion: -1,
     incarnation: '',
+    epoch: 0,
   };
   readonly #random: () => number;
 
@@ -47,10 +48,10 @@ export class SimAgent {
   }
 
   follow(assignment: NodeAssignment, nowMs: number): void {
-    const { incarnation, version } = assignment;
-    const older = incarnation === this.#followed.incarnation && version <= this.#followed.assignmentVersion;
-    if (older) return;
-    this.#followed = { assignmentVersion: version, incarnation };
+    const { incarnation, version, epoch } = assignment;
+    const isSame = incarnation === this.#followed.incarnation;
+    if (isSame ? version <= this.#followed.assignmentVersion : epoch <= this.#followed.epoch) return;
+    this.#followed = { assignmentVersion: version, incarnation, epoch };
     const named = new Map(assignment.replicas.map((one) => [one.replicaId, one]));
     for (const [replicaId, replica] of this.replicas) {
       const told = named.get(replicaId);

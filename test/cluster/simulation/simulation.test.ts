@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PinnedSpec } from '../../../src/cluster/spec/types.ts';
-import { GIB, pinnedSpec } from '../builders.ts';
+import { arbitraryConf, arbitrarySpec, specFrom } from './arbitrary.ts';
 import {
   expectNoHastyDrain,
   expectNothingMoreToDo,
@@ -13,33 +12,7 @@ import { CALM, SimWorld } from './world.ts';
 /** More of them find more: `SIMULATION_RUNS=20000 npx vitest run --project unit test/cluster/simulation`. */
 const RUNS = Number(process.env['SIMULATION_RUNS'] ?? 80);
 const QUIET_TICKS = 260;
-const NAMES = ['Echo', 'Faces', 'Speech'] as const;
 const NODES = ['head', 'w1', 'w2', 'w3'] as const;
-
-const arbitrarySpec = fc.record({
-  name: fc.constantFrom(...NAMES),
-  replicas: fc.integer({ min: 0, max: 3 }),
-  gpuMilli: fc.constantFrom(0, 340, 500, 1000, 2000),
-  memoryBytes: fc.constantFrom(0, 0, 6 * GIB, 16 * GIB),
-  cpuMilli: fc.constantFrom(100, 1000),
-  code: fc.oneof(
-    { weight: 4, arbitrary: fc.constantFrom('works:1', 'works:2', 'works:3') },
-    { weight: 2, arbitrary: fc.constantFrom('raises:1', 'falls:1', 'unprepared:1') },
-  ),
-  config: fc.constantFrom('applied:1', 'applied:2', 'unsupported:1', 'failed:1'),
-});
-
-/** Resources are part of what a replace hash stands for. */
-function specFrom(body: typeof arbitrarySpec extends fc.Arbitrary<infer Body> ? Body : never): PinnedSpec {
-  const { code, config, ...resources } = body;
-  const { gpuMilli, cpuMilli, memoryBytes } = resources;
-  const replace = [code, gpuMilli, cpuMilli, memoryBytes].join(':');
-  return pinnedSpec({ ...resources, hashes: { replace, reconfigure: config } });
-}
-
-const arbitraryConf = fc
-  .uniqueArray(arbitrarySpec, { selector: (body) => body.name, maxLength: NAMES.length })
-  .map((bodies) => bodies.map(specFrom));
 
 const arbitraryNodeId = fc.constantFrom(...NODES);
 

@@ -198,7 +198,7 @@ export class SimWorld {
     return {
       nodeId: node.agent.nodeId,
       version: node.version,
-      epoch: 1,
+      epoch: this.#incarnation,
       incarnation: `i${this.#incarnation}`,
       replicas: node.assigned,
     };
@@ -224,7 +224,7 @@ export class SimWorld {
 }
 
 /** mulberry32: a small generator with a seed, uniform in [0, 1). */
-function randomFrom(seed: number): () => number {
+export function randomFrom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
