@@ -1,0 +1,63 @@
+// The targets that need an arrangement of their own.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { batching } from './batching.mjs';
+import { largeBodies } from './large-bodies.mjs';
+import { manyDeployments } from './many-deployments.mjs';
+import { memory } from './memory.mjs';
+import { overload } from './overload.mjs';
+import { judged } from './row.mjs';
+import { streams } from './streams.mjs';
+
+/**
+ * @typedef {object} Figure
+ * @property {string} name as `--figures` takes it
+ * @property {string} what stands for its rows when it fails
+ * @property {(context: import('./head.mjs').Context) => Promise<import('./row.mjs').Row[]>} run
+ */
+
+/** @type {readonly Figure[]} */
+export const FIGURES = [
+  { name: 'large-bodies', what: '10 MB echoed against bare fastify', run: largeBodies },
+  { name: 'many-deployments', what: 'throughput of one deployment among a thousand', run: manyDeployments },
+  { name: 'batching', what: 'batching efficiency', run: batching },
+  { name: 'streams', what: 'stream of 10,000 chunks', run: streams },
+  { name: 'memory', what: 'memory at rest', run: memory },
+  { name: 'overload', what: '400 requests at once, queue bound 100', run: overload },
+];
+
+/**
+ * Runs figures one after the other; what one started is stopped before the next.
+ * @param {{figures: readonly Figure[], plan: import('../matrix.mjs').Plan, say: (line: string) => void}} options
+ * @returns {Promise<import('./row.mjs').Row[]>} one that fails gives a row that says why
+ */
+export async function runFigures({ figures, plan, say }) {
+  const rows = [];
+  for (const figure of figures) {
+    say(`figure ${figure.name} …`);
+    const measured = await runOne(figure, { rounds: plan.rounds, seconds: plan.secondsPerCell, say });
+    for (const row of measured)
+      say(`  ${row.what}: ${row.value?.toFixed(2) ?? '–'} ${row.unit}: ${row.verdict}`);
+    rows.push(...measured);
+  }
+  return rows;
+}
+
+async function runOne({ what, run }, limits) {
+  const folders = [];
+  const running = [];
+  const newFolder = () => {
+    const folder = mkdtempSync(join(tmpdir(), 'modelserve-bench-'));
+    folders.push(folder);
+    return folder;
+  };
+  try {
+    return await run({ ...limits, newFolder, own: (one) => running.push(one) });
+  } catch (error) {
+    return [judged({ what, unit: '', values: [], note: error.message })];
+  } finally {
+    await Promise.all(running.map((one) => one.stop()));
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  }
+}
