@@ -12,7 +12,7 @@ const POST = ['POST'];
 /** @type {import('./server.mjs').Contestant} */
 export const rayServe = {
   name: 'ray-serve',
-  what: 'Ray Serve: its proxy and one replica, defaults, access log off',
+  what: 'Ray Serve: its proxy and one replica that takes 100 requests at once (with its default of 5, ten times slower at c=32)',
   methods: ['GET', 'POST'],
   path: '/noop',
   body: jsonBody,
