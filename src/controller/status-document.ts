@@ -85,8 +85,13 @@ function deploymentStatus(rollout: Rollout, facts: ClusterFacts): DeploymentStat
   };
 }
 
+/** Of a lost node only what nothing has taken the place of yet: the rest of its last report is history. */
 function replicaDetails(node: NodeFacts, deployment: string): readonly ReplicaDetail[] {
-  const reported = node.reported.filter((status) => status.assignment.deployment === deployment);
+  const assigned = new Set(node.assigned.map((assignment) => assignment.replicaId));
+  const reported = node.reported.filter(
+    ({ assignment }) =>
+      assignment.deployment === deployment && (node.alive || assigned.has(assignment.replicaId)),
+  );
   const known = new Set(reported.map((status) => status.assignment.replicaId));
   const waiting = node.assigned.filter(
     (assignment) =>
@@ -95,19 +100,19 @@ function replicaDetails(node: NodeFacts, deployment: string): readonly ReplicaDe
       !known.has(assignment.replicaId),
   );
   return [
-    ...reported.map((status) => reportedDetail(status, node.record.nodeId)),
+    ...reported.map((status) => reportedDetail(status, node)),
     ...waiting.map((assignment) => waitingDetail(assignment, node.record.nodeId)),
   ];
 }
 
-function reportedDetail(status: ReplicaStatus, node: string): ReplicaDetail {
+function reportedDetail(status: ReplicaStatus, { record, alive }: NodeFacts): ReplicaDetail {
   const { assignment } = status;
   return {
     id: assignment.replicaId,
-    node,
+    node: record.nodeId,
     pid: status.pid,
     phase: status.phase,
-    message: status.message,
+    message: alive ? status.message : 'its node is not heard of; this is what it said last',
     revision: assignment.revision,
     gpus: status.admitted
       ? assignment.slices.map((slice) => ({
