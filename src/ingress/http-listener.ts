@@ -11,13 +11,16 @@ export interface HttpListenerOptions {
 
 /** Shorter than what an agent waits for the process to end. */
 const CLOSE_MS = 2_000;
+/** What is still open on a port of before after this time is cut. */
+const LONGEST_RETIREMENT_MS = 600_000;
 const RETRY_MS = 2_000;
 
 /** The HTTP port of the ingress. A change of port opens the new one first; then the old one finishes what it has. */
 export class HttpListener {
   readonly #options: HttpListenerOptions;
   readonly #create: () => Server;
-  readonly #closing = new Set<Promise<void>>();
+  /** servers of ports that are not wanted any more, with what finishes on them */
+  readonly #retired = new Map<Server, Promise<void>>();
   #server: Server | null = null;
   #wantedPort: number | null = null;
   #port: number | null = null;
@@ -67,7 +70,9 @@ export class HttpListener {
     if (this.#server !== null) this.#retire(this.#server);
     this.#server = null;
     this.#port = null;
-    await Promise.all(this.#closing);
+    const deadline = setTimeout(() => this.#cutRetired(), CLOSE_MS);
+    await Promise.all(this.#retired.values());
+    clearTimeout(deadline);
   }
 
   async #switchTo(port: number): Promise<void> {
@@ -97,16 +102,23 @@ export class HttpListener {
     this.#retry = null;
   }
 
+  /** Takes no new connection there; those that have a request under way get its answer, and are closed with it. */
   #retire(server: Server): void {
+    server.prependListener('request', (_request, response) => {
+      response.shouldKeepAlive = false;
+    });
     const closed = new Promise<void>((resolve) => {
-      const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+      const deadline = setTimeout(() => server.closeAllConnections(), LONGEST_RETIREMENT_MS);
       server.close(() => {
         clearTimeout(deadline);
+        this.#retired.delete(server);
         resolve();
       });
-      server.closeIdleConnections();
     });
-    this.#closing.add(closed);
-    void closed.then(() => this.#closing.delete(closed));
+    this.#retired.set(server, closed);
+  }
+
+  #cutRetired(): void {
+    for (const server of this.#retired.keys()) server.closeAllConnections();
   }
 }

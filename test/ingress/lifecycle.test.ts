@@ -116,6 +116,27 @@ describe('the port', () => {
     await expect(call(first)).rejects.toThrow('ECONNREFUSED');
   });
 
+  it('of before finishes what is slow, and lets no connection go on', async () => {
+    const [first, second] = [await freePort(), await freePort()];
+    await node.start({ httpPort: null, httpPortFixed: false });
+    const slowMs = 2_500; // longer than an ingress that ends would wait
+    await node.replica('Echo-1', ({ head, answer }) => {
+      setTimeout(() => answer(head.path), head.path.endsWith('/slow') ? slowMs : 0);
+    });
+    await node.publish([routeOf()], { port: first });
+    await until('the first port', () => node.port === first);
+    await node.connected('Echo-1');
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    node.onClose(() => agent.destroy());
+    const slow = call(first, { path: '/echo/slow', agent });
+    await until('it is under way', () => node.ingress.state.inFlight === 1);
+    const next = call(first, { path: '/echo/next', agent }); // waits for the only connection
+    await node.publish([routeOf()], { port: second });
+    await until('the second port', () => node.port === second);
+    expect((await slow).text).toBe('/echo/slow');
+    expect(await next).toMatchObject({ text: '/echo/next', headers: { connection: 'close' } });
+  });
+
   it('that an ingress of the same cluster has gives a free one', async () => {
     await node.start();
     const second = new TestNode('node-b');
