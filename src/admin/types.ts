@@ -14,6 +14,8 @@ export interface Mistaken {
 export interface PlanAnswer {
   readonly ok: true;
   readonly changes: readonly PlannedChange[];
+  /** what changes in `[MODEL SERVE]` */
+  readonly settings: PlannedChange['differences'];
   readonly warnings: readonly RenderedFinding[];
 }
 
@@ -22,6 +24,7 @@ export interface ApplyAnswer {
   readonly outcome: 'recorded' | 'unchanged';
   readonly revision: number;
   readonly changes: readonly PlannedChange[];
+  readonly settings: PlannedChange['differences'];
   readonly deployments: readonly string[];
   readonly warnings: readonly RenderedFinding[];
 }

@@ -1,6 +1,8 @@
 import pc from 'picocolors';
+import type { PlanAnswer } from '../admin/types.ts';
 import type { PlannedChange } from '../cluster/spec/types.ts';
 import type { DeploymentProgress } from '../cluster/status/types.ts';
+import { SETTINGS_SECTION } from '../config/schema.ts';
 
 const EFFECT_WORDS = {
   routing: 'routing only, no process is touched',
@@ -16,19 +18,27 @@ const KIND_WORDS = {
   retried: pc.yellow('~ tried again'),
 } as const;
 
-/** The plan as text: a line per deployment, and one per key that differs. */
-export function renderPlan(changes: readonly PlannedChange[]): string {
-  if (changes.length === 0) return 'Nothing changes.';
-  return changes.map(renderChange).join('\n');
+/** The plan as text: a line per section of conf.ini that changes anything, and one per key that differs. */
+export function renderPlan({ changes, settings }: Pick<PlanAnswer, 'changes' | 'settings'>): string {
+  if (changes.length + settings.length === 0) return 'Nothing changes.';
+  const ofNodes = settings.length === 0 ? [] : [renderSettings(settings)];
+  return [...ofNodes, ...changes.map(renderChange)].join('\n');
+}
+
+function renderSettings(settings: PlanAnswer['settings']): string {
+  const head = `  ${KIND_WORDS.changed} ${pc.bold(`[${SETTINGS_SECTION}]`)}: every node follows`;
+  return [head, ...settings.map(renderDifference)].join('\n');
 }
 
 function renderChange(change: PlannedChange): string {
   const strongest = change.effects.at(-1);
   const effect = change.kind === 'changed' && strongest !== undefined ? `: ${EFFECT_WORDS[strongest]}` : '';
-  const lines = change.differences.map(
-    ({ key, from, to }) => `      ${key}: ${shorten(from)} → ${shorten(to)}`,
-  );
+  const lines = change.differences.map(renderDifference);
   return [`  ${KIND_WORDS[change.kind]} ${pc.bold(change.deployment)}${effect}`, ...lines].join('\n');
+}
+
+function renderDifference({ key, from, to }: PlanAnswer['settings'][number]): string {
+  return `      ${key}: ${shorten(from)} → ${shorten(to)}`;
 }
 
 function shorten(text: string): string {

@@ -39,7 +39,7 @@ async function dryRun(client: AdminClient, conf: string, options: ControllerOpti
   if (options.json) printJson(answer);
   else {
     for (const warning of answer.warnings) printError(`warning: ${warning}`);
-    print(renderPlan(answer.changes));
+    print(renderPlan(answer));
   }
   return ExitCode.done;
 }
@@ -49,7 +49,7 @@ async function apply(client: AdminClient, conf: string, options: ControllerOptio
   if (!answer.ok) return refuseMistaken(answer, options);
   if (!options.json) {
     for (const warning of answer.warnings) printError(`warning: ${warning}`);
-    print(renderPlan(answer.changes));
+    print(renderPlan(answer));
     print(
       answer.outcome === 'unchanged'
         ? `Revision ${answer.revision} is in force.`

@@ -1,13 +1,21 @@
 import type {
+  ClusterSettings,
   DeploymentSpec,
   Effect,
   ModelPin,
   PackagePin,
   PinnedSpec,
+  PlannedChange,
   SpecHashes,
 } from '../cluster/spec/types.ts';
 import { hashOf } from '../lib/hash.ts';
-import { DEPLOYMENT_KEYS, type DeploymentFields, ENVIRONMENT_KEY, type Key } from './schema.ts';
+import {
+  DEPLOYMENT_KEYS,
+  type DeploymentFields,
+  ENVIRONMENT_KEY,
+  type Key,
+  SETTINGS_KEYS,
+} from './schema.ts';
 
 /** What a revision adds to a deployment: contents by hash, and where they lie. */
 interface Pins {
@@ -76,6 +84,20 @@ export function differences(from: PinnedSpec, to: PinnedSpec): readonly Differen
   return [...keys, ...environmentPairs(from, to), ...contents, ...modelPairs(from, to)].filter(
     (pair) => pair.from !== pair.to,
   );
+}
+
+/** How two states of `[MODEL SERVE]` differ, key by key, with values as a conf.ini has them. */
+export function settingsDifferences(
+  from: ClusterSettings,
+  to: ClusterSettings,
+): PlannedChange['differences'] {
+  return Object.entries<Key<unknown>>(SETTINGS_KEYS)
+    .map(([field, { name, form }]) => ({
+      key: name,
+      from: form.write(from[field as keyof ClusterSettings]),
+      to: form.write(to[field as keyof ClusterSettings]),
+    }))
+    .filter((pair) => pair.from !== pair.to);
 }
 
 const KEYS = Object.entries<Key<unknown>>(DEPLOYMENT_KEYS).map(([field, key]) => ({

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { planChanges } from '../cluster/spec/plan-changes.ts';
 import type { PlannedChange } from '../cluster/spec/types.ts';
 import type { Finding } from '../config/compile.ts';
-import { differences } from '../config/pin.ts';
+import { differences, settingsDifferences } from '../config/pin.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { ApplyQueue } from '../store/types.ts';
@@ -20,12 +20,19 @@ export interface Recorded {
   readonly outcome: 'recorded' | 'unchanged';
   readonly revision: number;
   readonly changes: readonly PlannedChange[];
+  readonly settings: PlannedChange['differences'];
   /** deployments whose end the caller waits for */
   readonly deployments: readonly string[];
 }
 
 export type PlanResult =
-  | { readonly ok: true; readonly changes: readonly PlannedChange[]; readonly warnings: readonly Finding[] }
+  | {
+      readonly ok: true;
+      readonly changes: readonly PlannedChange[];
+      /** what changes in `[MODEL SERVE]` */
+      readonly settings: PlannedChange['differences'];
+      readonly warnings: readonly Finding[];
+    }
   | { readonly ok: false; readonly mistakes: readonly Finding[]; readonly warnings: readonly Finding[] };
 
 export type ApplyResult =
@@ -79,7 +86,7 @@ export class ApplyDesk {
   async plan(confPath: string): Promise<PlanResult> {
     const drafted = await this.#draft(confPath, true);
     if (!drafted.ok) return drafted;
-    return { ok: true, changes: this.#changes(drafted.draft), warnings: this.#warnings(drafted) };
+    return { ok: true, ...this.#planned(drafted.draft), warnings: this.#warnings(drafted) };
   }
 
   /** @throws ServeError STORE_UNREACHABLE or APPLY_TIMEOUT when the job could not be recorded: nothing was changed */
@@ -118,8 +125,12 @@ export class ApplyDesk {
     return [...drafted.warnings, ...capacityWarnings(drafted.draft, this.#dependencies.leader)];
   }
 
-  #changes(draft: RevisionDraft): readonly PlannedChange[] {
-    return planChanges(this.#dependencies.state.rollouts, draft.deployments, differences);
+  #planned(draft: RevisionDraft): Pick<Recorded, 'changes' | 'settings'> {
+    const { revision, rollouts } = this.#dependencies.state;
+    return {
+      changes: planChanges(rollouts, draft.deployments, differences),
+      settings: revision === null ? [] : settingsDifferences(revision.settings, draft.settings),
+    };
   }
 
   /** Runs in the order of the queue: plans against what is there now. */
@@ -130,19 +141,19 @@ export class ApplyDesk {
         code: 'NOT_LEADER',
       });
     }
-    const changes = this.#changes(draft);
+    const { changes, settings } = this.#planned(draft);
     const { revision, rollouts } = state;
-    const sameSettings = JSON.stringify(revision?.settings) === JSON.stringify(draft.settings);
-    if (revision !== null && changes.length === 0 && sameSettings) {
+    if (revision !== null && changes.length + settings.length === 0) {
       await state.noteRead(draft);
       const deployments = rollouts.map((rollout) => rollout.deployment);
-      return { outcome: 'unchanged', revision: revision.number, changes, deployments };
+      return { outcome: 'unchanged', revision: revision.number, changes, settings, deployments };
     }
     const number = await leader.record(draft);
     return {
       outcome: 'recorded',
       revision: number,
       changes,
+      settings,
       deployments: changes.map((change) => change.deployment),
     };
   }

@@ -17,9 +17,7 @@ export function adminBackend(plane: ControlPlane, options: StopOptions): AdminBa
     events: async (afterId, limit) => await plane.events(afterId, limit),
     plan: async (confPath) => {
       const result = await plane.plan(confPath);
-      return result.ok
-        ? { ok: true, changes: result.changes, warnings: rendered(result.warnings) }
-        : mistaken(result);
+      return result.ok ? { ...result, warnings: rendered(result.warnings) } : mistaken(result);
     },
     apply: async (confPath) => {
       const result = await plane.apply(confPath);

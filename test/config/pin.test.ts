@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DeploymentSpec, Effect } from '../../src/cluster/spec/types.ts';
-import { differences } from '../../src/config/pin.ts';
+import { differences, settingsDifferences } from '../../src/config/pin.ts';
 import { anySpec, PINS, pinned, SPEC } from './specs.ts';
 
 const EFFECTS: readonly Effect[] = ['routing', 'scale', 'reconfigure', 'replace'];
@@ -10,6 +10,15 @@ function changedHashes(changes: Partial<DeploymentSpec>, pins: Partial<typeof PI
   const [before, after] = [pinned(), pinned(changes, pins)];
   return EFFECTS.filter((effect) => before.hashes[effect] !== after.hashes[effect]);
 }
+
+it('tells how [MODEL SERVE] changes, in the words of a conf.ini', () => {
+  const before = { port: 8000, maxBodyBytes: 64 * 1024 * 1024 };
+  expect(settingsDifferences(before, { ...before })).toEqual([]);
+  expect(settingsDifferences(before, { port: 9000, maxBodyBytes: 1024 ** 3 })).toEqual([
+    { key: 'port', from: '8000', to: '9000' },
+    { key: 'max_body', from: '64MiB', to: '1GiB' },
+  ]);
+});
 
 describe('a change of one thing', () => {
   const table: readonly [Partial<DeploymentSpec>, key: string, from: string, to: string, effect: Effect][] = [
