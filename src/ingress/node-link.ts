@@ -65,8 +65,9 @@ export class NodeLink {
 
   /** The way to one of its replicas. */
   carrier(replicaId: string): Carrier {
-    const limitOf = () => this.#limits.get(replicaId) ?? 0;
     const connection = this.#connection;
+    // While a link that broke tells its requests, they must not be given to it again.
+    const limitOf = () => (connection.current?.isOpen ? (this.#limits.get(replicaId) ?? 0) : 0);
     return {
       get limit() {
         return limitOf();

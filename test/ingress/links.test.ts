@@ -166,6 +166,23 @@ describe('a link', () => {
     await until('the far replica heard of it', () => far.replicas.get('Echo-f')?.ongoing === 0);
   });
 
+  it('that breaks and comes back costs a request nothing, though there is no other replica', async () => {
+    const relay = await Relay.start();
+    near.onClose(() => relay.close());
+    let seen = 0;
+    const second = (asked: FakeCall) => {
+      seen += 1;
+      if (seen > 1) digest(asked);
+    };
+    await link(second, { address: { nodeId: 'node-b', host: '127.0.0.1', linkPort: relay.ownPort } });
+    relay.port = far.ingress.state.linkPort;
+    await near.connected('Echo-f');
+    const answer = call(near.port, { body: 'again' });
+    await until('it is there', () => seen === 1);
+    relay.cut();
+    expect((await answer).text).toContain('5 ');
+  });
+
   it('to a silent node is broken within five seconds', async () => {
     const relay = await Relay.start();
     near.onClose(() => relay.close());
@@ -305,6 +322,11 @@ class Relay {
       });
     });
     return relay;
+  }
+
+  /** Resets what is connected now. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   swallow(): void {
