@@ -4,6 +4,9 @@ import { messageOf } from '../lib/errors.ts';
 import type { FrameworkError } from './framework-error.ts';
 import { announcedLength, answeredHeaders, type HeaderPairs } from './headers.ts';
 
+/** How long a client may take to read the last of an answer that is cut. */
+const CUT_MS = 2_000;
+
 export interface AnswerOptions {
   readonly requestId: string;
   /** the connection carries no further request */
@@ -76,9 +79,17 @@ export class Answer {
     else sendFrameworkError(this.#response, error, this.#options);
   }
 
-  /** The client sees that the answer is not whole. */
+  /** The client gets what was sent so far, and sees that it is not whole. */
   cut(): void {
-    this.#response.destroy();
+    const { socket } = this.#response;
+    if (socket === null || socket.destroyed) {
+      this.#response.destroy();
+      return;
+    }
+    // Not at once: what was written in this turn, such as the event that says what went wrong, is still in here.
+    const deadline = setTimeout(() => socket.destroy(), CUT_MS);
+    socket.once('close', () => clearTimeout(deadline));
+    socket.destroySoon();
   }
 
   get #hasBody(): boolean {

@@ -231,6 +231,24 @@ describe('a request', () => {
     await expect(call(node.port, { path: '/echo/long' })).rejects.toThrow();
   });
 
+  it('that fails after its answer has begun is cut behind what was sent, all of which arrives', async () => {
+    await node.serve({
+      'Echo-1': ({ stream }) => {
+        stream.respond({ status: 200, headers: [['content-type', 'text/event-stream']], ok: true }, false);
+        stream.write(Buffer.from('data: 1\n\n'), false);
+        stream.write(Buffer.from('event: error\ndata: {}\n\n'), false);
+        stream.fail({ code: 'BACKEND_ERROR', info: 'in the middle' });
+      },
+    });
+    const response = await fetch(`http://127.0.0.1:${node.port}/echo`, { method: 'POST', body: 'x' });
+    let text = '';
+    const read = async (): Promise<void> => {
+      for await (const part of response.body ?? []) text += Buffer.from(part).toString();
+    };
+    await expect(read(), 'no proper end').rejects.toThrow();
+    expect(text).toBe('data: 1\n\nevent: error\ndata: {}\n\n');
+  });
+
   it('counts as an application error where the runner says so, and as a framework error otherwise', async () => {
     await node.serve({ 'Echo-1': ({ answer }) => answer('{"status": 0}', { ok: false }) });
     await call(node.port);

@@ -66,6 +66,8 @@ def answer_of(result):
         return _whole(200, result.encode("utf-8", "replace"), _TEXT, True)
     if _is_binary(result):
         return _whole(200, bytes(result), _BYTES, True)
+    if _is_typed_binary(result):
+        return _whole(200, bytes(result[0]), result[1], True)
     if hasattr(result, "status_code") and hasattr(result, "headers"):
         return _from_response(result)
     if isinstance(result, (abc.Iterator, abc.AsyncIterator)):
@@ -135,6 +137,11 @@ def _says_failed(result):
         return False
     status = result.get("status")
     return status is not None and isinstance(status, Integral) and not isinstance(status, bool) and status == 0
+
+
+def _is_typed_binary(value):
+    """Whether it is (bytes, content type), which JSON could not carry in any case."""
+    return type(value) is tuple and len(value) == 2 and _is_binary(value[0]) and isinstance(value[1], str)
 
 
 def _is_binary(value):
