@@ -100,7 +100,7 @@ class Call:
         """Send the head of an answer whose body follows piece by piece."""
         if not self.gone:
             self._connection.send(RESPONSE, 0, self._stream, answer.head())
-            self._outbound = Outbound(self._connection, self._stream, self._sent)
+            self._outbound = Outbound(self._calls.guard, self._connection, self._stream, self._sent)
 
     def write(self, piece, go_on):
         """Send a piece; return whether the next one may come now, else ``go_on()`` is called when it may."""

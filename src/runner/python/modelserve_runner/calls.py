@@ -36,7 +36,7 @@ class Calls:
         #: whether the ticks of relief.Relief are slow, and who is to hear of the first call then
         self.quiet = True
         self.on_busy = lambda: None
-        self._guard = guard
+        self.guard = guard
         self._concurrency = launch.concurrency
         self._batch_wait_s = launch.batch_wait_timeout_s
         self._alarm_is_set = False
@@ -154,7 +154,7 @@ class Calls:
         if len(self._waiting) < self.batch_size and left_s > 0:
             if not self._alarm_is_set:
                 self._alarm_is_set = True
-                self._guard.post(self._guard.later, left_s, self._alarm)
+                self.guard.post(self.guard.later, left_s, self._alarm)
             return None
         calls = [self._waiting.popleft() for _ in range(min(self.batch_size, len(self._waiting)))]
         return Batch(calls)

@@ -34,9 +34,9 @@ class Guard:
         """Do the same after a while; belongs to the reader thread. Returns a handle with ``cancel()``."""
         return self.loop.call_later(delay_s, self.run, function, *args)
 
-    def has_unsent(self, connection):
-        """Remember a connection until the next flush."""
-        self._unsent.append(connection)
+    def has_unsent(self, sender):
+        """Remember a connection, or an answer, until the next flush: its ``flush`` is called then."""
+        self._unsent.append(sender)
 
     @property
     def is_flushed(self):
@@ -45,7 +45,7 @@ class Guard:
 
     def flush(self):
         """Let the frames leave that were sent since the last time."""
-        if self._unsent:
+        while self._unsent:  # what an answer flushes, its connection has to
             unsent, self._unsent = self._unsent, []
-            for connection in unsent:
-                connection.flush()
+            for each in unsent:
+                each.flush()

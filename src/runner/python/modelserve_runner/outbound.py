@@ -9,12 +9,17 @@ STREAM_BUFFER_BYTES = 256 * 1024
 
 
 class Outbound:
-    """Guarded. ``on_sent`` is called once, when the last frame has left or was given up."""
+    """Guarded. ``on_sent`` is called once, when the last frame has left or was given up.
 
-    __slots__ = ("_connection", "_stream", "_credit", "_pieces", "_pending", "_complete", "_failure", "_waiter",
-                 "_on_sent")
+    What is written in one turn leaves in as few frames as hold it: a frame costs the ingress as much as some dozen
+    small items.
+    """
 
-    def __init__(self, connection, stream, on_sent):
+    __slots__ = ("_guard", "_connection", "_stream", "_credit", "_pieces", "_pending", "_complete", "_failure",
+                 "_waiter", "_on_sent")
+
+    def __init__(self, guard, connection, stream, on_sent):
+        self._guard = guard
         self._connection = connection
         self._stream = stream
         self._credit = INITIAL_WINDOW_BYTES
@@ -27,9 +32,14 @@ class Outbound:
 
     def write(self, piece, go_on):
         """Send bytes when there is room; return whether there was, else ``go_on()`` is called when the next may come."""
+        if self._connection is None:
+            return True
+        if not self._pieces:
+            self._guard.has_unsent(self)
         self._add(piece)
-        self.pump()
-        if self._connection is None or self._pending < STREAM_BUFFER_BYTES:
+        if self._pending >= STREAM_BUFFER_BYTES:
+            self.pump()
+        if self._pending < STREAM_BUFFER_BYTES:
             return True
         self._waiter = go_on
         return False
@@ -54,21 +64,21 @@ class Outbound:
         self._wake()
         self._sent()
 
+    def flush(self):
+        """Send what was written in this turn."""
+        self.pump()
+
     def pump(self):
         """Send what may leave now."""
         connection = self._connection
         if connection is None:
             return
         while self._pieces and self._credit > 0 and not connection.paused:
-            piece = self._pieces.popleft()
-            size = min(len(piece), self._credit, MAX_PAYLOAD_BYTES)
-            if size < len(piece):
-                piece = memoryview(piece)
-                self._pieces.appendleft(piece[size:])
-            self._credit -= size
-            self._pending -= size
+            piece = self._take(min(self._credit, MAX_PAYLOAD_BYTES))
+            self._credit -= len(piece)
+            self._pending -= len(piece)
             ends = self._complete and not self._pieces and self._failure is None
-            connection.send(DATA, END if ends else 0, self._stream, piece[:size])
+            connection.send(DATA, END if ends else 0, self._stream, piece)
             if ends:
                 self._sent()
                 return
@@ -80,6 +90,21 @@ class Outbound:
             else:
                 connection.send_json(FAILED, 0, self._stream, self._failure)
             self._sent()
+
+    def _take(self, room):
+        """Return the next bytes, at most ``room``."""
+        pieces = self._pieces
+        first = pieces.popleft()
+        if len(first) > room:
+            first = memoryview(first)
+            pieces.appendleft(first[room:])
+            return first[:room]
+        taken = [first]
+        room -= len(first)
+        while pieces and len(pieces[0]) <= room:
+            room -= len(pieces[0])
+            taken.append(pieces.popleft())
+        return b"".join(taken) if len(taken) > 1 else first
 
     def _add(self, piece):
         if piece:
