@@ -44,6 +44,8 @@ export interface ApplyDeskOptions {
   readonly digestsDir: string;
   /** how long the job may wait in the queue */
   readonly queueTimeoutMs: number;
+  /** how long a job may wait for this head to be elected, which takes a moment after a loss of the store */
+  readonly electionTimeoutMs: number;
 }
 
 export interface ApplyDeskDependencies {
@@ -53,8 +55,6 @@ export interface ApplyDeskDependencies {
   readonly log: Log;
 }
 
-/** An election takes a moment: a job that comes in one waits for so long. */
-const ELECTION_MS = 6_000;
 const RETRY_MS = 1_000;
 
 /** Where a conf.ini comes in: reads and pins it, hands it to the queue, and records it when its turn has come. */
@@ -136,7 +136,7 @@ export class ApplyDesk {
   /** Runs in the order of the queue: plans against what is there now. */
   async #record(draft: RevisionDraft): Promise<Recorded> {
     const { leader, state } = this.#dependencies;
-    if (!(await leader.waitUntilLeading(ELECTION_MS))) {
+    if (!(await leader.waitUntilLeading(this.#options.electionTimeoutMs))) {
       throw new ServeError('this head does not lead the cluster at the moment. Try again.', {
         code: 'NOT_LEADER',
       });

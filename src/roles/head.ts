@@ -43,6 +43,8 @@ export interface HeadFlags extends NodeFlags {
 /** How long `stop --all` waits for other nodes to drain and leave. */
 const DISMISS_MS = 150_000;
 const QUEUE_TIMEOUT_MS = 15_000;
+/** A leader's lease is 4 s. */
+const ELECTION_TIMEOUT_MS = 6_000;
 
 interface Ground {
   readonly paths: StatePaths;
@@ -140,7 +142,12 @@ async function startControl(
     { store, state, log },
   );
   const desk = new ApplyDesk(
-    { snapshotsDir: paths.snapshots, digestsDir: paths.digests, queueTimeoutMs: QUEUE_TIMEOUT_MS },
+    {
+      snapshotsDir: paths.snapshots,
+      digestsDir: paths.digests,
+      queueTimeoutMs: QUEUE_TIMEOUT_MS,
+      electionTimeoutMs: ELECTION_TIMEOUT_MS,
+    },
     { queue, leader, state, log },
   );
   const plane = new ControlPlane(

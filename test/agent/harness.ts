@@ -14,7 +14,7 @@ import { type StatePaths, statePaths } from '../../src/config/paths.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { killSession } from '../../src/lib/process/signals.ts';
 import { gpu, pinnedSpec, type SpecOver } from '../cluster/builders.ts';
-import { tempDir } from './temp-dir.ts';
+import { tempDir } from '../support/temp-dir.ts';
 
 const FAKE_RUNNER = fileURLToPath(new URL('./fixtures/fake-runner.mjs', import.meta.url));
 const PYTHON_RUNNER = fileURLToPath(new URL('../../src/runner/python/main.py', import.meta.url));

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type BuildRequest, buildOnce } from '../../../src/agent/environments/build-once.ts';
 import { identityOf } from '../../../src/lib/process/identity.ts';
-import { tempDir } from '../temp-dir.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 
 function request(over: Partial<BuildRequest> & Pick<BuildRequest, 'folder'>): BuildRequest {
   return {

@@ -11,8 +11,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type NodeRequest, nodeEnvironment } from '../../../src/agent/environments/node-environment.ts';
 import { runCommand } from '../../../src/lib/process/command.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 import { baseEnv } from '../harness.ts';
-import { tempDir } from '../temp-dir.ts';
 
 /** A package Echo with these files, read-only as in a snapshot. */
 function nodePackage(files: Record<string, string>): NodeRequest {

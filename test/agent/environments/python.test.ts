@@ -5,8 +5,8 @@ import { type PythonRequest, pythonEnvironment } from '../../../src/agent/enviro
 import { findInterpreter, type Interpreter } from '../../../src/agent/environments/python-interpreter.ts';
 import { runCommand } from '../../../src/lib/process/command.ts';
 import { findProgram } from '../../../src/lib/process/find-program.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 import { baseEnv } from '../harness.ts';
-import { tempDir } from '../temp-dir.ts';
 
 const env = baseEnv();
 const here = await find(null);

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { GpuInventory, type GpuOptions } from '../../../src/agent/gpus/inventory.ts';
 import type { Gpu } from '../../../src/cluster/placement/types.ts';
 import { silentLog } from '../../../src/lib/log.ts';
-import { tempDir } from '../temp-dir.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 
 const FIRST = '0, GPU-aaaa-1, NVIDIA H200, 143771';
 const SECOND = '1, GPU-bbbb-2, NVIDIA H200, 143771';

@@ -7,7 +7,7 @@ import { type IngressLaunch, IngressProcess } from '../../../src/agent/ingress/i
 import { ingressSocket, type StatePaths, statePaths } from '../../../src/config/paths.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { identityOf, isRunning } from '../../../src/lib/process/identity.ts';
-import { tempDir } from '../temp-dir.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 
 const SOON = { timeout: 10_000, interval: 20 };
 const ENTRY = fileURLToPath(new URL('../fixtures/fake-ingress.mjs', import.meta.url));

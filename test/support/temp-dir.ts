@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 
 /** A folder of the running test, removed with it. */
 export function tempDir(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'agent-'));
+  const folder = mkdtempSync(join(tmpdir(), 'modelserve-test-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
   return folder;
 }
