@@ -147,6 +147,22 @@ describe('a head that starts anew', () => {
     expect(head.leader.published?.revision).toBe(2);
   });
 
+  it('restarts nothing when the store falls back to an earlier life of its data', async () => {
+    const { world, head } = await serving(['head', 'w1'], 2);
+    const before = world.server.content;
+    world.server.empty();
+    await world.ticks(5);
+    await world.apply([echo({ replicas: 3 })]);
+    await world.ticks(WHILE);
+    const running = allRunning(world);
+    world.server.restore(before);
+    for (let tick = 0; tick < WHILE; tick += 1) {
+      await world.tick();
+      expect(allRunning(world), `tick ${tick}`).toEqual(running);
+    }
+    expect(head.leader.published?.revision).toBe(2);
+  });
+
   it('takes over what the store has when its own disk is empty', async () => {
     const { world, head } = await serving(['head', 'w1'], 2);
     const running = allRunning(world);
