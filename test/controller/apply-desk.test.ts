@@ -81,7 +81,7 @@ describe('an apply', () => {
       revision: 1,
       deployments: ['Echo'],
     });
-    expect(await recorded(desk, conf)).toEqual({
+    expect(await recorded(desk, conf)).toMatchObject({
       outcome: 'unchanged',
       revision: 1,
       changes: [],
