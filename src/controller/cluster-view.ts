@@ -1,5 +1,6 @@
 import type { NodeRecord } from '../cluster/nodes/types.ts';
 import type { NodeAssignment, NodeReport, ReplicaAssignment } from '../cluster/replicas/types.ts';
+import type { PinnedSpec } from '../cluster/spec/types.ts';
 import type { IngressEntry, NodeEntry } from '../store/types.ts';
 
 /** What the leader knows of one node, kept over losses of the store. */
@@ -33,6 +34,11 @@ export class ClusterView {
 
   get nodes(): ReadonlyMap<string, KnownNode> {
     return this.#nodes;
+  }
+
+  /** What all nodes are assigned, lost ones included. */
+  get assignedSpecs(): readonly PinnedSpec[] {
+    return [...this.#assignments.values()].flatMap(({ replicas }) => replicas.map(({ spec }) => spec));
   }
 
   assignment(nodeId: string): KnownAssignment | null {

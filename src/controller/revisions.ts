@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Rollout } from '../cluster/rollout/types.ts';
 import type { Revision } from '../cluster/spec/types.ts';
@@ -52,6 +52,12 @@ export class DurableRevisions {
     return parse<Revision>(text, file);
   }
 
+  /** Forgets a revision that nothing stands on any more. */
+  async remove(number: number): Promise<void> {
+    await rm(join(this.#folder, `${number}.json`), { force: true });
+  }
+
+  /** Ascending. */
   async numbers(): Promise<readonly number[]> {
     const names = await readdir(this.#folder).catch(() => []);
     return names

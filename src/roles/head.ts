@@ -7,6 +7,7 @@ import { agentSocket, type StatePaths, statePaths } from '../config/paths.ts';
 import { type ClusterKeys, clusterKeys, readOrMakeToken } from '../config/token.ts';
 import { ApplyDesk, type ApplyJob, type Recorded } from '../controller/apply-desk.ts';
 import { ControlPlane } from '../controller/control-plane.ts';
+import { Housekeeping } from '../controller/housekeeping.ts';
 import { Leader } from '../controller/leader.ts';
 import { LeaderState } from '../controller/leader-state.ts';
 import { DurableRevisions } from '../controller/revisions.ts';
@@ -150,6 +151,16 @@ async function startControl(
     },
     { queue, leader, state, log },
   );
+  const housekeeping = new Housekeeping(
+    { snapshotsDir: paths.snapshots },
+    {
+      ...{ state, log },
+      revisions: new DurableRevisions(paths.revisions),
+      assigned: () => (leader.leadership === null ? null : leader.view.assignedSpecs),
+    },
+  );
+  housekeeping.start();
+  closers.add(async () => await housekeeping.stop());
   const plane = new ControlPlane(
     { cluster: keys.clusterId, storeKind: server.kind },
     { desk, leader, state, store },

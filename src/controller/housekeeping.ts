@@ -1,0 +1,88 @@
+import type { PinnedSpec } from '../cluster/spec/types.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { pruneSnapshots } from '../packages/prune.ts';
+import type { LeaderState } from './leader-state.ts';
+import type { DurableRevisions } from './revisions.ts';
+
+/** Older revisions go unless a rollout stands on them. */
+const REVISIONS_KEPT = 30;
+const EVERY_MS = 600_000;
+
+export interface HousekeepingOptions {
+  readonly snapshotsDir: string;
+}
+
+export interface HousekeepingDependencies {
+  readonly revisions: Pick<DurableRevisions, 'numbers' | 'read' | 'remove'>;
+  readonly state: Pick<LeaderState, 'rollouts'>;
+  /** what nodes are assigned, lost ones included; null while this head does not lead: it cannot know then */
+  readonly assigned: () => readonly PinnedSpec[] | null;
+  readonly log: Log;
+}
+
+/** Removes what nothing can come back to from the head's disk: old revisions, and the snapshots that only they name. */
+export class Housekeeping {
+  readonly #options: HousekeepingOptions;
+  readonly #dependencies: HousekeepingDependencies;
+  #timer: NodeJS.Timeout | null = null;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: HousekeepingOptions, dependencies: HousekeepingDependencies) {
+    this.#options = options;
+    this.#dependencies = dependencies;
+  }
+
+  /** Tidies every ten minutes from now on. */
+  start(): void {
+    this.#timer ??= setInterval(() => {
+      this.#running = this.tidy();
+    }, EVERY_MS);
+  }
+
+  /** Idempotent. */
+  async stop(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    await this.#running;
+  }
+
+  /** Once, now. What fails is logged: the next round tries again. */
+  async tidy(): Promise<void> {
+    const { assigned, log } = this.#dependencies;
+    const running = assigned();
+    if (running === null) return;
+    try {
+      const { kept, removed } = await this.#tidyRevisions();
+      const keep = [...kept, ...this.#rolledOut(), ...running].map((spec) => spec.package.hash);
+      const snapshots = await pruneSnapshots({ snapshotsDir: this.#options.snapshotsDir, keep });
+      if (removed.length + snapshots.length > 0) log.info({ revisions: removed, snapshots }, 'disk tidied');
+    } catch (error) {
+      log.warn({ error: messageOf(error) }, 'the disk could not be tidied');
+    }
+  }
+
+  async #tidyRevisions(): Promise<{
+    readonly kept: readonly PinnedSpec[];
+    readonly removed: readonly number[];
+  }> {
+    const { revisions, state } = this.#dependencies;
+    const numbers = await revisions.numbers();
+    const stoodOn = new Set(
+      state.rollouts.flatMap(({ wanted, lastGood }) => [wanted?.revision, lastGood?.revision]),
+    );
+    const removed = numbers.slice(0, -REVISIONS_KEPT).filter((number) => !stoodOn.has(number));
+    for (const number of removed) await revisions.remove(number);
+    const kept: PinnedSpec[] = [];
+    for (const number of numbers) {
+      if (!removed.includes(number)) kept.push(...((await revisions.read(number))?.deployments ?? []));
+    }
+    return { kept, removed };
+  }
+
+  #rolledOut(): readonly PinnedSpec[] {
+    return this.#dependencies.state.rollouts.flatMap(({ wanted, lastGood }) =>
+      [wanted, lastGood].flatMap((revised) => (revised === null ? [] : [revised.spec])),
+    );
+  }
+}

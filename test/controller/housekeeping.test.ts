@@ -1,0 +1,61 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import type { PinnedSpec } from '../../src/cluster/spec/types.ts';
+import { Housekeeping } from '../../src/controller/housekeeping.ts';
+import { DurableRevisions } from '../../src/controller/revisions.ts';
+import { silentLog } from '../../src/lib/log.ts';
+import { pinnedSpec } from '../cluster/builders.ts';
+import { rollout } from '../cluster/rollout/scene.ts';
+
+const LONG_AGO = new Date(0);
+
+function hashOf(number: number): string {
+  return number.toString(16).padStart(64, '0');
+}
+
+/** The spec that revision `number` brought: each with another package content. */
+function specOf(number: number): PinnedSpec {
+  return pinnedSpec({ package: { ...pinnedSpec().package, hash: hashOf(number) } });
+}
+
+/** A head's disk with `count` revisions, each with a snapshot of its own that is old enough to go. */
+async function disk(count: number): Promise<{ revisions: DurableRevisions; snapshotsDir: string }> {
+  const root = mkdtempSync(join(tmpdir(), 'modelserve-tidy-'));
+  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  const revisions = new DurableRevisions(join(root, 'revisions'));
+  const snapshotsDir = join(root, 'snapshots');
+  const settings = { port: 8000, maxBodyBytes: 1 };
+  for (let number = 1; number <= count; number += 1) {
+    const rest = { createdAtMs: 0, confPath: '', confText: '', settings };
+    await revisions.record({ number, ...rest, deployments: [specOf(number)] });
+    const snapshot = join(snapshotsDir, hashOf(number));
+    mkdirSync(snapshot, { recursive: true });
+    utimesSync(snapshot, LONG_AGO, LONG_AGO);
+  }
+  return { revisions, snapshotsDir };
+}
+
+const snapshotsIn = (folder: string): number[] =>
+  readdirSync(folder)
+    .map((name) => Number.parseInt(name, 16))
+    .sort((left, right) => left - right);
+
+test('keeps the last thirty revisions, those that rollouts stand on, and what runs; the rest goes', async () => {
+  const { revisions, snapshotsDir } = await disk(40);
+  const standing = rollout({ revision: 40, spec: specOf(40) }, { revision: 3, spec: specOf(3) });
+  const dependencies = { revisions, log: silentLog, state: { rollouts: [standing] } };
+  await new Housekeeping({ snapshotsDir }, { ...dependencies, assigned: () => [specOf(5)] }).tidy();
+  const last = Array.from({ length: 30 }, (_, index) => index + 11);
+  expect(await revisions.numbers()).toEqual([3, ...last]);
+  expect(snapshotsIn(snapshotsDir)).toEqual([3, 5, ...last]);
+});
+
+test('touches nothing while it cannot know what runs', async () => {
+  const { revisions, snapshotsDir } = await disk(32);
+  const dependencies = { revisions, log: silentLog, state: { rollouts: [] } };
+  await new Housekeeping({ snapshotsDir }, { ...dependencies, assigned: () => null }).tidy();
+  expect(await revisions.numbers()).toHaveLength(32);
+  expect(snapshotsIn(snapshotsDir)).toHaveLength(32);
+});
