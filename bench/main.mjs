@@ -3,12 +3,21 @@ import { setUp } from '../scripts/setup.mjs';
 import { CONTESTANTS } from './contestants/all.mjs';
 import { FIGURES, runFigures } from './figures/all.mjs';
 import { rowsFromMatrix } from './figures/from-matrix.mjs';
+import { Workspace } from './lib/workspace.mjs';
 import { readOptions, USAGE } from './options.mjs';
 import { tablesOf } from './report/page.mjs';
 import { circumstances, PAGE, writeReport, writeResults } from './results.mjs';
 import { runMatrix } from './run.mjs';
 
 const say = (line) => process.stderr.write(`${line}\n`);
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, async () => {
+    say('interrupted: ending what was started');
+    await Workspace.endAll();
+    process.exit(1);
+  });
+}
 
 try {
   await main(readOptions(process.argv.slice(2)));

@@ -1,11 +1,9 @@
 // One run: all contestants are started, then rounds go through the cells, in each the contestants one after the other.
 // So whatever else the machine does falls on neighbours in time, and ratios are taken within a round.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { startContestant, targetOf } from './contestants/server.mjs';
 import { ask } from './lib/ask.mjs';
 import { cpuBetweenUs, cpuOf, memoryOf } from './lib/process-tree.mjs';
+import { Workspace } from './lib/workspace.mjs';
 import { closedLoop, openLoop } from './load/load.mjs';
 import { cellName, MANY, SMALL } from './matrix.mjs';
 
@@ -38,27 +36,22 @@ const OPEN_LOOP_CONNECTIONS = 64;
  * @returns {Promise<{contestants: Entry[], cells: object[], openLoop: object[]}>}
  */
 export async function runMatrix({ plan, contestants, say }) {
-  const folders = [];
+  const workspace = new Workspace();
   const running = [];
   try {
     const entries = [];
-    for (const contestant of contestants) {
-      const folder = mkdtempSync(join(tmpdir(), 'modelserve-bench-'));
-      folders.push(folder);
-      entries.push(await enter({ contestant, folder, running, say }));
-    }
+    for (const contestant of contestants) entries.push(await enter({ contestant, workspace, running, say }));
     const cells = plan.cells.map((cell) => ({ ...cell, samples: [] }));
     for (let round = 1; round <= plan.rounds; round += 1)
       await runRound({ round, plan, cells, running, say });
     return { contestants: entries, cells, openLoop: await runOpenLoops({ plan, running, say }) };
   } finally {
-    await Promise.all(running.map((one) => one.stop()));
-    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+    await workspace.end();
   }
 }
 
 /** Prepares, starts and warms one up; who fails is in the results with the reason. */
-async function enter({ contestant, folder, running, say }) {
+async function enter({ contestant, workspace, running, say }) {
   const { name, what } = contestant;
   const skip = (reason) => {
     say(`${name}: skipped: ${reason}`);
@@ -66,9 +59,11 @@ async function enter({ contestant, folder, running, say }) {
   };
   const prepared = await contestant.prepare();
   if ('skipped' in prepared) return skip(prepared.skipped);
+  const folder = workspace.newFolder();
+  const start = () => startContestant(contestant, prepared, { folder, own: (one) => workspace.own(one) });
   try {
-    if (contestant.preparesAtStart) await (await startContestant(contestant, prepared, folder)).stop();
-    const one = await startContestant(contestant, prepared, folder);
+    if (contestant.preparesAtStart) await (await start()).stop();
+    const one = await start();
     running.push(one);
     await closedLoop(targetOf(one, 'POST', SMALL), { connections: MANY.connections, seconds: WARM_UP_S });
     const startupMs = Math.round(one.startupMs);

@@ -49,10 +49,11 @@ export function targetOf(running, method, sizeBytes) {
  * Starts a contestant and waits until it answers.
  * @param {Contestant} contestant
  * @param {Prepared} prepared
- * @param {string} folder a folder of its own that is removed after the run
+ * @param {{folder: string, own: (running: {stop: () => Promise<void>}) => void}} place own: is told of the process as
+ *   soon as there is one, to stop it whatever happens
  * @returns {Promise<Running>}
  */
-export async function startContestant(contestant, prepared, folder) {
+export async function startContestant(contestant, prepared, { folder, own }) {
   const [port = 0] = await freePorts(1);
   const { command, args, cwd, env } = await contestant.command(prepared, port, folder);
   const mark = randomBytes(8).toString('hex');
@@ -61,6 +62,7 @@ export async function startContestant(contestant, prepared, folder) {
   const child = startMarked(command, args, { cwd: cwd ?? folder, env, mark, logFile });
   const tree = { rootPids: [child.pid ?? 0], mark };
   const running = { contestant, port, tree, startupMs: 0, stop: () => endTree(child, tree) };
+  own(running);
   try {
     await askUntilReady(targetOf(running, contestant.methods.at(-1) ?? 'POST', SMALLEST_BODY_BYTES), {
       withinMs: START_TIMEOUT_MS,

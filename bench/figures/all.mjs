@@ -1,7 +1,5 @@
 // The targets that need an arrangement of their own.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { Workspace } from '../lib/workspace.mjs';
 import { batching } from './batching.mjs';
 import { largeBodies } from './large-bodies.mjs';
 import { manyDeployments } from './many-deployments.mjs';
@@ -45,19 +43,12 @@ export async function runFigures({ figures, plan, say }) {
 }
 
 async function runOne({ what, run }, limits) {
-  const folders = [];
-  const running = [];
-  const newFolder = () => {
-    const folder = mkdtempSync(join(tmpdir(), 'modelserve-bench-'));
-    folders.push(folder);
-    return folder;
-  };
+  const workspace = new Workspace();
   try {
-    return await run({ ...limits, newFolder, own: (one) => running.push(one) });
+    return await run({ ...limits, workspace });
   } catch (error) {
     return [judged({ what, unit: '', values: [], note: error.message })];
   } finally {
-    await Promise.all(running.map((one) => one.stop()));
-    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+    await workspace.end();
   }
 }

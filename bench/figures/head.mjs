@@ -1,4 +1,4 @@
-// Heads that a special figure starts for itself.
+// Heads, and others beside them, that a special figure starts for itself.
 import { headCommand, writeProject } from '../contestants/modelserve.mjs';
 import { startContestant } from '../contestants/server.mjs';
 
@@ -7,8 +7,7 @@ import { startContestant } from '../contestants/server.mjs';
  * @property {number} rounds
  * @property {number} seconds for one measurement
  * @property {(line: string) => void} say
- * @property {() => string} newFolder removed after the figure
- * @property {(running: {stop: () => Promise<void>}) => void} own stopped after the figure, whatever happens
+ * @property {import('../lib/workspace.mjs').Workspace} workspace what is in it ends with the figure
  */
 
 /**
@@ -18,7 +17,7 @@ import { startContestant } from '../contestants/server.mjs';
  *   asked with the body until it answers
  */
 export async function startHead(context, project) {
-  const folder = context.newFolder();
+  const folder = context.workspace.newFolder();
   const contestant = {
     name: 'modelserve',
     what: '',
@@ -32,9 +31,13 @@ export async function startHead(context, project) {
       return headCommand(folder, port);
     },
   };
-  const running = await startContestant(contestant, { versions: {} }, folder);
-  context.own(running);
-  return running;
+  return startContestant(contestant, { versions: {} }, { folder, own: (one) => context.workspace.own(one) });
+}
+
+/** Starts another contestant for a figure. */
+export function startOther({ workspace }, contestant, prepared) {
+  const folder = workspace.newFolder();
+  return startContestant(contestant, prepared, { folder, own: (one) => workspace.own(one) });
 }
 
 /** One section of conf.ini, of the package NoOp. */

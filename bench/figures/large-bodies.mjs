@@ -1,9 +1,8 @@
 // 10 MB echoed: with a retry the ingress keeps the body until the answer begins, without one it only passes it through.
 import { fastify, prepared } from '../contestants/bare.mjs';
-import { startContestant } from '../contestants/server.mjs';
 import { ratiosByRound } from '../lib/statistics.mjs';
 import { closedLoop } from '../load/load.mjs';
-import { section, startHead } from './head.mjs';
+import { section, startHead, startOther } from './head.mjs';
 import { judged } from './row.mjs';
 
 const BODY = Buffer.alloc(10_000_000, 'x');
@@ -11,8 +10,7 @@ const CONNECTIONS = 4;
 
 /** @param {import('./head.mjs').Context} context */
 export async function largeBodies(context) {
-  const bare = await startContestant(fastify, await fastify.prepare(), context.newFolder());
-  context.own(bare);
+  const bare = await startOther(context, fastify, await fastify.prepare());
   const rows = [];
   for (const [kind, requirements] of [
     ['standard library', undefined],

@@ -2,10 +2,9 @@
 // chunks can be sent in bulk, and once with a turn of the event loop before each chunk, as where a model makes them.
 import { prepared } from '../contestants/bare.mjs';
 import { rayServe } from '../contestants/peers.mjs';
-import { startContestant } from '../contestants/server.mjs';
 import { ask } from '../lib/ask.mjs';
 import { ratiosByRound } from '../lib/statistics.mjs';
-import { section, startHead } from './head.mjs';
+import { section, startHead, startOther } from './head.mjs';
 import { judged } from './row.mjs';
 
 const CHUNKS = 10_000;
@@ -39,9 +38,7 @@ async function startRay(context, servers) {
   const environment = await rayServe.prepare();
   if ('skipped' in environment) return context.say(`streams: without Ray Serve: ${environment.skipped}`);
   try {
-    const ray = await startContestant(rayServe, environment, context.newFolder());
-    context.own(ray);
-    servers.set('ray', ray);
+    servers.set('ray', await startOther(context, rayServe, environment));
   } catch (error) {
     context.say(`streams: without Ray Serve: ${error.message}`);
   }
