@@ -3,6 +3,7 @@ import type { PlanAnswer } from '../admin/types.ts';
 import type { PlannedChange } from '../cluster/spec/types.ts';
 import type { DeploymentProgress } from '../cluster/status/types.ts';
 import { SETTINGS_SECTION } from '../config/schema.ts';
+import { clipped } from '../lib/text.ts';
 
 const EFFECT_WORDS = {
   routing: 'routing only, no process is touched',
@@ -45,11 +46,12 @@ function shorten(text: string): string {
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
-/** One line of progress of a deployment. */
-export function renderProgress(one: DeploymentProgress): string {
-  const state = one.failed ? pc.red(one.status) : one.settled ? pc.green(one.status) : pc.yellow(one.status);
-  const counts = one.status === 'GONE' ? '' : ` ${one.ready}/${one.target} ready`;
-  const doing = one.settled || one.failed ? '' : (one.replicas.at(-1) ?? '');
-  const message = one.message === '' ? doing : one.message;
-  return `  ${pc.bold(one.name)}  ${state}${counts}${message === '' ? '' : `  ${message}`}`;
+/** One line of progress of a deployment; `nameWidth` puts those of several below each other. */
+export function renderProgress(one: DeploymentProgress, nameWidth: number): string {
+  const paint = one.failed ? pc.red : one.settled ? pc.green : pc.yellow;
+  const state = `  ${pc.bold(one.name.padEnd(nameWidth))}  ${paint(one.status.padEnd(8))}`;
+  if (one.status === 'GONE') return state.trimEnd();
+  const isUnderWay = !one.failed && one.status !== 'PENDING';
+  const message = isUnderWay ? clipped(one.message) : one.message;
+  return `${state}  ${one.ready}/${one.target} ready${message === '' ? '' : `  ${message}`}`;
 }

@@ -50,11 +50,7 @@ async function apply(client: AdminClient, conf: string, options: ControllerOptio
   if (!options.json) {
     for (const warning of answer.warnings) printError(`warning: ${warning}`);
     print(renderPlan(answer));
-    print(
-      answer.outcome === 'unchanged'
-        ? `Revision ${answer.revision} is in force.`
-        : `Revision ${answer.revision}:`,
-    );
+    if (answer.outcome === 'recorded') print(`Revision ${answer.revision}:`);
   }
   if (!options.wait) {
     if (options.json) printJson(answer);
@@ -62,7 +58,9 @@ async function apply(client: AdminClient, conf: string, options: ControllerOptio
   }
   const progress = await follow(client, answer, options);
   if (options.json) printJson({ ...answer, progress });
-  return verdict(progress, options);
+  requireInForce(progress, options);
+  if (!options.json) print(`Revision ${progress.revision} is in force.`);
+  return ExitCode.done;
 }
 
 /** Watches until the revision has ended one way or the other, is superseded, or nothing moves any more. */
@@ -71,12 +69,12 @@ async function follow(
   answer: ApplyAnswer,
   options: ControllerOptions,
 ): Promise<Progress> {
-  const shown = new Map<string, string>();
+  const show = options.json ? () => undefined : progressView(answer);
   let last = '';
   let movedAt = performance.now();
   for (;;) {
     const progress = await client.progress(answer.revision, answer.deployments);
-    if (!options.json) showChanges(progress, shown);
+    show(progress);
     if (progress.done || progress.supersededBy !== null) return progress;
     const picture = JSON.stringify(progress);
     if (picture !== last || progress.deployments.some((one) => one.moving)) movedAt = performance.now();
@@ -86,16 +84,22 @@ async function follow(
   }
 }
 
-function showChanges(progress: Progress, shown: Map<string, string>): void {
-  for (const one of progress.deployments) {
-    const line = renderProgress(one);
-    if (shown.get(one.name) === line) continue;
-    shown.set(one.name, line);
-    print(line);
-  }
+/** Prints a line per deployment, again whenever it has changed; where nothing changes, only what is still under way. */
+function progressView(answer: ApplyAnswer): (progress: Progress) => void {
+  const shown = new Map<string, string>();
+  return (progress) => {
+    if (answer.outcome === 'unchanged' && progress.done) return;
+    const nameWidth = Math.max(...progress.deployments.map((one) => one.name.length));
+    for (const one of progress.deployments) {
+      const line = renderProgress(one, nameWidth);
+      if (shown.get(one.name) !== line) print(line);
+      shown.set(one.name, line);
+    }
+  };
 }
 
-function verdict(progress: Progress, options: ControllerOptions): ExitCode {
+/** @throws CommandFailure (conflict, failed, pending) saying why the revision is not in force */
+function requireInForce(progress: Progress, options: ControllerOptions): void {
   if (progress.supersededBy !== null) {
     throw new CommandFailure(
       `revision ${progress.revision} was superseded by revision ${progress.supersededBy} before it was in force`,
@@ -111,7 +115,7 @@ function verdict(progress: Progress, options: ControllerOptions): ExitCode {
       ExitCode.failed,
     );
   }
-  if (progress.done) return ExitCode.done;
+  if (progress.done) return;
   const pending = progress.deployments
     .filter((one) => !one.settled)
     .map((one) => `${one.name}: ${one.status} ${one.message}`);

@@ -18,7 +18,8 @@ export async function settleUserConfig(
   projectDir: string,
 ): Promise<{ readonly section: IniSection; readonly mistakes: readonly FindingDraft[] }> {
   const entry = section.entries.find(({ key }) => key === KEY);
-  if (entry === undefined || entry.value === '') return { section, mistakes: [] };
+  // `""` is JSON, for an empty text; nothing at all is no configuration
+  if (entry === undefined || (entry.value === '' && entry.kept !== '""')) return { section, mistakes: [] };
   const settled = entry.value.startsWith('@')
     ? await readConfigFile(entry, projectDir)
     : readInlineConfig(entry);

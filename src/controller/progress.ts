@@ -51,11 +51,11 @@ function deploymentProgress(name: string, facts: ProgressFacts): DeploymentProgr
   const { failure } = rollout;
   return {
     name,
-    status: state?.health ?? 'PENDING',
+    status: state?.health ?? 'UPDATING',
     settled: failure === null && (state?.settled ?? false),
     failed: failure !== null,
-    target: state?.target ?? 0,
-    ready: state?.ready ?? 0,
+    target: state?.target ?? rollout.wanted?.spec.replicas ?? 0,
+    ready: state?.ready ?? replicas.filter(({ phase }) => phase === 'ready').length,
     message: failure?.message ?? state?.message ?? '',
     error: failure === null ? null : failure.traceback || failure.message,
     moving: replicas.some(isMoving),

@@ -70,16 +70,17 @@ function deploymentStatus(rollout: Rollout, facts: ClusterFacts): DeploymentStat
   const shown = rollout.wanted ?? rollout.lastGood;
   const replicas = facts.nodes.flatMap((node) => replicaDetails(node, rollout.deployment));
   const serving = replicas.filter((replica) => replica.phase === 'ready').map((replica) => replica.revision);
+  // Without a state the leader has not decided on it yet: a first moment after an apply, or after the head's start.
   return {
     name: rollout.deployment,
     route: shown === null ? '' : `/${shown.spec.route}`,
     methods: shown?.spec.methods ?? [],
-    status: state?.health ?? 'PENDING',
+    status: state?.health ?? 'UPDATING',
     revision: rollout.wanted?.revision ?? null,
     serving_revision: serving.length === 0 ? null : Math.min(...serving),
     target: state?.target ?? shown?.spec.replicas ?? 0,
-    ready: state?.ready ?? 0,
-    message: state?.message ?? 'the controller has not looked at it yet',
+    ready: state?.ready ?? serving.length,
+    message: state?.message ?? '',
     error: rollout.failure === null ? null : rollout.failure.traceback || rollout.failure.message,
     replicas,
   };

@@ -14,6 +14,7 @@ import type { ControlPlane } from '../controller/control-plane.ts';
 import type { Leader } from '../controller/leader.ts';
 import type { LeaderState } from '../controller/leader-state.ts';
 import { messageOf } from '../lib/errors.ts';
+import { clipped } from '../lib/text.ts';
 import type { StoreServer } from '../store/types.ts';
 import { advertisedAddress, formatHostPort, isLoopback } from './addresses.ts';
 import type { HeadFlags } from './head.ts';
@@ -30,8 +31,8 @@ export interface HeadFacts {
 
 /** What a head says of itself once it listens: never the token, but where it lies. */
 export function announceHead({ flags, server, tokenFile, nodeId, capacity }: HeadFacts, say: Say): void {
-  const gpus = capacity.gpus.length === 1 ? '1 GPU' : `${capacity.gpus.length} GPUs`;
-  say(`modelserve ${modelserveVersion()}: head, node ${nodeId}, ${capacity.cpuMilli / 1000} CPUs, ${gpus}`);
+  const has = `${counted(capacity.cpuMilli / 1000, 'CPU')}, ${counted(capacity.gpus.length, 'GPU')}`;
+  say(`modelserve ${modelserveVersion()}: head, node ${nodeId} with ${has}`);
   say(server.description);
   say(`admin API: http://${formatHostPort(flags.dashboard)} (token in ${tokenFile})`);
   const where =
@@ -41,9 +42,13 @@ export function announceHead({ flags, server, tokenFile, nodeId, capacity }: Hea
   say(`workers join with: modelserve worker ${where} --token-file ${tokenFile}`);
   if (isLoopback(flags.host)) {
     say(
-      '  from this machine only, since this head listens on loopback; for other machines start it with --host ADDRESS, and copy the token file there',
+      '  (on this machine: the head listens on loopback. With --host ADDRESS others can join, given a copy of the token file)',
     );
   }
+}
+
+function counted(count: number, thing: string): string {
+  return `${count === 0 ? 'no' : count} ${thing}${count === 1 ? '' : 's'}`;
 }
 
 export interface StartFacts {
@@ -77,8 +82,9 @@ async function follow(facts: StartFacts, say: Say): Promise<void> {
   const showNews = newsOf(say);
   while (!facts.isEnding()) {
     const { deployments } = await facts.plane.status();
-    showNews(deployments);
-    if (await hasStarted(deployments, facts)) {
+    const decided = hasDecided(facts);
+    if (decided) showNews(deployments);
+    if (decided && (await allHaveAnswered(deployments, facts.agent))) {
       await sayReady(deployments, facts, say);
       return;
     }
@@ -86,25 +92,22 @@ async function follow(facts: StartFacts, say: Say): Promise<void> {
   }
 }
 
+/** Whether the leader has looked at the newest revision: what it says of deployments before is of no interest. */
+function hasDecided({ leader, state }: StartFacts): boolean {
+  return state.revision === null || leader.published?.revision === state.revision.number;
+}
+
 /** Says a line per deployment, and again whenever it has changed. */
 function newsOf(say: Say): (deployments: readonly DeploymentStatus[]) => void {
   const shown = new Map<string, string>();
   return (deployments) => {
+    const nameWidth = Math.max(...deployments.map((one) => one.name.length));
     for (const one of deployments) {
-      const line = progressLine(one);
+      const line = startLine(one, nameWidth);
       if (shown.get(one.name) !== line) say(line);
       shown.set(one.name, line);
     }
   };
-}
-
-async function hasStarted(
-  deployments: readonly DeploymentStatus[],
-  { agent, leader, state }: StartFacts,
-): Promise<boolean> {
-  if (state.revision === null) return true;
-  if (leader.published?.revision !== state.revision.number) return false;
-  return await allHaveAnswered(deployments, agent);
 }
 
 async function applyFirst(confPath: string, facts: StartFacts, say: Say): Promise<void> {
@@ -119,11 +122,14 @@ async function applyFirst(confPath: string, facts: StartFacts, say: Say): Promis
   }
 }
 
-function progressLine(one: DeploymentStatus): string {
-  const doing = one.replicas.find((replica) => replica.phase !== 'ready' && replica.message !== '');
-  const message = one.message !== '' ? one.message : (doing?.message ?? '');
-  const words = one.ready >= one.target && one.status !== 'DEPLOY_FAILED' ? 'ready' : one.status;
-  return `  ${one.name}  ${words} ${one.ready}/${one.target}${message === '' || words === 'ready' ? '' : `  ${message}`}`;
+/** A deployment that has not got its replicas yet is no trouble here: it starts. */
+function startLine(one: DeploymentStatus, nameWidth: number): string {
+  const starts = ['UPDATING', 'UNHEALTHY', 'DEGRADED'].includes(one.status);
+  const isReady = one.ready >= one.target && (starts || one.status === 'HEALTHY');
+  const word = isReady ? 'ready' : starts ? 'starting' : one.status;
+  const line = `  ${one.name.padEnd(nameWidth)}  ${word.padEnd(8)}  ${one.ready}/${one.target}`;
+  if (isReady || one.message === '') return line;
+  return `${line}  ${starts ? clipped(one.message) : one.message}`;
 }
 
 /** Every deployment has all its replicas (and this node's ingress can reach one), or has failed, or cannot be placed. */

@@ -193,7 +193,9 @@ describe('user_config', () => {
     ['{"path": "C:\\\\x\\u00e9"}', { path: 'C:\\xé' }],
     ['@config/limits.json', { limit: '#1;2' }],
     ['@config/limits.json # per site', { limit: '#1;2' }],
+    ['""', ''],
     ['', null],
+    ["''", null],
     ['null', null],
   ];
   it.each(valid)('reads %s', async (text, value) => {

@@ -6,6 +6,8 @@ const STEP_TIMEOUT_MS = 30 * 60 * 1000;
 const SHOWN_LINES = 40;
 
 export interface BuildStep {
+  /** for the person who waits: `$ pip install -r requirements.txt` */
+  readonly title: string;
   readonly command: string;
   readonly args: readonly string[];
   readonly cwd: string;
@@ -19,7 +21,7 @@ export interface BuildStep {
  * @throws PreparationError ENVIRONMENT_FAILED with the command's own last lines
  */
 export async function runStep(step: BuildStep, say: OnProgress, signal: AbortSignal): Promise<void> {
-  say(`$ ${[step.command, ...step.args].join(' ')}`);
+  say(step.title);
   const run = await runCommand(step.command, step.args, {
     cwd: step.cwd,
     env: step.env,

@@ -102,10 +102,12 @@ async function install(
   }
   if (namesFiles(manifest)) await copyWritable(packageDir, target);
   else await copyManifest(packageDir, target, manifest);
+  const args = [manifest.lock === null ? 'install' : 'ci', '--omit=dev', '--no-audit', '--no-fund'];
   await runStep(
     {
+      title: `$ npm ${args.join(' ')}`,
       command: npm,
-      args: [manifest.lock === null ? 'install' : 'ci', '--omit=dev', '--no-audit', '--no-fund'],
+      args,
       cwd: target,
       env: { ...request.env, PATH: searchPath },
       failure: `npm cannot install the dependencies of algopkg/${packageName}/package.json`,

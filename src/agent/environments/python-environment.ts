@@ -101,6 +101,7 @@ async function build(
   };
   await runStep(
     {
+      title: `making a virtual environment (${tool.kind}, Python ${interpreter.version})`,
       command: tool.path,
       args: create[tool.kind],
       cwd: packageDir,
@@ -117,6 +118,7 @@ async function build(
       : [python, ['-m', 'pip', ...install, '--no-input', '--disable-pip-version-check']];
   await runStep(
     {
+      title: `$ ${tool.kind === 'uv' ? 'uv pip' : 'pip'} ${install.join(' ')}`,
       command,
       args,
       cwd: packageDir,

@@ -43,7 +43,7 @@ function messageOf(state: ReplicaState, note: string): string {
     case 'pending':
       return note === '' ? 'waits for its turn' : note;
     case 'preparing':
-      return note === '' ? 'being prepared' : note;
+      return note;
     case 'starting':
       if (state.doom !== null) return `being ended: ${state.doom.message}`;
       return note === '' ? 'loading the backend' : note;

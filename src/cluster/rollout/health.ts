@@ -1,5 +1,5 @@
 import { reasonsText } from '../placement/reasons.ts';
-import { type Group, stableOf, wantedReplicas } from './group.ts';
+import type { Group } from './group.ts';
 import { sameSpec } from './specs.ts';
 import type { DeploymentHealth, DeploymentState, Rollout } from './types.ts';
 import type { Member, View } from './view.ts';
@@ -73,24 +73,36 @@ function failedMessage(
 
 function updatingMessage(group: Group): string {
   const old = group.old.length + group.discarded.length + group.leaving.length;
-  const steady = `${stableOf(group).length} of ${replicasText(wantedReplicas(group))} steady`;
-  const before = old === 0 ? [] : [`${old} still to leave`];
-  return [steady, ...before, ...troubles(group)].join('; ');
+  const before = old === 0 ? [] : [`${replicasText(old)} still to leave`];
+  const doing = troubles(group);
+  return [...(doing.length > 0 ? doing : proving(group)), ...before].join('; ');
 }
 
-/** What replicas have to say that do not serve: at most three, so that a line stays a line. */
+/** Why a deployment whose replicas all answer is not settled yet. */
+function proving({ current, target }: Group): readonly string[] {
+  const unproven = current.filter(({ status }) => status?.phase === 'ready' && !status.stable);
+  if (unproven.length === 0 || target === null) return [];
+  return [`must stay ready for ${target.spec.minReadyMs / 1000} s`];
+}
+
+/** What replicas do that do not serve, counted where they do the same: at most three, so that a line stays a line. */
 function troubles(group: Group): readonly string[] {
-  return [...group.current, ...group.departing]
+  const texts = [...group.current, ...group.departing]
     .filter(({ status }) => status !== null && status.phase !== 'ready')
-    .map((member) => `replica ${member.assignment.replicaId} ${troubleOf(member)}`)
-    .slice(0, 3);
+    .map(troubleOf);
+  return [...new Set(texts)].slice(0, 3).map((text) => {
+    const count = texts.filter((other) => other === text).length;
+    return count === 1 ? text : `${count} replicas ${text}`;
+  });
 }
 
-function troubleOf({ status }: Member): string {
-  const { phase, failure, message, startFailures } = status ?? {};
-  const looping = (startFailures ?? 0) >= 3 ? ' (crash-looping)' : '';
-  const text = (phase === 'pending' || phase === 'preparing' ? message : failure?.message) ?? message ?? '';
-  return `is ${phase}${looping}${text === '' ? '' : `: ${text}`}`;
+/** One that has failed before is named; of others it matters only what they do. */
+function troubleOf({ assignment, status }: Member): string {
+  const { phase, failure = null, message = '', startFailures = 0 } = status ?? {};
+  const looping = startFailures >= 3 ? ' (crash-looping)' : '';
+  const text = phase === 'pending' || phase === 'preparing' ? message : (failure?.message ?? message);
+  const who = failure === null ? '' : `replica ${assignment.replicaId} is `;
+  return `${who}${phase}${looping}${text === '' ? '' : `: ${text}`}`;
 }
 
 function vanishedNotice(view: View): string {

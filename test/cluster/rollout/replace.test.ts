@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { GIB, slice } from '../builders.ts';
-import { draining, node, reconciled, replica, revised, rollout, starting, waiting } from './scene.ts';
+import {
+  type Cast,
+  draining,
+  node,
+  reconciled,
+  replica,
+  revised,
+  rollout,
+  starting,
+  waiting,
+} from './scene.ts';
 
 const before = revised(1);
 const after = revised(2, { hashes: { replace: 'replace-2' } });
@@ -155,5 +165,24 @@ describe('replacing where there is no room beside', () => {
     );
     expect(told.drain).toEqual(['n']);
     expect(told.state.unplaced).toContain('node w1: GPU 0 (virtual) is unusable: the driver lost it');
+  });
+});
+
+describe('what is said of a deployment while it changes', () => {
+  const [was, will] = [revised(1, { replicas: 2 }), revised(2, { replicas: 2, hashes: { replace: 'r2' } })];
+  const told = (...cast: readonly Cast[]) =>
+    reconciled([rollout(will, was)], [node('w1', cast)]).state.message;
+
+  it('is what its new replicas do, counted where they do the same', () => {
+    const loading = { message: 'loading the backend' };
+    expect(told(starting('a', will, loading))).toBe('starting: loading the backend');
+    expect(told(starting('a', will, loading), starting('b', will, loading), replica('o', was))).toBe(
+      '2 replicas starting: loading the backend; 1 replica still to leave',
+    );
+  });
+
+  it('is how long they must stay ready, once they answer', () => {
+    const fresh = replica('a', will, { stable: false });
+    expect(told(fresh, replica('b', will))).toBe(`must stay ready for ${will.spec.minReadyMs / 1000} s`);
   });
 });

@@ -1,0 +1,6 @@
+const LINE_LENGTH = 100;
+
+/** Text for a line of progress: no longer than a line can be read at a glance. */
+export function clipped(text: string): string {
+  return text.length > LINE_LENGTH ? `${text.slice(0, LINE_LENGTH - 1)}…` : text;
+}
