@@ -39,6 +39,7 @@ class AsyncExecutor:
         self._tasks = {}
         self._fresh = set()  # what has a task that has not taken its first step
         self._flush_is_due = False
+        self._timer_is_set = False
         self._flushed_at = 0.0
         self.home = LoopHome(self._loop)
         self.batch_size = None
@@ -195,7 +196,7 @@ class AsyncExecutor:
                 piece = layout.encode(item)
                 with lock:
                     has_room = call.write(piece, None)
-                self._flush_soon()
+                self._flush_in_time()
                 if not has_room:
                     await self._room(call)
                 elif time.monotonic() - turn > TURN_S:
@@ -228,6 +229,19 @@ class AsyncExecutor:
         if not self._flush_is_due and not self._guard.is_flushed:
             self._flush_is_due = True
             self._loop.call_soon(self._flush)
+
+    def _flush_in_time(self):
+        """Let items leave at once when they come slowly, together when they come fast."""
+        left_s = self._flushed_at + TURN_S - time.monotonic()
+        if left_s <= 0:
+            self._flush_soon()
+        elif not self._timer_is_set:
+            self._timer_is_set = True
+            self._loop.call_later(left_s, self._time_is_up)
+
+    def _time_is_up(self):
+        self._timer_is_set = False
+        self._flush()
 
     def _flush(self):
         now = time.monotonic()
