@@ -1,5 +1,5 @@
 import type { NodeRecord } from '../cluster/nodes/types.ts';
-import type { ReplicaAssignment, ReplicaStatus } from '../cluster/replicas/types.ts';
+import type { ReplicaAssignment, ReplicaFailure, ReplicaStatus } from '../cluster/replicas/types.ts';
 import type { DeploymentState, Rollout } from '../cluster/rollout/types.ts';
 import type {
   DeploymentStatus,
@@ -124,8 +124,13 @@ function reportedDetail(status: ReplicaStatus, { record, alive }: NodeFacts): Re
       : [],
     restarts: status.restarts,
     started_at: status.startedAtMs === null ? null : new Date(status.startedAtMs).toISOString(),
-    error: status.failure === null ? null : status.failure.traceback || status.failure.message,
+    error: status.failure === null ? null : errorText(status.failure),
   };
+}
+
+/** All that is known of a failure: a traceback says it itself, other output does not say what happened. */
+function errorText({ message, traceback }: ReplicaFailure): string {
+  return traceback.includes(message) ? traceback : `${message}\n${traceback}`.trimEnd();
 }
 
 function waitingDetail(assignment: ReplicaAssignment, node: string): ReplicaDetail {

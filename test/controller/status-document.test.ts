@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { type ClusterFacts, type NodeFacts, statusDocument } from '../../src/controller/status-document.ts';
 import { gpu, slice } from '../cluster/builders.ts';
-import { type Cast, replica, revised, rollout, waiting } from '../cluster/rollout/scene.ts';
+import { type Cast, failure, replica, revised, rollout, waiting } from '../cluster/rollout/scene.ts';
 import { ControlWorld } from './world.ts';
 
 const spec = revised(2, { gpuMilli: 340, methods: ['GET', 'POST'], replicas: 2 });
@@ -149,4 +149,16 @@ it('shows of a lost node what nothing has taken the place of, as what it said la
 
 it('shows of a living node all that it runs, assigned or not', () => {
   expect(replicasOf([node('w1', [replica('a', one)], true, [])])).toEqual(['a on w1: ready']);
+});
+
+it.each([
+  ['the process ended with code 9', 'some output', 'the process ended with code 9\nsome output'],
+  ['the process ended with code 9', '', 'the process ended with code 9'],
+  ['ValueError: no', 'Traceback …\nValueError: no', 'Traceback …\nValueError: no'],
+])('says what happened to a replica, with its output: %s', (message, traceback, error) => {
+  const [node] = facts().nodes;
+  const broken = replica('Echo-1', spec, { failure: failure({ message, traceback }) }).status;
+  if (node === undefined || broken === null) throw new Error('the scene has both');
+  const document = statusDocument(facts({ nodes: [{ ...node, reported: [broken] }] }));
+  expect(document.deployments[0]?.replicas[0]?.error).toBe(error);
 });

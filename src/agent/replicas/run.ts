@@ -16,6 +16,9 @@ import { type AppliedSettings, syncSettings } from './settings.ts';
 /** A runner that said it failed ends itself; one that does not within this time is killed. */
 const FAILED_GRACE_MS = 5_000;
 
+/** How lines begin that a runner writes into a replica's log for people. */
+const RUNNER_NOTE = 'modelserve: ';
+
 /** What is known of the process when its run begins. */
 export interface RunStart {
   readonly process: LiveProcess;
@@ -141,7 +144,7 @@ export class Run {
   /** Why it ended, in the backend's own words where it had any. */
   failure(kind: FailureKind, exit: Exit): ReplicaFailure {
     const output = lastOutput(this.#start.logFile, this.#start.logFromBytes);
-    const lastLine = output.split('\n').at(-1)?.trim() ?? '';
+    const lastLine = lastWords(output, kind);
     const ending =
       lastLine === '' ? describeExit(exit) : `${describeExit(exit)}; its last words: ${lastLine}`;
     return {
@@ -231,4 +234,10 @@ export class Run {
     this.#health.stop();
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
   }
+}
+
+/** The last line that is the backend's; why it could not start, the runner may say as well. */
+function lastWords(output: string, kind: FailureKind): string {
+  const isTheirs = (line: string) => kind === 'start' || !line.startsWith(RUNNER_NOTE);
+  return output.split('\n').filter(isTheirs).at(-1)?.trim() ?? '';
 }
