@@ -39,12 +39,19 @@ export class ControlPlane {
     return await this.#dependencies.store.readEvents(afterId, limit);
   }
 
+  /** The node id of another head that leads the cluster while this one stands by; null where there is none. */
+  async otherLeader(): Promise<string | null> {
+    const { leader, store } = this.#dependencies;
+    if (leader.leadership !== null) return null;
+    const holder = await store.readLeader().catch(() => null);
+    return holder === null || holder.candidateId === leader.candidateId ? null : holder.candidateId;
+  }
+
   async status(): Promise<StatusDocument> {
     const { leader, state, store } = this.#dependencies;
-    const holder = leader.leadership === null ? await store.readLeader().catch(() => null) : null;
     return statusDocument({
       cluster: this.#options.cluster,
-      leader: leader.leadership === null ? (holder?.candidateId ?? null) : leader.candidateId,
+      leader: leader.leadership === null ? await this.otherLeader() : leader.candidateId,
       revision: state.revision?.number ?? 0,
       store: { kind: this.#options.storeKind, ok: store.link === 'connected' },
       nodes: this.#nodes(),

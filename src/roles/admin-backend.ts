@@ -1,6 +1,7 @@
 import type { AdminBackend, Mistaken } from '../admin/types.ts';
 import { type Finding, renderFinding } from '../config/finding.ts';
 import type { ControlPlane } from '../controller/control-plane.ts';
+import { ServeError } from '../lib/errors.ts';
 
 export interface StopOptions {
   /** how long other nodes may take to drain and leave */
@@ -11,16 +12,24 @@ export interface StopOptions {
 
 /** The controller as the admin API wants it: findings as text, `stop` as one call. */
 export function adminBackend(plane: ControlPlane, options: StopOptions): AdminBackend {
+  /** What a head that stands by knows of the cluster is old. */
+  const leading = async (): Promise<ControlPlane> => {
+    const other = await plane.otherLeader();
+    if (other === null) return plane;
+    throw new ServeError(`this head stands by: ${other} leads the cluster. Ask the head there (--address).`, {
+      code: 'NOT_LEADER',
+    });
+  };
   return {
-    status: async () => await plane.status(),
+    status: async () => await (await leading()).status(),
     progress: (asked) => plane.progress(asked),
     events: async (afterId, limit) => await plane.events(afterId, limit),
     plan: async (confPath) => {
-      const result = await plane.plan(confPath);
+      const result = await (await leading()).plan(confPath);
       return result.ok ? { ...result, warnings: rendered(result.warnings) } : mistaken(result);
     },
     apply: async (confPath) => {
-      const result = await plane.apply(confPath);
+      const result = await (await leading()).apply(confPath);
       return result.ok
         ? { ok: true, ...result.recorded, warnings: rendered(result.warnings) }
         : mistaken(result);

@@ -15,6 +15,7 @@ import { codeOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { programOnPort } from '../lib/ports.ts';
 import { createApplyQueue } from '../store/apply-queue.ts';
+import { clusterPrefix } from '../store/keys.ts';
 import { connectStore } from '../store/redis-store.ts';
 import { startStoreServer } from '../store/server/start-store-server.ts';
 import type { ApplyQueue, Store, StoreServer } from '../store/types.ts';
@@ -172,10 +173,11 @@ function storeTarget(
   flags: HeadFlags,
   server: StoreServer,
   keys: ClusterKeys,
-): { url: string; password?: string } {
+): { url: string; prefix: string; password?: string } {
+  const prefix = clusterPrefix(keys.clusterId);
   return flags.redisUrl === null
-    ? { url: server.url, password: keys.storePassword }
-    : { url: flags.redisUrl };
+    ? { url: server.url, prefix, password: keys.storePassword }
+    : { url: flags.redisUrl, prefix };
 }
 
 interface Started {

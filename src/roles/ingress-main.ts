@@ -8,6 +8,7 @@ import { DEFAULT_LIMITS, Ingress } from '../ingress/ingress.ts';
 import type { IngressLaunch } from '../ingress/launch.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { clusterPrefix } from '../store/keys.ts';
 import { connectStore } from '../store/redis-store.ts';
 import type { Store } from '../store/types.ts';
 import { openLog } from '../telemetry/logger.ts';
@@ -36,7 +37,7 @@ async function main(): Promise<void> {
     await ingress.stop();
     throw error;
   }
-  const store = followStore(launch.store, { ingress, log, signal: ending.signal });
+  const store = followStore(launch, { ingress, log, signal: ending.signal });
   log.info({ httpPort: ingress.state.httpPort, linkPort: ingress.state.linkPort }, 'ingress started');
   const onSignal = () => {
     log.info({ graceMs: DRAIN_MS }, 'draining');
@@ -53,7 +54,7 @@ async function main(): Promise<void> {
 
 /** Connects, tries again for as long as the store refuses, and follows it. */
 async function followStore(
-  target: IngressLaunch['store'],
+  { store: target, clusterId }: IngressLaunch,
   context: { readonly ingress: Ingress; readonly log: Log; readonly signal: AbortSignal },
 ): Promise<Store | null> {
   const { ingress, log, signal } = context;
@@ -63,7 +64,10 @@ async function followStore(
   while (!signal.aborted) {
     let store: Store | null = null;
     try {
-      store = await connectStore({ url, mayBeLost: true, ...(password === null ? {} : { password }) });
+      store = await connectStore({
+        ...{ url, mayBeLost: true, prefix: clusterPrefix(clusterId) },
+        ...(password === null ? {} : { password }),
+      });
       await ingress.follow(store);
       return store;
     } catch (error) {

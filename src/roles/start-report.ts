@@ -77,8 +77,13 @@ export async function followUntilReady(facts: StartFacts, say: Say): Promise<voi
 }
 
 async function follow(facts: StartFacts, say: Say): Promise<void> {
-  for (const note of facts.conf.notes) say(note);
-  if (facts.conf.apply !== null) await applyFirst(facts.conf.apply, facts, say);
+  const stoodBy = await untilLeading(facts, say);
+  if (stoodBy && facts.state.revision !== null) {
+    say(`leads the cluster now: revision ${facts.state.revision.number} goes on`);
+  } else {
+    for (const note of facts.conf.notes) say(note);
+    if (facts.conf.apply !== null && !facts.isEnding()) await applyFirst(facts.conf.apply, facts, say);
+  }
   const showNews = newsOf(say);
   while (!facts.isEnding()) {
     const { deployments } = await facts.plane.status();
@@ -110,9 +115,25 @@ function newsOf(say: Say): (deployments: readonly DeploymentStatus[]) => void {
   };
 }
 
+/**
+ * Waits while another head leads, and at the first start until this one does.
+ * @returns whether it stood by: what the cluster runs is not this head's to change then
+ */
+async function untilLeading({ plane, leader, state, isEnding }: StartFacts, say: Say): Promise<boolean> {
+  let shown: string | null = null;
+  while (leader.leadership === null && !isEnding()) {
+    const other = await plane.otherLeader();
+    if (other !== null && other !== shown) {
+      say(`standing by: ${other} leads this cluster; this head takes over when that one is gone`);
+    }
+    shown = other ?? shown;
+    if (shown === null && state.revision !== null) return false; // its store is away: it serves on meanwhile
+    await delay(LOOK_MS);
+  }
+  return shown !== null;
+}
+
 async function applyFirst(confPath: string, facts: StartFacts, say: Say): Promise<void> {
-  while (facts.leader.leadership === null && !facts.isEnding()) await delay(LOOK_MS);
-  if (facts.isEnding()) return;
   try {
     const result = await facts.desk.apply(confPath);
     if (result.ok) say(`revision ${result.recorded.revision}: ${confPath}`);

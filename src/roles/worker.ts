@@ -5,6 +5,7 @@ import { agentSocket, statePaths } from '../config/paths.ts';
 import { clusterKeys } from '../config/token.ts';
 import { modelserveVersion } from '../config/version.ts';
 import { ServeError } from '../lib/errors.ts';
+import { clusterPrefix } from '../store/keys.ts';
 import { addressOf } from '../store/redis-client.ts';
 import { connectStore } from '../store/redis-store.ts';
 import type { Store } from '../store/types.ts';
@@ -73,7 +74,7 @@ async function joinCluster(
   const log = openLog(join(paths.logs, 'node.log'), 'node');
   const target = storeTarget(flags, keys.storePassword);
   const bound = flags.host ?? (await localAddressTowards(storeAddress(flags), REACH_TIMEOUT_MS));
-  const store = await connectStore(target);
+  const store = await connectStore({ ...target, prefix: clusterPrefix(keys.clusterId) });
   closers.add(async () => await store.close());
   const agent = createAgent({
     role: 'worker',

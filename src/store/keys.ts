@@ -11,8 +11,13 @@ export const TOPICS: readonly Topic[] = [
   'ingresses',
 ];
 
-/** The hash tag of a cluster's keys, unless two clusters (or tests) share one server. */
+/** The hash tag of keys where nobody says which cluster they belong to. */
 const DEFAULT_PREFIX = 'modelserve';
+
+/** The hash tag of a cluster's keys: several clusters may share a server that was given to them. */
+export function clusterPrefix(clusterId: string): string {
+  return `${DEFAULT_PREFIX}-${clusterId}`;
+}
 
 /** Names of all keys and channels of one cluster. They share the hash tag `{prefix}`: scripts may touch several. */
 export interface StoreKeys {
