@@ -280,6 +280,13 @@ class Backend:
       },
     ],
     [
+      'a head whose timeout is no number',
+      (client) => {
+        hello(client);
+        client.send(FrameType.request, FLAG_END, 1, head({ replica: 'Echo-test', timeout_ms: 'x' }));
+      },
+    ],
+    [
       'a payload that is not JSON',
       (client) => {
         hello(client);

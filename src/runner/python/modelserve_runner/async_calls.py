@@ -10,13 +10,12 @@ from .answers import answer_of, answer_of_error
 from .backend import Unsupported
 from .batch import Batch, checked
 from .calls import Hook
-from .home import LoopHome
+from .home import LoopHome, new_event_loop
 from .importing import format_error
-from .outcomes import hook_failure, hook_outcome, item_answer, stream_failure
+from .outcomes import hook_failure, hook_outcome, item_answer, report_batch, stream_failure
 from .request import Request
 from .starting import start_backend
 from .streams import layout_of
-from .sync_calls import report_batch
 
 #: Answers are gathered for up to this long while further calls are about to begin; a stream that never waits lets
 #: others run after so long.
@@ -252,17 +251,6 @@ class AsyncExecutor:
         self._flush_is_due = False
         with self._guard.lock:
             self._guard.flush()
-
-
-def new_event_loop():
-    """Return uvloop's loop if the environment has it, else asyncio's; says which in the log."""
-    try:
-        import uvloop
-    except ImportError:
-        sys.stderr.write("modelserve: calls run on asyncio's event loop\n")
-        return asyncio.new_event_loop()
-    sys.stderr.write("modelserve: calls run on uvloop %s\n" % uvloop.__version__)
-    return uvloop.new_event_loop()
 
 
 async def _each(chunks):

@@ -131,6 +131,7 @@ class Calls:
 
     def _start_next(self):
         waiting = self._waiting
+        now = time.monotonic()
         while waiting and not self._alone:
             first = waiting[0]
             if self._running >= (1 if first.alone else self._concurrency):
@@ -138,19 +139,24 @@ class Calls:
             if isinstance(first, Hook):
                 work = waiting.popleft()
                 self._alone = work.alone
+            elif first.deadline <= now:
+                first.expire()
+                continue
             elif self.batch_size is None:
                 work = waiting.popleft()
                 work.begin()
             else:
-                work = self._next_batch()
+                work = self._next_batch(now)
                 if work is None:
                     return
             self._running += 1
             self.executor.start(work)
 
-    def _next_batch(self):
+    def _next_batch(self, now):
         """Return as many calls as have gathered, or None while the first of them can wait for more."""
-        left_s = self._waiting[0].waiting_since + self._batch_wait_s - time.monotonic()
+        for call in [call for call in self._waiting if call.deadline <= now]:
+            call.expire()
+        left_s = self._waiting[0].waiting_since + self._batch_wait_s - now
         if len(self._waiting) < self.batch_size and left_s > 0:
             if not self._alarm_is_set:
                 self._alarm_is_set = True

@@ -1,6 +1,7 @@
 """One agent or ingress on the socket: its frames in, frames out. Guarded by the replica's lock."""
 
 import sys
+import traceback
 
 from . import frames
 from .call import Call, check_head
@@ -108,6 +109,10 @@ class Connection:
                     handlers[kind](flags, stream, payload)
         except frames.FrameError as error:
             sys.stderr.write("modelserve: a connection (%s) was closed: %s\n" % (self.role or "no hello yet", error))
+            self.lose()
+        except Exception:  # the field of a payload was of no use: this thread serves others, too
+            sys.stderr.write("modelserve: a connection (%s) was closed:\n" % (self.role or "no hello yet"))
+            traceback.print_exc()
             self.lose()
 
     def _on_first_frame(self, kind, payload):

@@ -1,7 +1,9 @@
 """How the main thread waits for frames by itself (see relief.Relief): between calls, or on its event loop."""
 
+import asyncio
 import selectors
 import socket
+import sys
 from collections import deque
 
 
@@ -103,3 +105,14 @@ class LoopHome:
         """Read what has come."""
         for connection in list(self._connections):
             connection.readable()
+
+
+def new_event_loop():
+    """Return uvloop's loop if the environment has it, else asyncio's; says which in the log."""
+    try:
+        import uvloop
+    except ImportError:
+        sys.stderr.write("modelserve: calls run on asyncio's event loop\n")
+        return asyncio.new_event_loop()
+    sys.stderr.write("modelserve: calls run on uvloop %s\n" % uvloop.__version__)
+    return uvloop.new_event_loop()

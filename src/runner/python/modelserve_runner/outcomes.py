@@ -1,5 +1,7 @@
 """What hooks, batches and broken streams come to: the same for both kinds of class."""
 
+import sys
+
 from .answers import answer_of, answer_of_error, error_of
 from .backend import Unsupported
 from .importing import format_error
@@ -43,3 +45,9 @@ def item_answer(result, call):
         return answer
     except BaseException as error:
         return answer_of_error(error, call.head)
+
+
+def report_batch(error, size):
+    """Write to the log why a batch is taken apart."""
+    sys.stderr.write("predict_batch of %d items failed, so they are tried one by one:\n%s"
+                     % (size, format_error(error)))

@@ -14,7 +14,7 @@ from .batch import Batch, checked
 from .calls import Hook
 from .home import SelectorHome
 from .importing import format_error
-from .outcomes import hook_failure, hook_outcome, item_answer, stream_failure
+from .outcomes import hook_failure, hook_outcome, item_answer, report_batch, stream_failure
 from .request import SyncRequest
 from .starting import start_backend
 from .streams import layout_of
@@ -258,12 +258,6 @@ class SyncExecutor:
 
     def _flushed(self):
         self._flush_is_due = False
-
-
-def report_batch(error, size):
-    """Write to the log why a batch is taken apart."""
-    sys.stderr.write("predict_batch of %d items failed, so they are tried one by one:\n%s"
-                     % (size, format_error(error)))
 
 
 def _close_quietly(chunks, head):
