@@ -5,8 +5,9 @@ import { addBackendCommands } from './backend-commands.ts';
 import { addClientCommands } from './client-commands.ts';
 import { describeFailure, ExitCode } from './exit.ts';
 import { addNodeCommands } from './node-commands.ts';
-import { printError } from './output.ts';
+import { endsWithItsReader, printError } from './output.ts';
 
+endsWithItsReader();
 const program = new Command('modelserve')
   .description(
     'Serve models on your own machines: one conf.ini, one command, every package answers at its route.',

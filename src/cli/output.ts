@@ -10,3 +10,17 @@ export function printError(text: string): void {
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
+
+const OUTPUTS = [process.stdout, process.stderr] as const;
+const endWithReader = (): void => process.exit();
+const goOn = (): void => undefined;
+
+/** Ends this process quietly when whoever read its output has left (`| head`), as other programs do. */
+export function endsWithItsReader(): void {
+  for (const stream of OUTPUTS) stream.on('error', endWithReader);
+}
+
+/** From now on it goes on without a reader: a node has more to do than to speak. */
+export function outlivesItsReader(): void {
+  for (const stream of OUTPUTS) stream.off('error', endWithReader).on('error', goOn);
+}

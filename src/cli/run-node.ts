@@ -3,7 +3,7 @@ import { statePaths } from '../config/paths.ts';
 import { endLeftovers } from '../roles/leftovers.ts';
 import type { RunningNode } from '../roles/node.ts';
 import { ExitCode } from './exit.ts';
-import { print } from './output.ts';
+import { outlivesItsReader, print } from './output.ts';
 
 /** One Ctrl-C may come twice: from the terminal, and passed on by the `npm start` above. */
 const SAME_KEY_MS = 300;
@@ -13,6 +13,7 @@ const SAME_KEY_MS = 300;
  * and ingress for the next node process, a second SIGINT ends everything at once.
  */
 export async function runNode(stateDir: string, start: () => Promise<RunningNode>): Promise<ExitCode> {
+  outlivesItsReader();
   const asked: { keepReplicas: boolean }[] = [];
   let askedAt = Number.NEGATIVE_INFINITY;
   let node: RunningNode | null = null;

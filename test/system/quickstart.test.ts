@@ -109,6 +109,14 @@ describe("the repository's own conf.ini", () => {
     expect(head.output).toContain('has not changed: revision 1 goes on');
     expect((await head.status()).deployments.map((one) => one.status)).not.toContain('DEPLOY_FAILED');
   });
+
+  it('ends in order though nobody reads its output any more', async () => {
+    head.leaveUnread();
+    head.signal('SIGINT');
+    await head.ended();
+    expect(head.exitCode).toBe(0);
+    expect(processesWith(head.stateDir)).toEqual([]);
+  });
 });
 
 describe('mistakes at the start', () => {

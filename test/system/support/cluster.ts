@@ -127,6 +127,12 @@ export class TestNode {
     });
   }
 
+  /** From now on nobody reads its output, as after `| head -1`. */
+  leaveUnread(): void {
+    this.#child?.stdout?.destroy();
+    this.#child?.stderr?.destroy();
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child?.kill(signal);
   }
