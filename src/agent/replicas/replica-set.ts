@@ -7,6 +7,7 @@ import { killSession } from '../../lib/process/signals.ts';
 import { watchExit } from '../../lib/process/watch-exit.ts';
 import { removeReplicaFiles, replicaFiles } from './launch.ts';
 import type { LiveProcess } from './life.ts';
+import { pruneReplicaLogs } from './old-logs.ts';
 import { planChanges } from './plan-changes.ts';
 import type { ReplicaRecord } from './records.ts';
 import { ReplicaSupervisor, type SupervisorDependencies, type SupervisorOptions } from './supervisor.ts';
@@ -97,8 +98,10 @@ export class ReplicaSet {
     this.#supervisors.set(replicaId, supervisor);
     const end = supervisor
       .keep()
-      .then((departed) => {
-        if (departed) this.#forget(replicaId);
+      .then(async (departed) => {
+        if (!departed) return;
+        this.#forget(replicaId);
+        await pruneReplicaLogs(this.#options.paths.replicaLogs, (id) => this.#supervisors.has(id));
       })
       .catch((error: unknown) => {
         this.#dependencies.log.error(
