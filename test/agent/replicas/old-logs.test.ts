@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { pruneReplicaLogs } from '../../../src/agent/replicas/old-logs.ts';
-import { tempDir } from '../temp-dir.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 
 /** A log that was written last at `minute`. */
 function log(folder: string, name: string, minute: number): void {
