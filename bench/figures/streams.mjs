@@ -47,7 +47,8 @@ async function startRay(context, servers) {
 async function measureOne(sample, port, round) {
   for (const turns of [false, true]) {
     const { body, totalMs } = await ask(streamTarget(port, CHUNKS, turns));
-    if (body.length !== CHUNKS * CHUNK_BYTES) throw new Error(`a stream of ${body.length} bytes`);
+    if (body.length !== CHUNKS * CHUNK_BYTES)
+      throw new Error(`expected a stream, got ${body.toString('utf8', 0, 200)}`);
     sample[turns ? 'withTurns' : 'inBulk'].push({ round, perSecond: (CHUNKS * 1000) / totalMs });
   }
   for (let attempt = 0; attempt < FIRST_CHUNK_TRIES; attempt += 1) {

@@ -46,8 +46,8 @@ if __name__ == "__main__":
         configure_logging=False,
     )
     serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config=quiet)
-    serve.run(NoOp.bind(), name="noop", route_prefix="/noop")
     serve.run(Stream.bind(), name="stream", route_prefix="/stream")
+    serve.run(NoOp.bind(), name="noop", route_prefix="/noop")  # the last: what answers here is all there
     ended = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: ended.set())
