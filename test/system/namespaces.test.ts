@@ -48,7 +48,10 @@ describe.skipIf(!mayMakeNamespaces || !hasRedis)('two machines with a real link 
     }
     project.package('Echo', echoSource());
     project.sections({
-      Echo: { backend: 'Backend', route: 'echo', replicas: 1, gpu_cost: 1, min_ready_s: 0.3 },
+      Echo: {
+        ...{ backend: 'Backend', route: 'echo', replicas: 1, gpu_cost: 1 },
+        ...{ min_ready_s: 0.3, request_timeout_s: 6 },
+      },
     });
     head = new TestNode(['head', '--conf', project.conf, '--host', HEAD.address, '--num-gpus', '0']);
     head.launch(inside(HEAD));
@@ -79,7 +82,7 @@ describe.skipIf(!mayMakeNamespaces || !hasRedis)('two machines with a real link 
     return execFileSync(program, rest, { encoding: 'utf8' });
   }
 
-  it('binds and advertises the address of the route to the head', async () => {
+  function status(): StatusDocument {
     const [program = '', ...rest] = [
       ...inside(HEAD),
       process.execPath,
@@ -89,8 +92,12 @@ describe.skipIf(!mayMakeNamespaces || !hasRedis)('two machines with a real link 
       '--token-file',
       `${head.stateDir}/token`,
     ];
-    const status = JSON.parse(execFileSync(program, rest, { encoding: 'utf8' })) as StatusDocument;
-    expect(status.nodes.map((node) => node.address).sort()).toEqual([HEAD.address, WORKER.address]);
+    return JSON.parse(execFileSync(program, rest, { encoding: 'utf8' })) as StatusDocument;
+  }
+
+  it('binds and advertises the address of the route to the head', () => {
+    const addresses = status().nodes.map((node) => node.address);
+    expect(addresses.sort()).toEqual([HEAD.address, WORKER.address]);
   });
 
   it('answers on both machines, with the replica on one of them', async () => {
@@ -102,5 +109,25 @@ describe.skipIf(!mayMakeNamespaces || !hasRedis)('two machines with a real link 
       expect(answer.version, where.address).toBe('v1');
     }
     expect(JSON.parse(curl(WORKER, `http://${HEAD.address}:8000/echo`))).toMatchObject({ version: 'v1' });
+  });
+
+  it('answers clearly while the machines are cut off from each other, and goes on as before after it', async () => {
+    const device = `mshv${process.pid % 10000}`;
+    const echoAt = (where: typeof HEAD): string => `http://${where.address}:8000/echo`;
+    const codeOf = (from: typeof HEAD): unknown =>
+      (JSON.parse(curl(from, echoAt(HEAD))) as { code?: string }).code;
+    const before = JSON.parse(curl(HEAD, echoAt(HEAD))) as { pid: number };
+    ip(`-n ${HEAD.namespace} link set ${device} down`);
+    try {
+      expect(codeOf(HEAD)).toBe('DEADLINE'); // its replica is expected back, until the node counts as lost
+      await until('the worker to count as lost', () => status().nodes.some((node) => !node.alive), 60_000);
+      await until('requests to be refused at once', () => codeOf(HEAD) === 'NOT_READY');
+      expect(JSON.parse(curl(WORKER, echoAt(WORKER)))).toMatchObject({ pid: before.pid });
+    } finally {
+      ip(`-n ${HEAD.namespace} link set ${device} up`);
+    }
+    await until('answers', () => curl(HEAD, echoAt(HEAD)).includes('v1'), 60_000);
+    await until('the worker to be back', () => status().nodes.every((node) => node.alive), 60_000);
+    expect(JSON.parse(curl(HEAD, echoAt(HEAD)))).toMatchObject({ pid: before.pid });
   });
 });
