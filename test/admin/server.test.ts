@@ -1,0 +1,197 @@
+import { request } from 'undici';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { AdminServer } from '../../src/admin/server.ts';
+import type { AdminBackend, LogQuery, LogSource } from '../../src/admin/types.ts';
+import { apiKeyOf, clusterKeys } from '../../src/config/token.ts';
+import { ServeError } from '../../src/lib/errors.ts';
+import { silentLog } from '../../src/lib/log.ts';
+
+const TOKEN = 'mst_of-the-test';
+const KEYS = clusterKeys(TOKEN);
+
+/** Answers with what it was asked, so that a test sees both. */
+function echoBackend(over: Partial<Record<keyof AdminBackend, unknown>> = {}): AdminBackend {
+  const names = ['status', 'plan', 'apply', 'progress', 'events', 'stopCluster'] as const;
+  const calls = names.map((name) => [name, (...given: unknown[]) => ({ call: name, given })]);
+  return { ...Object.fromEntries(calls), ...over } as unknown as AdminBackend;
+}
+
+const noLogs: LogSource = {
+  open: async ({ deployment }) => {
+    throw new ServeError(`there is no log of ${deployment}`, { code: 'LOG_NOT_FOUND' });
+  },
+};
+
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+async function serve(backend = echoBackend(), logs: LogSource = noLogs) {
+  const server = new AdminServer(
+    { host: '127.0.0.1', port: 0, apiKey: KEYS.apiKey },
+    { backend, logs, log: silentLog },
+  );
+  await server.start();
+  onTestFinished(async () => await server.stop());
+  const url = `http://127.0.0.1:${server.port}`;
+  const call = async (line: string, payload?: unknown, key: string | null = KEYS.apiKey): Promise<Answer> => {
+    const [method = 'GET', path = '/'] = line.split(' ');
+    const { statusCode, body } = await request(`${url}${path}`, {
+      method,
+      headers: {
+        ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+        ...(payload === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(payload === undefined
+        ? {}
+        : { body: typeof payload === 'string' ? payload : JSON.stringify(payload) }),
+    });
+    const text = await body.text();
+    return { status: statusCode, body: text === '' ? null : JSON.parse(text) };
+  };
+  return { server, url, call };
+}
+
+const ROUTES = [
+  'GET /api/v1/status',
+  'GET /api/v1/events',
+  'GET /api/v1/progress?revision=1',
+  'GET /api/v1/logs/Echo',
+  'POST /api/v1/plan',
+  'POST /api/v1/apply',
+  'POST /api/v1/stop',
+  'GET /elsewhere',
+];
+
+describe('the key of the cluster', () => {
+  it.each(ROUTES)('is asked for at %s', async (route) => {
+    let calls = 0;
+    const count = () => {
+      calls += 1;
+    };
+    const backend = echoBackend({
+      status: count,
+      apply: count,
+      plan: count,
+      stopCluster: count,
+      events: count,
+    });
+    const { call } = await serve(backend);
+    for (const key of [null, '', 'wrong', TOKEN, KEYS.linkKey, KEYS.storePassword, `${KEYS.apiKey}x`]) {
+      const answer = await call(route, route.startsWith('POST') ? { conf: '/c' } : undefined, key);
+      expect(answer, String(key)).toMatchObject({ status: 401, body: { code: 'TOKEN_REFUSED' } });
+    }
+    expect(calls).toBe(0);
+  });
+
+  it('is derived from the token, or is the key itself', async () => {
+    const { call } = await serve();
+    for (const given of [TOKEN, KEYS.apiKey]) {
+      expect(await call('GET /api/v1/status', undefined, apiKeyOf(given))).toMatchObject({ status: 200 });
+    }
+  });
+});
+
+describe('a call', () => {
+  it.each<[string, unknown, unknown]>([
+    ['GET /api/v1/status', undefined, { call: 'status', given: [] }],
+    ['GET /api/v1/events', undefined, { call: 'events', given: [null, 100] }],
+    ['GET /api/v1/events?after=7-0&limit=5', undefined, { call: 'events', given: ['7-0', 5] }],
+    [
+      'GET /api/v1/progress?revision=3&deployments=Echo,Faces.fast',
+      undefined,
+      { call: 'progress', given: [{ revision: 3, deployments: ['Echo', 'Faces.fast'] }] },
+    ],
+    [
+      'GET /api/v1/progress?revision=3',
+      undefined,
+      { call: 'progress', given: [{ revision: 3, deployments: [] }] },
+    ],
+    ['POST /api/v1/plan', { conf: '/p/conf.ini' }, { call: 'plan', given: ['/p/conf.ini'] }],
+    ['POST /api/v1/apply', { conf: '/p/conf.ini' }, { call: 'apply', given: ['/p/conf.ini'] }],
+    ['POST /api/v1/stop', undefined, { call: 'stopCluster', given: [] }],
+  ])('%s', async (route, payload, body) => {
+    const { call } = await serve();
+    expect(await call(route, payload)).toEqual({ status: 200, body });
+  });
+
+  it.each<[string, unknown, number, string]>([
+    ['GET /api/v1/nothing', undefined, 404, 'NOT_FOUND'],
+    ['DELETE /api/v1/status', undefined, 404, 'NOT_FOUND'],
+    ['GET /api/v1/events?limit=0', undefined, 400, 'BAD_REQUEST'],
+    ['GET /api/v1/progress', undefined, 400, 'BAD_REQUEST'],
+    ['GET /api/v1/progress?revision=-1', undefined, 400, 'BAD_REQUEST'],
+    ['GET /api/v1/logs/Echo?lines=many', undefined, 400, 'BAD_REQUEST'],
+    ['GET /api/v1/logs/Echo', undefined, 404, 'LOG_NOT_FOUND'],
+    ['POST /api/v1/apply', {}, 400, 'BAD_REQUEST'],
+    ['POST /api/v1/apply', { conf: '' }, 400, 'BAD_REQUEST'],
+    ['POST /api/v1/apply', '{"conf": ', 400, 'FST_ERR_CTP_INVALID_JSON_BODY'],
+  ])('%s with %j is answered with %i %s', async (route, payload, status, code) => {
+    const { call } = await serve();
+    expect(await call(route, payload)).toMatchObject({ status, body: { code, info: expect.any(String) } });
+  });
+
+  it.each([
+    ['STORE_UNREACHABLE', 503],
+    ['NOT_LEADER', 503],
+    ['APPLY_TIMEOUT', 503],
+    ['SOMETHING_ELSE', 500],
+  ])('that fails with %s is answered with %i and the reason', async (code, status) => {
+    const apply = async () => {
+      throw new ServeError('for this reason', { code });
+    };
+    const { call } = await serve(echoBackend({ apply }));
+    expect(await call('POST /api/v1/apply', { conf: '/c' })).toEqual({
+      status,
+      body: { code, info: 'for this reason' },
+    });
+  });
+});
+
+describe('logs', () => {
+  /** Lines until the signal; says when it was aborted. */
+  class EndlessLog implements LogSource {
+    asked: LogQuery | null = null;
+    ended = false;
+
+    async open(query: LogQuery, signal: AbortSignal): Promise<AsyncIterable<string>> {
+      this.asked = query;
+      return this.#lines(signal);
+    }
+
+    async *#lines(signal: AbortSignal): AsyncGenerator<string> {
+      yield 'first\n';
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+      this.ended = true;
+    }
+  }
+
+  it('come as they are written, and end when the client leaves', async () => {
+    const logs = new EndlessLog();
+    const { url } = await serve(echoBackend(), logs);
+    const leave = new AbortController();
+    const { body } = await request(`${url}/api/v1/logs/Echo?replica=Echo-1&lines=5&follow=1`, {
+      headers: { authorization: `Bearer ${KEYS.apiKey}` },
+      signal: leave.signal,
+    });
+    const [first] = await body.take(1).toArray();
+    expect(String(first)).toBe('first\n');
+    expect(logs.asked).toEqual({ deployment: 'Echo', replicaId: 'Echo-1', lines: 5, follow: true });
+    leave.abort();
+    body.on('error', () => undefined);
+    await expect.poll(() => logs.ended).toBe(true);
+  });
+
+  it('end when the server stops', async () => {
+    const logs = new EndlessLog();
+    const { server, url } = await serve(echoBackend(), logs);
+    const { body } = await request(`${url}/api/v1/logs/Echo?follow=1`, {
+      headers: { authorization: `Bearer ${KEYS.apiKey}` },
+    });
+    await body.take(1).toArray();
+    body.on('error', () => undefined);
+    await server.stop();
+    await expect.poll(() => logs.ended).toBe(true);
+  });
+});
