@@ -10,9 +10,9 @@ export interface HostPort {
 
 /** @throws ServeError BAD_USAGE naming what was given */
 export function parseHostPort(text: string, option: string): HostPort {
-  const match = /^\[?([^\]]+?)\]?:(\d+)$/.exec(text);
-  const port = Number(match?.[2]);
-  const host = match?.[1];
+  const match = /^(?:\[([^\]/]+)\]|([^[\]/\s]+)):(\d+)$/.exec(text);
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
   if (host === undefined || port < 1 || port > 65_535) {
     throw new ServeError(`${option} expects HOST:PORT, got "${text}"`, { code: 'BAD_USAGE' });
   }
