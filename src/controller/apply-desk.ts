@@ -50,26 +50,28 @@ export interface ApplyDeskOptions {
 
 export interface ApplyDeskDependencies {
   readonly queue: ApplyQueue<ApplyJob, Recorded>;
-  readonly leader: Pick<Leader, 'record' | 'waitUntilLeading' | 'view' | 'isAlive'>;
+  readonly leader: Pick<Leader, 'record' | 'leadership' | 'waitUntilLeading' | 'view' | 'isAlive'>;
   readonly state: LeaderState;
   readonly log: Log;
 }
 
-const RETRY_MS = 1_000;
+const LOOK_MS = 100;
 
 /** Where a conf.ini comes in: reads and pins it, hands it to the queue, and records it when its turn has come. */
 export class ApplyDesk {
   readonly #options: ApplyDeskOptions;
   readonly #dependencies: ApplyDeskDependencies;
   readonly #stopping = new AbortController();
-  #processing: Promise<(() => Promise<void>) | null> = Promise.resolve(null);
+  #processing: Promise<void> = Promise.resolve();
+  /** why jobs cannot be taken, said once */
+  #problem = '';
 
   constructor(options: ApplyDeskOptions, dependencies: ApplyDeskDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
   }
 
-  /** Takes jobs from here on, or from when the store is there. */
+  /** Takes jobs whenever this head leads and the store is there, from here on. */
   start(): void {
     this.#processing = this.#process();
   }
@@ -77,9 +79,7 @@ export class ApplyDesk {
   /** Idempotent; waits for the job in hand. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    const stopProcessing = await this.#processing;
-    this.#processing = Promise.resolve(null);
-    await stopProcessing?.();
+    await this.#processing;
   }
 
   /** What applying the file would change, without keeping anything. */
@@ -100,20 +100,36 @@ export class ApplyDesk {
     return { ok: true, recorded, warnings: this.#warnings(drafted) };
   }
 
-  async #process(): Promise<(() => Promise<void>) | null> {
-    const { queue, log } = this.#dependencies;
+  /** A head that stands by leaves the jobs to the one that leads. */
+  async #process(): Promise<void> {
     const { signal } = this.#stopping;
-    let problem = '';
+    let stopTaking: (() => Promise<void>) | null = null;
+    let ledAtMs = Number.NEGATIVE_INFINITY;
     while (!signal.aborted) {
-      try {
-        return await queue.process((job) => this.#record(job.draft));
-      } catch (error) {
-        if (messageOf(error) !== problem) log.warn({ error: messageOf(error) }, 'applies have to wait');
-        problem = messageOf(error);
-        await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
+      if (this.#dependencies.leader.leadership !== null) ledAtMs = performance.now();
+      const leads = performance.now() - ledAtMs < this.#options.electionTimeoutMs;
+      if (leads) stopTaking ??= await this.#take();
+      else if (stopTaking !== null) {
+        await stopTaking();
+        stopTaking = null;
       }
+      await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
-    return null;
+    await stopTaking?.();
+  }
+
+  /** @returns null when the store is away: to be tried again */
+  async #take(): Promise<(() => Promise<void>) | null> {
+    const { queue, log } = this.#dependencies;
+    try {
+      const stopTaking = await queue.process((job) => this.#record(job.draft));
+      this.#problem = '';
+      return stopTaking;
+    } catch (error) {
+      if (messageOf(error) !== this.#problem) log.warn({ error: messageOf(error) }, 'applies have to wait');
+      this.#problem = messageOf(error);
+      return null;
+    }
   }
 
   async #draft(confPath: string, dryRun: boolean): Promise<DraftResult> {

@@ -77,13 +77,7 @@ export async function followUntilReady(facts: StartFacts, say: Say): Promise<voi
 }
 
 async function follow(facts: StartFacts, say: Say): Promise<void> {
-  const stoodBy = await untilLeading(facts, say);
-  if (stoodBy && facts.state.revision !== null) {
-    say(`leads the cluster now: revision ${facts.state.revision.number} goes on`);
-  } else {
-    for (const note of facts.conf.notes) say(note);
-    if (facts.conf.apply !== null && !facts.isEnding()) await applyFirst(facts.conf.apply, facts, say);
-  }
+  await bringConf(facts, say);
   const showNews = newsOf(say);
   while (!facts.isEnding()) {
     const { deployments } = await facts.plane.status();
@@ -100,6 +94,17 @@ async function follow(facts: StartFacts, say: Say): Promise<void> {
 /** Whether the leader has looked at the newest revision: what it says of deployments before is of no interest. */
 function hasDecided({ leader, state }: StartFacts): boolean {
   return state.revision === null || leader.published?.revision === state.revision.number;
+}
+
+/** Applies conf.ini where that is due, and is this head's to do. */
+async function bringConf(facts: StartFacts, say: Say): Promise<void> {
+  const stoodBy = await untilLeading(facts, say);
+  if (stoodBy && facts.state.revision !== null) {
+    say(`leads the cluster now: revision ${facts.state.revision.number} goes on`);
+  } else {
+    for (const note of facts.conf.notes) say(note);
+    if (facts.conf.apply !== null && !facts.isEnding()) await applyFirst(facts.conf.apply, facts, say);
+  }
 }
 
 /** Says a line per deployment, and again whenever it has changed. */

@@ -44,6 +44,18 @@ describe('the plan', () => {
       `      user_config: null → "${'x'.repeat(56)}…`,
     ]);
   });
+
+  it.each([
+    ['added', [], '  + added Echo'],
+    ['removed', [], '  - removed Echo'],
+    ['retried', [], '  ~ tried again Echo'],
+    ['changed', ['routing'], '  ~ changed Echo: routing only, no process is touched'],
+    ['changed', ['routing', 'scale'], '  ~ changed Echo: replicas are started or drained'],
+    ['changed', ['scale', 'reconfigure'], '  ~ changed Echo: reconfigured in place, same processes'],
+  ] as const)('says of %s %j what happens', (kind, effects, text) => {
+    const changes = [{ deployment: 'Echo', kind, effects, differences: [] }];
+    expect(plain(renderPlan({ changes, settings: [] }))).toBe(text);
+  });
 });
 
 describe('a line of progress', () => {

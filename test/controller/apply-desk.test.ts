@@ -141,7 +141,7 @@ describe('an apply', () => {
   });
 
   it('waits for an election, and is refused when there is none', async () => {
-    const { desk, conf, world, head } = await open();
+    const { desk, conf, world, head, queue } = await open();
     world.server.change({ lease: { holder: 'other', epoch: 99, endsAtMs: world.nowMs + 3_000 } });
     await world.ticks(2);
     expect(head.leader.leadership).toBeNull();
@@ -151,6 +151,11 @@ describe('an apply', () => {
     world.server.change({ lease: { holder: 'other', epoch: 199, endsAtMs: world.nowMs + 1e9 } });
     await world.ticks(2);
     await expect(desk.apply(conf)).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    // From then on it leaves them to the head that leads.
+    await expect.poll(() => queue.isProcessing, { timeout: 5_000 }).toBe(false);
+    world.server.change({ lease: null });
+    await world.ticks(2);
+    await expect.poll(() => queue.isProcessing, { timeout: 5_000 }).toBe(true);
   });
 
   it('takes jobs as soon as the store is there', async () => {

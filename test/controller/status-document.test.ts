@@ -107,11 +107,9 @@ it('tells the whole story of a change that failed', () => {
   ]);
 });
 
-it('says so when the controller has not looked at a deployment yet', () => {
+it('counts what serves of a deployment that the controller has not looked at yet', () => {
   const { deployments } = statusDocument(facts({ states: [] }));
-  expect(deployments).toMatchObject([
-    { status: 'PENDING', target: 2, ready: 0, message: 'the controller has not looked at it yet' },
-  ]);
+  expect(deployments).toMatchObject([{ status: 'UPDATING', target: 2, ready: 1, message: '' }]);
 });
 
 const one = revised(1);
