@@ -67,16 +67,16 @@ describe('a head that does not come up', () => {
     project.sections({ Slow: { backend: 'Backend', route: 'slow' } });
     const head = new TestHead(await freePorts(3), { conf });
     head.launch();
-    await head.says(/Slow-\w+ is starting/);
+    await head.says(/Slow\b.*\bstarting/);
     head.signal('SIGINT');
     await head.ended(20_000);
     expect(head.output).toContain('stopped');
     expect(hasLeftovers(statePaths(head.stateDir))).toBe(false);
     await head.dispose();
-    project.sections({ Echo: { backend: 'Backend', route: 'echo' } });
   });
 
   it('is stopped by the state directory that it was given, also a relative one', async () => {
+    project.sections({ Echo: { backend: 'Backend', route: 'echo' } });
     const name = mkdtempSync(join(tmpdir(), 'modelserve-relative-')).slice(tmpdir().length + 1);
     const head = new TestHead(await freePorts(3), { conf: project.conf, stateDir: name });
     head.launch();
