@@ -43,6 +43,8 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   LOG_NOT_FOUND: ExitCode.usage,
   BAD_USAGE: ExitCode.usage,
   STATE_DIR_LOCKED: ExitCode.usage,
+  STATE_DIR_UNSAFE: ExitCode.usage,
+  STATE_DIR_UNUSABLE: ExitCode.usage,
   STORE_URL: ExitCode.usage,
   PORT_TAKEN: ExitCode.usage,
   PORT_FORBIDDEN: ExitCode.usage,

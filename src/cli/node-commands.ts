@@ -46,7 +46,7 @@ export function addNodeCommands(program: Command): void {
     .description('end this node: drain it, end its replicas and its ingress')
     .option('--all', 'the whole cluster, this head last')
     .option('--keep-replicas', 'only the node process: replicas and ingress serve on for the next one')
-    .option('--state-dir <dir>', 'which node of this machine (default: the head, else the worker)')
+    .option('--state-dir <dir>', 'which node of this machine (default: the head, else the worker)', folder)
     .action(async (flags: StopOptions) => {
       process.exitCode = await stopCommand({
         all: flags.all === true,
@@ -76,7 +76,11 @@ function addHead(program: Command): void {
       .option('--dashboard-port <n>', 'port of the admin API', port, 8265)
       .option('--redis <url>', 'a Redis or Valkey of your own: redis://, rediss:// or redis-sentinel://'),
   )
-    .option('--state-dir <dir>', `where the node keeps its state (default: ${defaultStateDir('head')})`)
+    .option(
+      '--state-dir <dir>',
+      `where the node keeps its state (default: ${defaultStateDir('head')})`,
+      folder,
+    )
     .action(async (flags: HeadOptions) => {
       const node = nodeFlags(flags, 'head');
       process.exitCode = await runNode(
@@ -109,7 +113,11 @@ function addWorker(program: Command): void {
         'address to listen on and to be reached by (default: the local one of the route to the head)',
       ),
   )
-    .option('--state-dir <dir>', `where the node keeps its state (default: ${defaultStateDir('worker')})`)
+    .option(
+      '--state-dir <dir>',
+      `where the node keeps its state (default: ${defaultStateDir('worker')})`,
+      folder,
+    )
     .option('--token <token>', 'cluster token (MODELSERVE_TOKEN)')
     .option('--token-file <file>', "file that holds the token (default: the local head's)")
     .action(async (flags: WorkerOptions) => {
@@ -147,6 +155,11 @@ function nodeFlags(options: NodeOptions, role: 'head' | 'worker'): NodeFlags {
     numCpus: options.numCpus ?? null,
     numGpus: options.numGpus ?? null,
   };
+}
+
+function folder(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('expected a folder');
+  return text;
 }
 
 function port(text: string): number {

@@ -135,5 +135,5 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
     ),
   });
   lines.push(...rows.map((row) => [...row]));
-  return lines.toString();
+  return lines.toString().replace(/ +$/gm, '');
 }

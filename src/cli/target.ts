@@ -35,7 +35,7 @@ export async function tokenOf(options: TargetOptions): Promise<string> {
   const local = statePaths(defaultStateDir('head')).token;
   if (existsSync(local)) return await readToken(local);
   throw new CommandFailure(
-    `no cluster token: there is none in ${local}. Give --token-file (a head prints where its token lies), --token or MODELSERVE_TOKEN.`,
+    `no head of yours has been started on this machine (there is no ${local}). Start one with \`modelserve head\`; for a cluster elsewhere give --address HOST:8265 and --token-file (a head prints where its token lies).`,
     ExitCode.unreachable,
   );
 }

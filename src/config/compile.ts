@@ -47,7 +47,7 @@ export async function compileConf(confPath: string): Promise<CompileResult> {
   try {
     confText = await readFile(path, 'utf8');
   } catch (error) {
-    return { ok: false, mistakes: [describeUnreadable(confPath, path, error)], warnings: [] };
+    return { ok: false, mistakes: [describeUnreadable(confPath, error)], warnings: [] };
   }
   return await compileText(confPath, confText);
 }
@@ -112,9 +112,9 @@ const NOTHING_SERVED: FindingDraft = {
   hint: 'nothing is served',
 };
 
-function describeUnreadable(file: string, path: string, error: unknown): Finding {
+function describeUnreadable(file: string, error: unknown): Finding {
   const place = { file, line: null, section: null, key: null, expected: 'a configuration file' };
   if (codeOf(error) !== 'ENOENT') return { ...place, found: 'none that can be read', hint: messageOf(error) };
-  const hint = `there is no ${path}: change to the folder that holds conf.ini, algopkg and Model_ZOO, or name the file with --conf`;
+  const hint = `change to the folder that holds conf.ini, algopkg and Model_ZOO, or name the file with --conf`;
   return { ...place, found: 'none', hint };
 }

@@ -4,3 +4,8 @@ const LINE_LENGTH = 100;
 export function clipped(text: string): string {
   return text.length > LINE_LENGTH ? `${text.slice(0, LINE_LENGTH - 1)}…` : text;
 }
+
+/** Text as one word of a line that is made to be copied into a shell. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -14,7 +14,7 @@ import type { ControlPlane } from '../controller/control-plane.ts';
 import type { Leader } from '../controller/leader.ts';
 import type { LeaderState } from '../controller/leader-state.ts';
 import { messageOf } from '../lib/errors.ts';
-import { clipped } from '../lib/text.ts';
+import { clipped, shellWord } from '../lib/text.ts';
 import type { StoreServer } from '../store/types.ts';
 import { advertisedAddress, formatHostPort, isLoopback } from './addresses.ts';
 import type { HeadFlags } from './head.ts';
@@ -39,7 +39,7 @@ export function announceHead({ flags, server, tokenFile, nodeId, capacity }: Hea
     flags.redisUrl === null
       ? `--address ${formatHostPort({ host: advertisedAddress(flags.host), port: flags.port })}`
       : '--redis URL';
-  say(`workers join with: modelserve worker ${where} --token-file ${tokenFile}`);
+  say(`workers join with: modelserve worker ${where} --token-file ${shellWord(tokenFile)}`);
   if (isLoopback(flags.host)) {
     say(
       '  (on this machine: the head listens on loopback. With --host ADDRESS others can join, given a copy of the token file)',
@@ -213,8 +213,7 @@ async function curlLine(url: string, spec: PinnedSpec): Promise<string> {
   const file = join(spec.package.snapshotDir, 'algopkg', spec.packageName, 'example.json');
   const method = spec.methods.includes('GET') ? 'GET' : 'POST';
   const example = await exampleIn(file);
-  const quoted = example.replaceAll("'", `'\\''`);
-  return `curl -X ${method} ${url} -H 'content-type: application/json' -d '${quoted}'`;
+  return `curl -X ${method} ${url} -H 'content-type: application/json' -d ${shellWord(example)}`;
 }
 
 /** On one line; an example that is none does not keep the head from being ready. */

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdir, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { NodeRole } from '../cluster/nodes/types.ts';
 import type { StatePaths } from '../config/paths.ts';
-import { ServeError } from '../lib/errors.ts';
+import { messageOf, ServeError } from '../lib/errors.ts';
 import { readIfThere, writeDurably } from '../lib/files.ts';
 import { identityOf, isRunning, type ProcessIdentity } from '../lib/process/identity.ts';
 import { lockFile } from '../lib/process/lock-file.ts';
@@ -20,14 +21,14 @@ const GUARD_TIMEOUT_MS = 5_000;
 
 /**
  * Takes a state directory for this process. Of several that start at once exactly one gets it.
- * @throws ServeError STATE_DIR_LOCKED naming who holds it; STATE_DIR_UNSAFE when its sockets would lie in a folder of
+ * @throws ServeError STATE_DIR_LOCKED naming who holds it; STATE_DIR_UNUSABLE; STATE_DIR_UNSAFE when its sockets would lie in a folder of
  * somebody else
  */
 export async function lockStateDir(
   paths: StatePaths,
   role: NodeRole,
 ): Promise<{ readonly release: () => Promise<void>; readonly announce: (admin: string) => Promise<void> }> {
-  await mkdir(paths.root, { recursive: true, mode: 0o700 });
+  await makeStateDir(paths.root);
   await mkdir(paths.sockets, { recursive: true, mode: 0o700 });
   await checkOwner(dirname(paths.sockets));
   const self = identityOf(process.pid) ?? { pid: process.pid, startTicks: -1 };
@@ -42,6 +43,19 @@ export async function lockStateDir(
     await releaseGuard();
   }
   return { release: async () => await rm(paths.lock, { force: true }), announce: write };
+}
+
+async function makeStateDir(root: string): Promise<void> {
+  try {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    await access(root, constants.W_OK);
+  } catch (cause) {
+    throw new ServeError(
+      `the state directory ${root} cannot be used (${messageOf(cause)}). Give another with --state-dir.`,
+      { code: 'STATE_DIR_UNUSABLE' },
+      { cause },
+    );
+  }
 }
 
 /** The folder lies where everybody may make one: in one that is not ours, others could answer in our name. */

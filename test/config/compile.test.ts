@@ -241,7 +241,7 @@ describe('the file itself', () => {
     const folder = await makeProject({});
     const result = await compileConf(join(folder, 'conf.ini'));
     expect(result.ok ? [] : result.mistakes.map(renderFinding)).toEqual([
-      `${folder}/conf.ini: expected a configuration file, found none; there is no ${folder}/conf.ini: ` +
+      `${folder}/conf.ini: expected a configuration file, found none; ` +
         'change to the folder that holds conf.ini, algopkg and Model_ZOO, or name the file with --conf',
     ]);
   });
