@@ -30,9 +30,20 @@ export async function callCommand(client: AdminClient, options: CallOptions): Pr
   printError(
     `${method} ${node.http}${path}  ${answer.statusCode}  ${(performance.now() - started).toFixed(1)} ms`,
   );
-  if (type.includes('json') || type.startsWith('text/')) print(bytes.toString('utf8'));
+  const text = bytes.toString('utf8');
+  if (type.includes('json') || type.startsWith('text/')) print(text);
   else process.stdout.write(bytes);
-  return answer.statusCode < 400 ? ExitCode.done : ExitCode.failed;
+  const failed = answer.statusCode >= 400 || (type.includes('json') && saysThatItFailed(text));
+  return failed ? ExitCode.failed : ExitCode.done;
+}
+
+/** A class that catches its own exceptions answers 200 with `"status": 0`. */
+function saysThatItFailed(json: string): boolean {
+  try {
+    return (JSON.parse(json) as { readonly status?: unknown } | null)?.status === 0;
+  } catch {
+    return false; // the text of a stream that broke off
+  }
 }
 
 async function send(url: string, method: 'GET' | 'POST', body: string): ReturnType<typeof request> {

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import pc from 'picocolors';
 import { launchOf } from '../agent/environments/launch-content.ts';
+import { PreparationError } from '../agent/environments/preparation-error.ts';
 import { type PreparedBackend, prepareBackend } from '../agent/environments/prepare-backend.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
 import { defaultStateDir } from '../config/environment.ts';
@@ -50,20 +51,29 @@ export async function checkCommand(options: CheckOptions): Promise<ExitCode> {
   printError(
     pc.dim(`${spec.packageName}: class ${spec.backend}, models ${spec.models.join(', ') || 'none'}`),
   );
-  const prepared = await prepareBackend(
-    pinned,
-    { ...backendPrograms(), environmentsDir: paths.environments, stageDir: paths.stage },
-    {
-      onProgress: (line) => printError(pc.dim(line)),
-      signal: options.signal,
-    },
-  );
+  const prepared = await prepare(pinned, paths, options.signal);
   const result = await call(pinned, options.debug ? debugged(prepared, pinned) : prepared, {
     paths,
     param,
     options,
   });
   return report(result);
+}
+
+async function prepare(spec: PinnedSpec, paths: StatePaths, signal: AbortSignal): Promise<PreparedBackend> {
+  const where = { environmentsDir: paths.environments, stageDir: paths.stage };
+  try {
+    return await prepareBackend(
+      spec,
+      { ...backendPrograms(), ...where },
+      { onProgress: (line) => printError(pc.dim(line)), signal },
+    );
+  } catch (error) {
+    // of an environment that cannot be built the output has been shown, of an import it has not
+    if (error instanceof PreparationError && error.code === 'IMPORT_FAILED')
+      printError(error.data.details.trimEnd());
+    throw error;
+  }
 }
 
 async function paramOf(options: CheckOptions, packageDir: string): Promise<JsonValue> {
@@ -108,8 +118,9 @@ async function call(
 
 function report(result: CheckResult): ExitCode {
   if (result.status === null) {
+    const traceback = result.traceback.trimEnd();
+    if (!result.output.includes(traceback)) printError(traceback);
     printError(pc.red(`failed: ${result.message}`));
-    if (result.traceback !== '') printError(result.traceback);
     return ExitCode.failed;
   }
   const readable = /json|^text\//.test(result.contentType);

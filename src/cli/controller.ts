@@ -110,10 +110,8 @@ function requireInForce(progress: Progress, options: ControllerOptions): void {
   for (const one of failed) printError(`${one.name}: ${one.message}\n${one.error ?? ''}`.trimEnd());
   if (failed.length > 0) {
     const names = failed.map((one) => one.name).join(', ');
-    throw new CommandFailure(
-      `revision ${progress.revision} failed for ${names}; what served before serves on`,
-      ExitCode.failed,
-    );
+    const instead = failed.every((one) => one.ready > 0) ? '; what served before serves on' : '';
+    throw new CommandFailure(`revision ${progress.revision} failed for ${names}${instead}`, ExitCode.failed);
   }
   if (progress.done) return;
   const pending = progress.deployments

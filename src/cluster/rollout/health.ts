@@ -101,7 +101,7 @@ function troubleOf({ assignment, status }: Member): string {
   const { phase, failure = null, message = '', startFailures = 0 } = status ?? {};
   const looping = startFailures >= 3 ? ' (crash-looping)' : '';
   const text = phase === 'pending' || phase === 'preparing' ? message : (failure?.message ?? message);
-  const who = failure === null ? '' : `replica ${assignment.replicaId} is `;
+  const who = failure === null ? '' : `replica ${assignment.replicaId} ${phase === 'failed' ? '' : 'is '}`;
   return `${who}${phase}${looping}${text === '' ? '' : `: ${text}`}`;
 }
 
