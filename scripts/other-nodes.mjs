@@ -1,13 +1,27 @@
 // `node scripts/other-nodes.mjs 22 24 26`: starts a cluster with the repository's conf.ini under other Node versions
-// (npm packages that carry the binaries), calls it and stops it. A version that cannot be had is skipped, by name.
+// (npm packages that carry the binaries), calls it and stops it: first on the store that is on PATH, where there is one,
+// then on the embedded one. A version that cannot be had is skipped, by name.
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ROOT, setUp } from './setup.mjs';
 
 const START_TIMEOUT_MS = 180_000;
+const STOP_TIMEOUT_MS = 60_000;
+const SEARCH_PATH = (process.env.PATH ?? '').split(delimiter).filter((folder) => existsSync(folder));
+const hasStore = SEARCH_PATH.some((folder) => readdirSync(folder).some(isStore));
 
 setUp({ quiet: true });
 let passed = 0;
@@ -24,9 +38,12 @@ for (const version of process.argv.slice(2)) {
       );
       continue;
     }
-    await tryCluster(binary, scratch);
+    const stores = [];
+    if (hasStore) stores.push(await tryCluster(binary, scratch, process.env.PATH));
+    stores.push(await tryCluster(binary, scratch, pathWithoutStore(scratch)));
     passed += 1;
-    process.stdout.write(`ok: Node ${spawnSync(binary, ['--version']).stdout.toString().trim()} serves\n`);
+    const name = spawnSync(binary, ['--version']).stdout.toString().trim();
+    process.stdout.write(`ok: Node ${name} serves, on ${stores.join(' and on ')}\n`);
   } catch (error) {
     failures.push(version);
     process.stdout.write(`FAIL: Node ${version}: ${error.message}\n`);
@@ -51,8 +68,22 @@ function fetchNode(version, scratch) {
   return binary;
 }
 
-/** A head on free ports with a copy of nothing: the repository's own conf.ini, its own state directory. */
-async function tryCluster(binary, scratch) {
+function isStore(name) {
+  return /^(redis|valkey)-server$/.test(name);
+}
+
+/** A folder with all that is on PATH but store servers. */
+function pathWithoutStore(scratch) {
+  const path = join(scratch, 'path');
+  mkdirSync(path);
+  for (const folder of SEARCH_PATH)
+    for (const name of readdirSync(folder))
+      if (!isStore(name) && !existsSync(join(path, name))) symlinkSync(join(folder, name), join(path, name));
+  return path;
+}
+
+/** A head on free ports with the repository's own conf.ini; returns what it says of its store. */
+async function tryCluster(binary, scratch, path) {
   const stateDir = join(scratch, 'state');
   const ports = await freePorts(3);
   const args = [
@@ -70,6 +101,7 @@ async function tryCluster(binary, scratch) {
   ];
   const head = spawn(binary, [join(ROOT, 'dist', 'cli', 'main.js'), ...args.map(String)], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, PATH: path },
   });
   const output = [];
   head.stderr.on('data', (chunk) => output.push(String(chunk)));
@@ -85,9 +117,12 @@ async function tryCluster(binary, scratch) {
     const body = await answer.json();
     if (answer.status !== 200 || body.status !== 1)
       throw new Error(`/iris answered ${answer.status} ${JSON.stringify(body)}`);
+    return /^store: ([^(,]*)/m.exec(output.join(''))?.[1].trim() ?? 'an unknown store';
   } finally {
     head.kill('SIGINT');
+    const timer = setTimeout(() => head.kill('SIGKILL'), STOP_TIMEOUT_MS);
     await ended;
+    clearTimeout(timer);
   }
 }
 
