@@ -86,6 +86,7 @@ function pathWithoutStore(scratch) {
 async function tryCluster(binary, scratch, path) {
   const stateDir = join(scratch, 'state');
   const ports = await freePorts(3);
+  const cli = join(ROOT, 'dist', 'cli', 'main.js');
   const args = [
     'head',
     '--conf',
@@ -99,7 +100,7 @@ async function tryCluster(binary, scratch, path) {
     '--http-port',
     ports[2],
   ];
-  const head = spawn(binary, [join(ROOT, 'dist', 'cli', 'main.js'), ...args.map(String)], {
+  const head = spawn(binary, [cli, ...args.map(String)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, PATH: path },
   });
@@ -117,12 +118,13 @@ async function tryCluster(binary, scratch, path) {
     const body = await answer.json();
     if (answer.status !== 200 || body.status !== 1)
       throw new Error(`/iris answered ${answer.status} ${JSON.stringify(body)}`);
-    return /^store: ([^(,]*)/m.exec(output.join(''))?.[1].trim() ?? 'an unknown store';
+    return /^store: (?:(.*?) (?:on|\()/m.exec(output.join(''))?.[1].trim() ?? 'an unknown store';
   } finally {
     head.kill('SIGINT');
     const timer = setTimeout(() => head.kill('SIGKILL'), STOP_TIMEOUT_MS);
     await ended;
     clearTimeout(timer);
+    if (head.exitCode !== 0) spawnSync(binary, [cli, 'stop', '--state-dir', stateDir]); // what a killed head has left
   }
 }
 

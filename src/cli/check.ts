@@ -94,7 +94,7 @@ function debugged(prepared: PreparedBackend, spec: PinnedSpec): PreparedBackend 
     };
   }
   printError(`waiting for a debugger at 127.0.0.1:${INSPECT_PORT} (chrome://inspect, or your editor)`);
-  return { ...prepared, args: [`--inspect-brk=127.0.0.1:${INSPECT_PORT}`, ...prepared.args] };
+  return { ...prepared, args: [`--inspect-wait=127.0.0.1:${INSPECT_PORT}`, ...prepared.args] };
 }
 
 async function call(
