@@ -13,6 +13,7 @@ command -v debootstrap >/dev/null \
   || skip 'no debootstrap, and it cannot be installed'
 
 root=$(mktemp -d /var/tmp/modelserve-root-XXXXXX)
+chmod 755 "$root" # it is the root folder of an ordinary user
 # What is mounted below lives in a namespace that has ended by then; should it not have, it must not be emptied.
 trap 'rm -rf --one-file-system "$root" "$root.log"' EXIT
 
