@@ -37,6 +37,7 @@ for _ in $(seq 1 600); do
   sleep 0.1
 done
 kill -0 "$leader" 2>/dev/null && fail 'npm start does not end on Ctrl-C'
-left=$(for pid in /proc/[0-9]*; do tr '\0' ' ' <"$pid/cmdline" 2>/dev/null || true; echo; done | grep -F "$HOME" || true)
+commands=$(for pid in /proc/[0-9]*; do tr '\0' ' ' <"$pid/cmdline" 2>/dev/null || true; echo; done)
+left=$(grep -F "$HOME" <<<"$commands" || true)
 [ -z "$left" ] || fail "processes left after Ctrl-C: $left"
 echo 'ok: the set-up in a clean root'

@@ -131,6 +131,7 @@ export class AdminClient {
 function failureIn(text: string): { readonly code: string; readonly info: string } | null {
   try {
     const { code, info } = JSON.parse(text) as { code?: unknown; info?: unknown };
+    if (code === 'ROUTE_NOT_FOUND') return null; // a node's HTTP port, which has no such API
     return typeof code === 'string' && typeof info === 'string' ? { code, info } : null;
   } catch {
     return null;

@@ -51,7 +51,6 @@ export function renderProgress(one: DeploymentProgress, nameWidth: number): stri
   const paint = one.failed ? pc.red : one.settled ? pc.green : pc.yellow;
   const state = `  ${pc.bold(one.name.padEnd(nameWidth))}  ${paint(one.status.padEnd(8))}`;
   if (one.status === 'GONE') return state.trimEnd();
-  const isUnderWay = !one.failed && one.status !== 'PENDING';
-  const message = isUnderWay ? clipped(one.message) : one.message;
+  const message = one.status === 'PENDING' ? one.message : clipped(one.message); // a failure is told whole at the end
   return `${state}  ${one.ready}/${one.target} ready${message === '' ? '' : `  ${message}`}`;
 }

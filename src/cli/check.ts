@@ -9,12 +9,13 @@ import { defaultStateDir } from '../config/environment.ts';
 import { type StatePaths, statePaths } from '../config/paths.ts';
 import { pinSpec } from '../config/pin.ts';
 import type { JsonValue } from '../lib/json.ts';
+import { withDetails } from '../lib/text.ts';
 import { pinModels } from '../models/pins.ts';
 import { snapshotPackage } from '../packages/snapshot.ts';
 import { backendPrograms } from '../roles/backend-programs.ts';
 import { type CheckResult, runOnce } from '../runner/check-client.ts';
 import { type CheckWish, specToCheck } from './check-section.ts';
-import { ExitCode } from './exit.ts';
+import { CommandFailure, ExitCode } from './exit.ts';
 import { print, printError } from './output.ts';
 import { readParam } from './param.ts';
 
@@ -70,9 +71,8 @@ async function prepare(spec: PinnedSpec, paths: StatePaths, signal: AbortSignal)
     );
   } catch (error) {
     // of an environment that cannot be built the output has been shown, of an import it has not
-    if (error instanceof PreparationError && error.code === 'IMPORT_FAILED')
-      printError(error.data.details.trimEnd());
-    throw error;
+    if (!(error instanceof PreparationError) || error.code !== 'IMPORT_FAILED') throw error;
+    throw new CommandFailure(withDetails(error.message, error.data.details), ExitCode.failed, error);
   }
 }
 

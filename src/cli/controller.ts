@@ -4,6 +4,7 @@ import type { ApplyAnswer, Mistaken } from '../admin/types.ts';
 import type { Progress } from '../cluster/status/types.ts';
 import { compileConf } from '../config/compile.ts';
 import { renderFinding } from '../config/finding.ts';
+import { withDetails } from '../lib/text.ts';
 import type { AdminClient } from './admin-client.ts';
 import { renderPlan, renderProgress } from './apply-view.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
@@ -107,7 +108,7 @@ function requireInForce(progress: Progress, options: ControllerOptions): void {
     );
   }
   const failed = progress.deployments.filter((one) => one.failed);
-  for (const one of failed) printError(`${one.name}: ${one.message}\n${one.error ?? ''}`.trimEnd());
+  for (const one of failed) printError(withDetails(`${one.name}: ${one.message}`, one.error ?? ''));
   if (failed.length > 0) {
     const names = failed.map((one) => one.name).join(', ');
     const instead = failed.every((one) => one.ready > 0) ? '; what served before serves on' : '';

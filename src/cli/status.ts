@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { DeploymentStatus, NodeStatus, ReplicaDetail, StatusDocument } from '../cluster/status/types.ts';
+import { withDetails } from '../lib/text.ts';
 import type { AdminClient } from './admin-client.ts';
 import { ExitCode } from './exit.ts';
 import { print, printJson } from './output.ts';
@@ -103,7 +104,7 @@ function colour(status: DeploymentStatus['status']): string {
 function problems(document: StatusDocument): readonly string[] {
   return document.deployments
     .filter((one) => one.error !== null)
-    .flatMap((one) => ['', pc.red(`${one.name}: ${one.message}`), one.error ?? '']);
+    .flatMap((one) => ['', withDetails(pc.red(`${one.name}: ${one.message}`), one.error ?? '')]);
 }
 
 function wrap(text: string): string {

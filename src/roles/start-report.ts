@@ -14,7 +14,7 @@ import type { ControlPlane } from '../controller/control-plane.ts';
 import type { Leader } from '../controller/leader.ts';
 import type { LeaderState } from '../controller/leader-state.ts';
 import { messageOf } from '../lib/errors.ts';
-import { clipped, shellWord } from '../lib/text.ts';
+import { clipped, shellWord, withDetails } from '../lib/text.ts';
 import type { StoreServer } from '../store/types.ts';
 import { advertisedAddress, formatHostPort, isLoopback } from './addresses.ts';
 import type { HeadFlags } from './head.ts';
@@ -155,7 +155,8 @@ function startLine(one: DeploymentStatus, nameWidth: number): string {
   const word = isReady ? 'ready' : starts ? 'starting' : one.status;
   const line = `  ${one.name.padEnd(nameWidth)}  ${word.padEnd(8)}  ${one.ready}/${one.target}`;
   if (isReady || one.message === '') return line;
-  return `${line}  ${starts ? clipped(one.message) : one.message}`;
+  // What has failed is told whole at the end.
+  return `${line}  ${one.status === 'PENDING' ? one.message : clipped(one.message)}`;
 }
 
 /** Every deployment has all its replicas (and this node's ingress can reach one), or has failed, or cannot be placed. */
@@ -190,7 +191,7 @@ async function sayReady(
   const base = `http://${formatHostPort({ host, port: httpPort })}`;
   const serving = deployments.filter((one) => one.ready > 0);
   const failed = deployments.filter((one) => one.status === 'DEPLOY_FAILED');
-  for (const one of failed) say(`${one.name} failed: ${one.message}\n${one.error ?? ''}`.trimEnd());
+  for (const one of failed) say(withDetails(`${one.name}: ${one.message}`, one.error ?? ''));
   if (deployments.length === 0) {
     say(
       `ready at ${base}, with nothing to serve yet: write a section into conf.ini and run \`modelserve controller\``,

@@ -43,6 +43,11 @@ const CLIENT_TEXTS: ReadonlyMap<string, string> = new Map([
   ],
 ]);
 
+function clientText(text: string): string {
+  if (text.startsWith('Unknown RESP type')) return 'what answers there speaks another protocol';
+  return CLIENT_TEXTS.get(text) ?? text;
+}
+
 /**
  * What the Redis client threw, as a StoreError.
  * @param action what was attempted, for the message
@@ -69,7 +74,7 @@ export function toStoreError(thrown: unknown, action: string, address: string): 
   }
   return storeError(
     'STORE_UNREACHABLE',
-    `${action}: no answer from the store at ${address} (${CLIENT_TEXTS.get(text) ?? text}); is it running, and reachable from here?`,
+    `${action}: no answer from the store at ${address} (${clientText(text)}); is it running, and reachable from here?`,
     thrown,
   );
 }

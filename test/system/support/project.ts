@@ -4,10 +4,12 @@ import { dirname, join } from 'node:path';
 
 /** A folder with conf.ini, algopkg and Model_ZOO, as a user would have it. */
 export class Project {
-  readonly dir = mkdtempSync(join(tmpdir(), 'modelserve-project-'));
-  readonly conf = join(this.dir, 'conf.ini');
+  readonly dir: string;
+  readonly conf: string;
 
-  constructor() {
+  constructor(prefix = 'modelserve-project-') {
+    this.dir = mkdtempSync(join(tmpdir(), prefix));
+    this.conf = join(this.dir, 'conf.ini');
     mkdirSync(join(this.dir, 'algopkg'));
     mkdirSync(join(this.dir, 'Model_ZOO'));
   }
