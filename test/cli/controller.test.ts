@@ -127,6 +127,13 @@ describe('the command ends', () => {
     const { code, text, stderr } = await run({ progress: [going, failed] });
     expect(code).toBe(ExitCode.failed);
     expect(stderr).toContain('Echo: it raised\nTraceback …');
+    expect(text).toBe('revision 3 failed for Echo');
+  });
+
+  it('with 1, saying that what served before serves on, where something did', async () => {
+    const kept = { ...failed, deployments: failed.deployments.map((one) => ({ ...one, ready: 1 })) };
+    const { code, text } = await run({ progress: [going, kept] });
+    expect(code).toBe(ExitCode.failed);
     expect(text).toBe('revision 3 failed for Echo; what served before serves on');
   });
 
