@@ -18,6 +18,7 @@ import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ROOT, setUp } from './setup.mjs';
 
+const FETCH_TIMEOUT_MS = 180_000;
 const START_TIMEOUT_MS = 180_000;
 const STOP_TIMEOUT_MS = 60_000;
 const SEARCH_PATH = (process.env.PATH ?? '').split(delimiter).filter((folder) => existsSync(folder));
@@ -59,8 +60,8 @@ function fetchNode(version, scratch) {
   writeFileSync(join(scratch, 'package.json'), '{"private":true}');
   const { status } = spawnSync(
     'npm',
-    ['install', '--no-audit', '--no-fund', '--loglevel=error', `${name}@${version}`],
-    { cwd: scratch },
+    ['install', '--no-audit', '--no-fund', '--loglevel=error', '--fetch-retries=1', `${name}@${version}`],
+    { cwd: scratch, timeout: FETCH_TIMEOUT_MS },
   );
   const binary = join(scratch, 'node_modules', name, 'bin', 'node');
   if (status !== 0 || !existsSync(binary)) return null;

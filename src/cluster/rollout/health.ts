@@ -73,7 +73,7 @@ function failedMessage(
 
 function updatingMessage(group: Group): string {
   const old = group.old.length + group.discarded.length + group.leaving.length;
-  const before = old === 0 ? [] : [`${replicasText(old)} still to leave`];
+  const before = old === 0 ? [] : [`${old === 1 ? '1 old replica' : `${old} old replicas`} still to leave`];
   const doing = troubles(group);
   return [...(doing.length > 0 ? doing : proving(group)), ...before].join('; ');
 }

@@ -177,7 +177,7 @@ describe('what is said of a deployment while it changes', () => {
     const loading = { message: 'loading the backend' };
     expect(told(starting('a', will, loading))).toBe('starting: loading the backend');
     expect(told(starting('a', will, loading), starting('b', will, loading), replica('o', was))).toBe(
-      '2 replicas starting: loading the backend; 1 replica still to leave',
+      '2 replicas starting: loading the backend; 1 old replica still to leave',
     );
   });
 
