@@ -89,9 +89,9 @@ async function follow(
 function progressView(answer: ApplyAnswer): (progress: Progress) => void {
   const shown = new Map<string, string>();
   return (progress) => {
-    if (answer.outcome === 'unchanged' && progress.done) return;
     const nameWidth = Math.max(...progress.deployments.map((one) => one.name.length));
     for (const one of progress.deployments) {
+      if (answer.outcome === 'unchanged' && one.settled && !shown.has(one.name)) continue;
       const line = renderProgress(one, nameWidth);
       if (shown.get(one.name) !== line) print(line);
       shown.set(one.name, line);

@@ -119,6 +119,22 @@ describe('the command ends', () => {
     expect(stderr).toBe('warning: conf.ini: there is little room\n');
   });
 
+  it('with 0 for a file that changes nothing, after showing what was still under way', async () => {
+    const settled = { ...echo, name: 'Other', status: 'HEALTHY', settled: true } as const;
+    const same: ApplyAnswer = { ...applied, outcome: 'unchanged', changes: [], warnings: [] };
+    const [during, after] = [going, inForce].map((one) => ({
+      ...one,
+      deployments: [...one.deployments, settled],
+    })) as [Progress, Progress];
+    const waited = await run({ apply: same, progress: [during, after] });
+    expect(waited.stdout).toMatch(
+      /^Nothing changes\.\n.*UPDATING.*\n.*HEALTHY.*\nRevision 3 is in force\.\n$/,
+    );
+    expect(waited.stdout).not.toContain('Other');
+    const atOnce = await run({ apply: same, progress: [after] });
+    expect(atOnce.stdout).toBe('Nothing changes.\nRevision 3 is in force.\n');
+  });
+
   it('with 0 at once when nobody waits', async () => {
     expect(await run({ progress: [going] }, { wait: false })).toMatchObject({ code: 0, asked: 0 });
   });
