@@ -122,16 +122,13 @@ describe('the command ends', () => {
   it('with 0 for a file that changes nothing, after showing what was still under way', async () => {
     const settled = { ...echo, name: 'Other', status: 'HEALTHY', settled: true } as const;
     const same: ApplyAnswer = { ...applied, outcome: 'unchanged', changes: [], warnings: [] };
-    const [during, after] = [going, inForce].map((one) => ({
-      ...one,
-      deployments: [...one.deployments, settled],
-    })) as [Progress, Progress];
-    const waited = await run({ apply: same, progress: [during, after] });
+    const beside = (one: Progress): Progress => ({ ...one, deployments: [...one.deployments, settled] });
+    const waited = await run({ apply: same, progress: [beside(going), beside(inForce)] });
     expect(waited.stdout).toMatch(
       /^Nothing changes\.\n.*UPDATING.*\n.*HEALTHY.*\nRevision 3 is in force\.\n$/,
     );
     expect(waited.stdout).not.toContain('Other');
-    const atOnce = await run({ apply: same, progress: [after] });
+    const atOnce = await run({ apply: same, progress: [beside(inForce)] });
     expect(atOnce.stdout).toBe('Nothing changes.\nRevision 3 is in force.\n');
   });
 
