@@ -104,16 +104,18 @@ describe.skipIf(!mayMakeNamespaces || !hasRedis)('two machines with a real link 
     for (const where of [HEAD, WORKER]) {
       const answer = await until(
         `an answer at ${where.address}`,
-        () => JSON.parse(curl(where, `http://${where.address}:8000/echo`)) as { version: string },
+        () => JSON.parse(curl(where, `http://${where.address}:${project.port}/echo`)) as { version: string },
       );
       expect(answer.version, where.address).toBe('v1');
     }
-    expect(JSON.parse(curl(WORKER, `http://${HEAD.address}:8000/echo`))).toMatchObject({ version: 'v1' });
+    expect(JSON.parse(curl(WORKER, `http://${HEAD.address}:${project.port}/echo`))).toMatchObject({
+      version: 'v1',
+    });
   });
 
   it('answers clearly while the machines are cut off from each other, and goes on as before after it', async () => {
     const device = `mshv${process.pid % 10000}`;
-    const echoAt = (where: typeof HEAD): string => `http://${where.address}:8000/echo`;
+    const echoAt = (where: typeof HEAD): string => `http://${where.address}:${project.port}/echo`;
     const codeOf = (from: typeof HEAD): unknown =>
       (JSON.parse(curl(from, echoAt(HEAD))) as { code?: string }).code;
     const before = JSON.parse(curl(HEAD, echoAt(HEAD))) as { pid: number };

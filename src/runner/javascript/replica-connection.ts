@@ -23,11 +23,15 @@ const MAX_UNREAD_BYTES = 1024 * 1024;
 /** An error text travels in one frame, whose limit is 64 KiB. */
 const MAX_ERROR_CHARS = 10_000;
 
+const AWARENESS_PING = Buffer.from('go away?');
+
 export const DRAINING = 'the replica is draining';
 
 export interface ReplicaConnectionListener {
   readonly onHello: (connection: ReplicaConnection) => void;
   readonly onClose: (connection: ReplicaConnection) => void;
+  /** it knows that nothing new is taken: see isUnaware */
+  readonly onAware: () => void;
 }
 
 /** The replica's end of one connection: an agent's or an ingress'. */
@@ -38,6 +42,7 @@ export class ReplicaConnection {
   readonly #exchanges = new Map<number, Exchange>();
   readonly #helloTimer: NodeJS.Timeout;
   #role: ConnectorHello['role'] | null = null;
+  #isUnaware = false;
 
   constructor(socket: Socket, replica: Replica, listener: ReplicaConnectionListener) {
     this.#replica = replica;
@@ -54,6 +59,11 @@ export class ReplicaConnection {
     return this.#role;
   }
 
+  /** An ingress was told to send nothing new, and has not shown yet that it knows: a request may be on its way. */
+  get isUnaware(): boolean {
+    return this.#isUnaware;
+  }
+
   /** A sign of life. A peer that does not read is not sent ever more of them. */
   beat(ongoing: number): void {
     if (this.#connection.bufferedBytes < MAX_UNREAD_BYTES) this.notify({ event: 'beat', ongoing });
@@ -66,6 +76,9 @@ export class ReplicaConnection {
   goAway(reason: string): void {
     const goAway: GoAway = { reason };
     this.#connection.sendJson(FrameType.goaway, 0, 0, goAway);
+    if (this.#role !== 'ingress') return;
+    this.#isUnaware = true; // what it had sent before it knew comes before its pong
+    this.#connection.send(FrameType.ping, 0, 0, AWARENESS_PING);
   }
 
   /** What was sent before still leaves. */
@@ -133,6 +146,12 @@ export class ReplicaConnection {
         break;
       case FrameType.ping:
         this.#connection.send(FrameType.pong, 0, 0, frame.payload);
+        break;
+      case FrameType.pong:
+        if (this.#isUnaware) {
+          this.#isUnaware = false;
+          this.#listener.onAware();
+        }
         break;
       case FrameType.control:
         this.#control(frame).catch((error: unknown) => this.#breakOff(error));

@@ -26,17 +26,23 @@ export class Replica {
   /** resolves once, with the process' exit code, when the replica is over */
   readonly ended: Promise<number>;
   readonly #group: InstanceGroup;
+  /** every ingress knows that nothing new is taken */
+  readonly #allAware: Promise<void>;
   readonly #ongoing: OngoingRequests;
   #phase: ReplicaState['phase'] = 'starting';
   #error: ReplicaState['error'] = null;
   #end: (exitCode: number) => void = noop;
   #onChange: (state: ReplicaState) => void = noop;
   #graceTimer: NodeJS.Timeout | null = null;
+  #onAllAware: () => void = noop;
 
   constructor(launch: LaunchFile) {
     this.launch = launch;
     this.#group = new InstanceGroup(launch, (reason, traceback) => {
       if (!this.#isFinishing) this.#fail(reason, traceback); // shutdown() may end its thread
+    });
+    this.#allAware = new Promise((resolve) => {
+      this.#onAllAware = resolve;
     });
     this.#ongoing = new OngoingRequests(launch.max_ongoing, (job) => this.#group.submit(job));
     this.ended = new Promise((resolve) => {
@@ -124,8 +130,14 @@ export class Replica {
     );
     if (this.#phase === 'draining') return;
     this.#enter('draining');
-    if (wasReady) this.#ongoing.whenIdle(() => void this.#finish());
+    // Ending while a request is on its way here would lose it: it would count as begun.
+    if (wasReady) void this.#allAware.then(() => this.#ongoing.whenIdle(() => void this.#finish()));
     else this.#end(0); // user code is in its constructor: there is nothing to finish
+  }
+
+  /** No request is on its way here any more: told by whoever holds the connections. */
+  allAware(): void {
+    this.#onAllAware();
   }
 
   /** Nothing runs any more but shutdown(). */

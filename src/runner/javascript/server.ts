@@ -10,6 +10,8 @@ import { DRAINING, ReplicaConnection } from './replica-connection.ts';
 const BEAT_INTERVAL_MS = 500;
 /** How long the last frames may take to leave. */
 const CLOSE_MS = 1_000;
+/** An ingress that has not answered by then (it is stopped, say) is not waited for any longer. */
+const AWARE_LIMIT_MS = 5_000;
 /** Grace of a drain that nobody asked for: no agent has claimed the replica, or SIGTERM. */
 export const OWN_DRAIN_GRACE_MS = 30_000;
 
@@ -22,6 +24,7 @@ export class ReplicaServer {
   #orphanTimer: NodeJS.Timeout | null = null;
   #onAgent: (() => void) | null = null;
   #hadAgent = false;
+  #awareTimer: NodeJS.Timeout | null = null;
 
   constructor(replica: Replica) {
     this.#replica = replica;
@@ -31,7 +34,9 @@ export class ReplicaServer {
         onClose: (closed) => {
           this.#connections.delete(closed);
           this.#watchForOrphan();
+          this.#checkAware();
         },
+        onAware: () => this.#checkAware(),
       });
       this.#connections.add(connection);
     });
@@ -68,6 +73,8 @@ export class ReplicaServer {
   async close(): Promise<void> {
     if (this.#beat !== null) clearInterval(this.#beat);
     if (this.#orphanTimer !== null) clearTimeout(this.#orphanTimer);
+    if (this.#awareTimer !== null) clearTimeout(this.#awareTimer);
+    this.#awareTimer = null;
     this.#beat = null;
     this.#orphanTimer = null;
     const closed = new Promise<true>((resolve) => this.#server.close(() => resolve(true)));
@@ -82,6 +89,14 @@ export class ReplicaServer {
       connection.notify({ event: 'state', state });
       if (state.phase === 'draining') connection.goAway(DRAINING);
     }
+    if (state.phase !== 'draining') return;
+    this.#awareTimer = setTimeout(() => this.#replica.allAware(), AWARE_LIMIT_MS);
+    this.#checkAware();
+  }
+
+  #checkAware(): void {
+    if (this.#awareTimer === null) return; // nobody was told to go away
+    if (!this.#greeted().some((connection) => connection.isUnaware)) this.#replica.allAware();
   }
 
   #sendBeat(): void {

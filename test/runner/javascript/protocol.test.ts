@@ -131,3 +131,15 @@ describe('an open connection', () => {
     connection.destroy();
   });
 });
+
+describe('a drain', () => {
+  it('refuses, and does not lose, what an ingress sent before it knew of it', async () => {
+    const { connection, ofType } = await greeted('ingress');
+    await replica.control.control({ op: 'drain', grace_ms: 60_000 }, 5_000);
+    const question = await ofType(FrameType.ping);
+    connection.sendJson(FrameType.request, FLAG_END, 1, requestHead(replica.launch));
+    expect(JSON.parse((await ofType(FrameType.refuse)).payload.toString())).toEqual({ reason: 'draining' });
+    connection.send(FrameType.pong, 0, 0, question.payload);
+    expect(await replica.process.exited).toEqual({ code: 0, signal: null });
+  });
+});

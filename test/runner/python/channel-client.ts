@@ -49,6 +49,8 @@ export class ChannelClient {
   hello: ReplicaHello | null = null;
   goaway: string | null = null;
   closed = false;
+  /** false: like an ingress that has not got round to reading */
+  answersPings = true;
   readonly #connection: FrameConnection;
   readonly #open = new Map<number, Open>();
   readonly #results = new Map<number, (result: ControlResult) => void>();
@@ -172,6 +174,8 @@ export class ChannelClient {
     this.frames.push({ ...frame, payload: Buffer.from(frame.payload) });
     const open = this.#open.get(frame.stream);
     if (frame.type === FrameType.hello) this.hello = json(frame) as ReplicaHello;
+    else if (frame.type === FrameType.ping && this.answersPings)
+      this.send(FrameType.pong, 0, 0, frame.payload);
     else if (frame.type === FrameType.notify) this.notifications.push(json(frame) as Notification);
     else if (frame.type === FrameType.goaway) this.goaway = (json(frame) as { reason: string }).reason;
     else if (frame.type === FrameType.result) this.#results.get(frame.stream)?.(json(frame) as ControlResult);

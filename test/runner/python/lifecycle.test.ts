@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { FrameType } from '../../../src/channel/frames.ts';
 import { identityOf, isRunning } from '../../../src/lib/process/identity.ts';
 import { interpreters, python } from './interpreters.ts';
 import { TestReplica } from './replica.ts';
@@ -61,6 +62,18 @@ describe.skipIf(python === null)('a replica', () => {
     expect(client.phase).toBe('draining');
     expect(replica.output()).toContain('shutdown() was called');
     expect(existsSync(replica.socket)).toBe(false);
+  });
+
+  it('refuses, and does not lose, what an ingress sent before it knew of the drain', async () => {
+    const replica = replicaOf(backend).start();
+    const agent = await (await replica.connect('agent')).ready();
+    const ingress = await (await replica.connect('ingress')).ready();
+    ingress.answersPings = false;
+    await agent.control({ op: 'drain', grace_ms: 60_000 });
+    await until(() => ingress.frames.some((frame) => frame.type === FrameType.ping), 'the question');
+    expect(await ingress.call({}), 'it was on its way').toEqual({ kind: 'refused', reason: 'draining' });
+    ingress.send(FrameType.pong, 0, 0, 'go away?');
+    expect(await replica.exited(3_000)).toEqual({ code: 0, signal: null });
   });
 
   it('cuts off what outlasts the grace, and ends although user code does not return', async () => {

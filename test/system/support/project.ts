@@ -6,6 +6,8 @@ import { dirname, join } from 'node:path';
 export class Project {
   readonly dir: string;
   readonly conf: string;
+  /** not the default one, which a cluster of the person who runs the tests may have */
+  readonly port = 20_000 + Math.floor(Math.random() * 10_000);
 
   constructor(prefix = 'modelserve-project-') {
     this.dir = mkdtempSync(join(tmpdir(), prefix));
@@ -31,7 +33,7 @@ export class Project {
     const text = Object.entries(sections).map(([name, keys]) =>
       [`[algopkg.${name}]`, ...Object.entries(keys).map(([key, value]) => `${key} = ${value}`)].join('\n'),
     );
-    this.write('conf.ini', ['[MODEL SERVE]\nport = 8000', ...text, ''].join('\n\n'));
+    this.write('conf.ini', [`[MODEL SERVE]\nport = ${this.port}`, ...text, ''].join('\n\n'));
   }
 
   remove(): void {

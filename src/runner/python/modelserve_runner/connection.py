@@ -14,6 +14,8 @@ class Connection:
     def __init__(self, peer, replica):
         self.role = None
         self.at_home = False
+        #: it was told to send nothing new, and has not shown yet that it knows
+        self.unaware = False
         self.wire = Wire(peer, self._watch_writable)
         self._replica = replica
         self._guard = replica.guard
@@ -26,6 +28,7 @@ class Connection:
             frames.WINDOW: self._on_window,
             frames.CANCEL: self._on_cancel,
             frames.PING: self._on_ping,
+            frames.PONG: self._on_pong,
             frames.CONTROL: self._on_control,
         }
 
@@ -73,6 +76,13 @@ class Connection:
         self.wire.flush()
         if self.wire.closed:
             self.lose()
+
+    def go_away(self, reason):
+        """Tell the peer to send nothing new. What an ingress had sent before it knew comes before its pong."""
+        self.send_json(frames.GOAWAY, 0, 0, {"reason": reason})
+        if self.role == "ingress":
+            self.unaware = True
+            self.send(frames.PING, 0, 0, b"go away?")
 
     def forget(self, stream):
         """The stream has ended."""
@@ -161,6 +171,11 @@ class Connection:
 
     def _on_ping(self, flags, stream, payload):
         self.send(frames.PONG, 0, 0, payload)
+
+    def _on_pong(self, flags, stream, payload):
+        if self.unaware:
+            self.unaware = False
+            self._replica.on_aware()
 
     def _on_control(self, flags, stream, payload):
         self._check_new(stream)

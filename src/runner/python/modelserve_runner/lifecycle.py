@@ -7,6 +7,8 @@ BEAT_S = 0.5
 LOG_CHECK_S = 1.0
 #: For SIGTERM and a lost agent, which name no grace; an agent's drain does.
 DEFAULT_GRACE_MS = 30000
+#: An ingress that has not answered by then (it is stopped, say) is not waited for any longer.
+AWARE_LIMIT_S = 5.0
 #: From the end of the last call to the end of the process: shutdown(), atexit handlers, threads of the user.
 EXIT_LIMIT_S = 5.0
 
@@ -24,6 +26,7 @@ class Lifecycle:
         self._signals = 0
         replica.on_drain = self.drain
         replica.on_agents = self.agents_changed
+        replica.on_aware = self._check_drained
         replica.calls.on_idle = self._idle
 
     def start(self):
@@ -64,6 +67,7 @@ class Lifecycle:
             constructed = replica.phase == "ready"
             replica.enter("draining")
             replica.go_away("draining")
+            self._guard.later(AWARE_LIMIT_S, self._wait_no_longer)
             if not constructed:
                 self._exit_now()  # the main thread is in the user's constructor and there is nothing to finish
                 return
@@ -83,8 +87,16 @@ class Lifecycle:
             self._guard.post(self._check_drained)
 
     def _check_drained(self):
-        if self._replica.phase == "draining" and not self._replica.calls.ongoing:
+        # Ending while a request is on its way here would lose it: it would count as begun.
+        replica = self._replica
+        unaware = any(connection.unaware for connection in replica.connections)
+        if replica.phase == "draining" and not replica.calls.ongoing and not unaware:
             self._stop()
+
+    def _wait_no_longer(self):
+        for connection in self._replica.connections:
+            connection.unaware = False
+        self._check_drained()
 
     def _stop(self):
         if self._stopping:

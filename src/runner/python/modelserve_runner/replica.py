@@ -22,9 +22,11 @@ class Replica:
         self.relief = Relief(guard, self.calls)
         self.phase = "starting"
         self.connections = set()
-        #: set by lifecycle.Lifecycle: called with a drain's grace in milliseconds, and when agents come or go
+        #: set by lifecycle.Lifecycle: called with a drain's grace in milliseconds, when agents come or go, and when
+        #: an ingress knows that nothing new is taken
         self.on_drain = None
         self.on_agents = None
+        self.on_aware = None
         self._pid = pid
         self._error = None
 
@@ -61,7 +63,7 @@ class Replica:
         """Tell everybody to send nothing new."""
         for connection in self.connections:
             if connection.role is not None:
-                connection.send_json(frames.GOAWAY, 0, 0, {"reason": reason})
+                connection.go_away(reason)
 
     def agents(self):
         """Return how many agents are connected."""
@@ -88,6 +90,8 @@ class Replica:
         self.connections.discard(connection)
         self.guard.post(self.relief.remove, connection)
         self.guard.post(self.on_agents)
+        if connection.unaware:
+            self.guard.post(self.on_aware)
 
     def refusal(self, head):
         """Return why a request is not taken, or None."""
