@@ -9,6 +9,7 @@ import type {
   SpecHashes,
 } from '../cluster/spec/types.ts';
 import { hashOf } from '../lib/hash.ts';
+import { canonicalJson } from '../lib/json.ts';
 import {
   DEPLOYMENT_KEYS,
   type DeploymentFields,
@@ -53,7 +54,12 @@ export function pinSpec(spec: DeploymentSpec, pins: Pins): PinnedSpec {
       folders: [pins.projectDir, pins.modelRoot],
     },
   };
-  for (const { field, key } of KEYS) values[key.effect][key.name] = spec[field];
+  for (const { field, key } of KEYS) {
+    // What has its default is left out: a key that a later version brings replaces nothing that runs.
+    const isDefault =
+      key.fallback !== null && canonicalJson(key.fallback(spec.name)) === canonicalJson(spec[field]);
+    if (!isDefault) values[key.effect][key.name] = spec[field];
+  }
   const hashes: SpecHashes = {
     routing: hashOf(values.routing),
     scale: hashOf(values.scale),
@@ -63,8 +69,15 @@ export function pinSpec(spec: DeploymentSpec, pins: Pins): PinnedSpec {
   return { ...spec, ...pins, hashes };
 }
 
+/** A spec as this version knows it: keys that came after it was recorded have their defaults. */
+export function completeSpec<Spec extends DeploymentSpec>(recorded: Spec): Spec {
+  const defaults = KEYS.map(({ field, key }) => [field, key.fallback?.(recorded.name) ?? null]);
+  return { ...Object.fromEntries(defaults), ...recorded };
+}
+
 /** What differs between two pinned versions of a deployment; empty when their hashes are equal. */
-export function differences(from: PinnedSpec, to: PinnedSpec): readonly Difference[] {
+export function differences(recorded: PinnedSpec, to: PinnedSpec): readonly Difference[] {
+  const from = completeSpec(recorded);
   const keys = KEYS.map(({ field, key }) => ({
     key: key.name,
     from: key.form.write(from[field]),

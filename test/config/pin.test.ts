@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DeploymentSpec, Effect } from '../../src/cluster/spec/types.ts';
-import { differences, settingsDifferences } from '../../src/config/pin.ts';
+import { completeSpec, differences, settingsDifferences } from '../../src/config/pin.ts';
+import { hashOf } from '../../src/lib/hash.ts';
 import { anySpec, PINS, pinned, SPEC } from './specs.ts';
 
 const EFFECTS: readonly Effect[] = ['routing', 'scale', 'reconfigure', 'replace'];
@@ -18,6 +19,24 @@ it('tells how [MODEL SERVE] changes, in the words of a conf.ini', () => {
     { key: 'port', from: '8000', to: '9000' },
     { key: 'max_body', from: '64MiB', to: '1GiB' },
   ]);
+});
+
+describe('a spec that an older version recorded', () => {
+  const { maxBatchSize: _, batchWaitTimeoutMs: __, ...recorded } = pinned();
+
+  it('has the defaults of keys that came since, and keeps what it has', () => {
+    const completed = completeSpec({ ...recorded, concurrency: 7 } as unknown as DeploymentSpec);
+    expect(completed).toMatchObject({ maxBatchSize: 1, batchWaitTimeoutMs: 0, concurrency: 7 });
+  });
+
+  it('does not differ from the same section read now', () => {
+    expect(differences(recorded as unknown as ReturnType<typeof pinned>, pinned())).toEqual([]);
+  });
+
+  it('has the hashes of one that says nothing of them', () => {
+    expect(pinned({ replicas: 1 }).hashes.scale).toBe(hashOf({}));
+    expect(pinned({ replicas: 2 }).hashes.scale).toBe(hashOf({ replicas: 2 }));
+  });
 });
 
 describe('a change of one thing', () => {

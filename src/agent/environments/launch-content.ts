@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { PROTOCOL_VERSION } from '../../channel/frames.ts';
 import type { LaunchFile } from '../../channel/launch.ts';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
+import { completeSpec } from '../../config/pin.ts';
 
 const LOG_MAX_BYTES = 20 * 1024 * 1024;
 const LOG_FILES = 5;
@@ -23,11 +24,12 @@ const NOBODY: LaunchIdentity = { replica: 'import-check', revision: 0, socket: '
  * @param stageDir compiled Python is kept below it, since snapshots are read-only
  */
 export function launchOf(
-  spec: PinnedSpec,
+  recorded: PinnedSpec,
   codeDir: string,
   stageDir: string,
   identity: LaunchIdentity = NOBODY,
 ): LaunchFile {
+  const spec = completeSpec(recorded); // it may be from before an upgrade
   return {
     protocol: PROTOCOL_VERSION,
     replica: identity.replica,
