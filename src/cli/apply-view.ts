@@ -49,8 +49,9 @@ function shorten(text: string): string {
 /** One line of progress of a deployment; `nameWidth` puts those of several below each other. */
 export function renderProgress(one: DeploymentProgress, nameWidth: number): string {
   const paint = one.failed ? pc.red : one.settled ? pc.green : pc.yellow;
-  const state = `  ${pc.bold(one.name.padEnd(nameWidth))}  ${paint(one.status.padEnd(8))}`;
-  if (one.status === 'GONE') return state.trimEnd();
+  const name = `  ${pc.bold(one.name.padEnd(nameWidth))}  `;
+  if (one.status === 'GONE') return `${name}${paint(one.status)}`;
+  const state = `${name}${paint(one.status.padEnd(8))}`;
   const message = one.status === 'PENDING' ? one.message : clipped(one.message); // a failure is told whole at the end
   return `${state}  ${one.ready}/${one.target} ready${message === '' ? '' : `  ${message}`}`;
 }
