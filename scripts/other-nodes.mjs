@@ -119,7 +119,7 @@ async function tryCluster(binary, scratch, path) {
     const body = await answer.json();
     if (answer.status !== 200 || body.status !== 1)
       throw new Error(`/iris answered ${answer.status} ${JSON.stringify(body)}`);
-    return /^store: (?:(.*?) (?:on|\()/m.exec(output.join(''))?.[1].trim() ?? 'an unknown store';
+    return /^store: (.*?) (?:on|\()/m.exec(output.join(''))?.[1].trim() ?? 'an unknown store';
   } finally {
     head.kill('SIGINT');
     const timer = setTimeout(() => head.kill('SIGKILL'), STOP_TIMEOUT_MS);
