@@ -8,8 +8,8 @@ import { hasPackageIndex } from './support/package-index.ts';
 import { Project } from './support/project.ts';
 
 // The documents that the project comes from show this conf.ini and this backend; both are served as they are.
-const conf = readFileSync(join(ROOT, 'test/system/fixtures/reference-conf.ini'), 'utf8');
-const backend = readFileSync(join(ROOT, 'test/system/fixtures/reference-backend.py'), 'utf8');
+const conf = readFileSync(join(ROOT, 'test/fixtures/reference-conf.ini'), 'utf8');
+const backend = readFileSync(join(ROOT, 'test/fixtures/reference-backend.py'), 'utf8');
 
 describe("the reference's own example", () => {
   const project = new Project();

@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { interpreters } from './interpreters.ts';
+import { referenceTemplate as template } from './reference-template.ts';
 import { type ReplicaOptions, TestReplica } from './replica.ts';
 
 // The core of it under every interpreter there is; the full suite runs on one of them.
-
-const template = readFileSync(new URL('./fixtures/reference-template.py', import.meta.url), 'utf8');
 
 function replicaOf(options: ReplicaOptions): TestReplica {
   const replica = new TestReplica(options);

@@ -3,10 +3,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { python, pythonMinor } from './interpreters.ts';
+import { referenceTemplate as template } from './reference-template.ts';
 import { mainPath, type ReplicaOptions, TestReplica } from './replica.ts';
 import { until } from './until.ts';
-
-const template = readFileSync(new URL('./fixtures/reference-template.py', import.meta.url), 'utf8');
 
 function replicaOf(options: Omit<ReplicaOptions, 'python'>): TestReplica {
   const replica = new TestReplica({ python: python?.path ?? '', ...options });
