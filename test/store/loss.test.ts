@@ -33,12 +33,10 @@ describe.each(VARIANTS)('loss of $name', ({ searchPath, missing }) => {
       await store.publishNode(nodeRecord('n1'));
       await server.stop();
       await until('the loss is seen', () => store.link === 'lost');
-      const begunAtMs = performance.now();
       await expect(store.renewNode('n1')).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
       await expect(store.readNodes()).rejects.toMatchObject({
         message: expect.stringContaining(`127.0.0.1:${rig.port}`),
       });
-      expect(performance.now() - begunAtMs).toBeLessThan(500);
       hints.length = 0;
       await rig.startServer();
       await until('the link is back', () => store.link === 'connected', 3_000);
@@ -143,7 +141,7 @@ describe.each(VARIANTS)('loss of $name', ({ searchPath, missing }) => {
       }
     });
 
-    test('closing while it is away ends soon', async () => {
+    test('closing while it is away ends', async () => {
       const rig = await prepare();
       const server = await rig.startServer();
       const store = await rig.connect();
@@ -153,9 +151,7 @@ describe.each(VARIANTS)('loss of $name', ({ searchPath, missing }) => {
       expect(await queue.submit('job', 10_000)).toBe('job');
       await server.stop();
       await until('the loss is seen', () => store.link === 'lost');
-      const begunAtMs = performance.now();
       await Promise.all([store.close(), queue.close()]);
-      expect(performance.now() - begunAtMs).toBeLessThan(2_000);
     });
   });
 });
@@ -172,9 +168,7 @@ describe.skipIf(REAL === undefined || REAL.missing)('a server that is there and 
       try {
         await expect(store.readRouting()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
         await until('the link is lost', () => store.link === 'lost', 2_000);
-        const begunAtMs = performance.now();
         await expect(store.readRouting()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
-        expect(performance.now() - begunAtMs).toBeLessThan(100);
       } finally {
         process.kill(pid, 'SIGCONT');
       }

@@ -125,14 +125,17 @@ describe('a start', () => {
 describe('while user code computes', () => {
   it('requests beyond max_ongoing are refused, controls answered and beats sent', async () => {
     const replica = await start({ launch: { max_ongoing: 2 } });
-    const busy = send(replica, { busyMs: 1_200 });
+    const busy = send(replica, { busyMs: 3_000 });
+    let isBusy = true;
+    void busy.answer.then(() => {
+      isBusy = false;
+    });
     const waiting = send(replica, {});
     const refused = await send(replica, {}).answer;
     expect([refused.kind, refused.reason]).toEqual(['refused', 'full']);
     const beats = replica.beats();
-    const askedAtMs = performance.now();
     expect(await replica.control.control({ op: 'dump_stacks' }, 5_000)).toEqual({ ok: true });
-    expect(performance.now() - askedAtMs).toBeLessThan(500);
+    expect(isBusy).toBe(true);
     expect(await replica.log()).toMatch(/2 requests\n.*in user code\n.*not in user code/);
     expect((await Promise.all([busy.answer, waiting.answer])).map((answer) => answer.head?.status)).toEqual([
       200, 200,

@@ -111,17 +111,20 @@ describe.skipIf(python === null)('calls', () => {
 
   it('answers pings, refusals and cancels, and beats, while user code holds the interpreter', async () => {
     const { client } = await serve(sync, { max_ongoing: 2 });
-    const busy = client.call({ spin: 1.5, n: 'busy' });
+    const busy = client.call({ spin: 3, n: 'busy' });
+    let isBusy = true;
+    void busy.then(() => {
+      isBusy = false;
+    });
     const queued = client.request({ body: '{"n": "dropped"}' });
     const beats = client.notifications.length;
-    const started = performance.now();
     client.send(FrameType.ping, 0, 0, '12345678');
     await until(() => client.frames.some((frame) => frame.type === FrameType.pong), 'pong');
     expect(await client.call({})).toMatchObject({ reason: 'full' });
-    expect(performance.now() - started, 'ms until pong and refusal').toBeLessThan(1000);
+    expect(isBusy, 'when pong and refusal are here').toBe(true);
     client.send(FrameType.cancel, 0, queued.stream);
     await until(() => client.notifications.length >= beats + 2, 'beats');
-    expect(performance.now() - started, 'ms until two beats').toBeLessThan(1450);
+    expect(isBusy, 'when two beats are here').toBe(true);
     await busy;
     expect((await client.call({ n: 'last' })).json).toMatchObject({ seen: ['busy', 'last'] });
   });
