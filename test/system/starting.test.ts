@@ -79,13 +79,17 @@ describe('a head that does not come up', () => {
     project.sections({ Echo: { backend: 'Backend', route: 'echo' } });
     const name = mkdtempSync(join(tmpdir(), 'modelserve-relative-')).slice(tmpdir().length + 1);
     const head = new TestHead(await freePorts(3), { conf: project.conf, stateDir: name });
-    head.launch();
-    await head.says(/^ready\b/im);
-    const { code, stderr } = await modelserve(['stop', '--state-dir', name]);
-    expect(code, stderr).toBe(0);
-    await head.ended();
     const stateDir = join(tmpdir(), name);
-    expect(readdirSync(stateDir)).not.toContain('lock.json');
-    rmSync(stateDir, { recursive: true, force: true });
+    try {
+      head.launch();
+      await head.says(/^ready\b/im);
+      const { code, stderr } = await modelserve(['stop', '--state-dir', name]);
+      expect(code, stderr).toBe(0);
+      await head.ended();
+      expect(readdirSync(stateDir)).not.toContain('lock.json');
+    } finally {
+      await head.dispose();
+      rmSync(stateDir, { recursive: true, force: true });
+    }
   });
 });

@@ -128,7 +128,8 @@ describe.skipIf(python === null).each(['Backend', 'AsyncBackend'])('answers of %
     });
   });
 
-  it.skipIf(name === 'Backend')('an asynchronous generator is a stream', async () => {
+  if (name === 'Backend') return; // an asynchronous generator needs an event loop
+  it('an asynchronous generator is a stream', async () => {
     const answer = await client.call({ kind: 'async-stream' });
     expect(answer.kind === 'response' && answer.body.toString()).toBe('{"n":0}\n{"n":1}\n{"n":2}\n');
   });

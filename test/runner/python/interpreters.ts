@@ -48,5 +48,8 @@ const all = findInterpreters();
 const preferred = process.env['TEST_PYTHON'] ?? '3.11';
 export const python: Interpreter | null =
   all.find((each) => each.version.startsWith(`${preferred}.`)) ?? all.at(-1) ?? null;
+if (python === null) {
+  process.stderr.write('skipped: tests of the Python runner: there is no CPython from 3.6 on here\n');
+}
 export const pythonMinor = python === null ? 0 : minorOf(python);
 export const interpreters = all;
