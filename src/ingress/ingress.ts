@@ -6,6 +6,7 @@ import type { RoutingTable } from '../cluster/routing/types.ts';
 import type { StatePaths } from '../config/paths.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { isLoopback } from '../lib/loopback.ts';
 import { adminRoutes } from './admin-routes.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { Casualties } from './casualties.ts';
@@ -241,8 +242,4 @@ function linkListenError(host: string, port: number, error: unknown): ListenErro
     { code: 'LISTEN_FAILED' },
     { cause: error },
   );
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }

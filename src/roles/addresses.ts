@@ -36,10 +36,6 @@ export function advertisedAddress(host: string): string {
   return outside[0]?.address ?? '127.0.0.1';
 }
 
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
-}
-
 /**
  * This machine's address on the route to another: what a worker advertises by default.
  * @throws ServeError CLUSTER_UNREACHABLE when nothing answers there

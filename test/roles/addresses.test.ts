@@ -1,10 +1,10 @@
 import { createServer } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { isLoopback } from '../../src/lib/loopback.ts';
 import { freePort } from '../../src/lib/ports.ts';
 import {
   advertisedAddress,
   formatHostPort,
-  isLoopback,
   localAddressTowards,
   parseHostPort,
 } from '../../src/roles/addresses.ts';
