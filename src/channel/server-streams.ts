@@ -10,6 +10,7 @@ import {
   windowPayload,
 } from './frames.ts';
 import type { Refusal, RequestHead, ResponseHead, StreamFailure } from './messages.ts';
+import { StreamTable } from './stream-table.ts';
 
 /** What the serving side of a request hears. */
 export interface RequestListener {
@@ -139,7 +140,7 @@ export type RequestHandler = (head: RequestHead, end: boolean, stream: ServerStr
 export class ServerStreams {
   readonly #connection: FrameConnection;
   readonly #onRequest: RequestHandler;
-  readonly #open = new Map<number, { readonly stream: ServerStream; listener: RequestListener | null }>();
+  readonly #open = new StreamTable<{ readonly stream: ServerStream; listener: RequestListener | null }>();
 
   constructor(connection: FrameConnection, onRequest: RequestHandler) {
     this.#connection = connection;
@@ -158,8 +159,7 @@ export class ServerStreams {
 
   /** The connection is gone: every request that still waits for its answer is cancelled. */
   cancelAll(): void {
-    for (const { stream, listener } of [...this.#open.values()])
-      if (listener !== null) stream.abandon(listener);
+    for (const { stream, listener } of this.#open.values()) if (listener !== null) stream.abandon(listener);
   }
 
   #accept(frame: Frame): void {

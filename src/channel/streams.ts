@@ -10,6 +10,7 @@ import {
   windowPayload,
 } from './frames.ts';
 import type { Refusal, RequestHead, ResponseHead, StreamFailure } from './messages.ts';
+import { StreamTable } from './stream-table.ts';
 
 /** What a request hears. After onRefused, onFailed, onLost, or an `end` that is true, nothing more comes. */
 export interface StreamListener {
@@ -157,7 +158,7 @@ export class ClientStream {
 /** The requests that are open on one connection, by stream number. */
 export class ClientStreams {
   readonly #connection: FrameConnection;
-  readonly #streams = new Map<number, ClientStream>();
+  readonly #streams = new StreamTable<ClientStream>();
   #lastNumber = 0;
 
   constructor(connection: FrameConnection) {
@@ -184,7 +185,7 @@ export class ClientStreams {
 
   /** Tells every open request that its connection is gone. */
   loseAll(): void {
-    for (const stream of [...this.#streams.values()]) stream.lose();
+    for (const stream of this.#streams.values()) stream.lose();
   }
 
   /** Numbers grow, and start over after 2^32 − 1 (60 hours at 20,000 requests a second). */

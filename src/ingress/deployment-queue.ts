@@ -2,10 +2,10 @@ import { choose } from '../cluster/routing/choose.ts';
 import type { DeploymentRoute } from '../cluster/routing/types.ts';
 import { type FrameworkError, notReady, queueFull } from './framework-error.ts';
 import type { Target } from './target.ts';
-import { WaitQueue } from './wait-queue.ts';
+import { type Queueable, WaitQueue } from './wait-queue.ts';
 
 /** A request, as the queue knows it. */
-export interface Waiting {
+export interface Waiting extends Queueable<Waiting> {
   /** it is its turn: send it there */
   start(target: Target): void;
   /** it will not be sent; it has left the queue */

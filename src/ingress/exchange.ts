@@ -18,6 +18,7 @@ import {
 import { forwardedHeaders } from './headers.ts';
 import { type BodyRules, type Gathered, RequestBody } from './request-body.ts';
 import type { Target } from './target.ts';
+import type { Place } from './wait-queue.ts';
 
 /** What came in, with what the ingress has found out about it. */
 export interface Call {
@@ -38,8 +39,8 @@ export interface Call {
 export interface ExchangeDependencies {
   readonly bodyRules: BodyRules;
   readonly casualties: Casualties;
-  /** the exchange takes part in nothing any more; may be told twice */
-  readonly onOver: (exchange: Exchange) => void;
+  /** once: the exchange takes part in nothing any more */
+  readonly onOver: () => void;
 }
 
 type Phase = 'reading' | 'queued' | 'sent' | 'answering' | 'done';
@@ -65,8 +66,10 @@ export class Exchange implements Waiting, StreamListener {
   readonly #body: RequestBody;
   readonly #answer: Answer;
   readonly #arrivedMs = performance.now();
+  place: Place<Waiting> | null = null;
+  #isOver = false;
   #phase: Phase = 'reading';
-  #place: { readonly target: Target; readonly stream: ClientStream } | null = null;
+  #seat: { readonly target: Target; readonly stream: ClientStream } | null = null;
   #deaths = 0;
   #timer: NodeJS.Timeout;
   /** of the answer: passed on, and not granted anew yet */
@@ -90,7 +93,7 @@ export class Exchange implements Waiting, StreamListener {
   start(target: Target): void {
     this.#phase = 'sent';
     const stream = target.open(this.#head(target), this.#body.isEmpty, this);
-    this.#place = { target, stream };
+    this.#seat = { target, stream };
     if (!this.#body.isEmpty) this.#body.deliver(stream);
   }
 
@@ -120,10 +123,10 @@ export class Exchange implements Waiting, StreamListener {
   }
 
   onRefused(refusal: Refusal): void {
-    const place = this.#place;
-    this.#place = null;
+    const seat = this.#seat;
+    this.#seat = null;
     this.#call.queue.finished();
-    place?.target.releaseRefused();
+    seat?.target.releaseRefused();
     if (this.#body.isHeld) {
       this.#phase = 'queued';
       this.#call.queue.requeue(this);
@@ -218,7 +221,7 @@ export class Exchange implements Waiting, StreamListener {
     if (passedBytes === 0 || passedBytes < thresholdBytes) return;
     this.#flow.passedBytes = 0;
     this.#flow.lastMs = performance.now();
-    this.#place?.stream.grant(passedBytes);
+    this.#seat?.stream.grant(passedBytes);
   }
 
   /** Time is over; for an answer on its way only if nothing of it has moved for as long as the deadline. */
@@ -240,7 +243,13 @@ export class Exchange implements Waiting, StreamListener {
       this.#withdraw();
       this.#finish();
     }
-    this.#dependencies.onOver(this);
+    this.#tellOver();
+  }
+
+  #tellOver(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#dependencies.onOver();
   }
 
   #abort(error: FrameworkError): void {
@@ -251,17 +260,17 @@ export class Exchange implements Waiting, StreamListener {
   /** Out of the queue, and away from the replica, which need not go on. */
   #withdraw(): void {
     if (this.#phase === 'queued') this.#call.queue.withdraw(this);
-    this.#place?.stream.cancel();
+    this.#seat?.stream.cancel();
     this.#leave();
   }
 
   /** Gives the place at the replica to the next. */
   #leave(): void {
-    const place = this.#place;
-    if (place === null) return;
-    this.#place = null;
+    const seat = this.#seat;
+    if (seat === null) return;
+    this.#seat = null;
     this.#call.queue.finished();
-    place.target.release();
+    seat.target.release();
   }
 
   #fail(error: FrameworkError): void {
@@ -275,6 +284,6 @@ export class Exchange implements Waiting, StreamListener {
     clearTimeout(this.#timer);
     this.#body.discard();
     // of requests that were pipelined behind another one, node:http does not tell that their connection is gone
-    if (this.#call.request.socket.destroyed) this.#dependencies.onOver(this);
+    if (this.#call.request.socket.destroyed) this.#tellOver();
   }
 }

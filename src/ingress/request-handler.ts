@@ -32,8 +32,8 @@ export interface HandlerDependencies {
 /** Takes every request that is for a deployment. Nothing it does depends on how many deployments there are. */
 export class RequestHandler {
   readonly #dependencies: HandlerDependencies;
-  readonly #open = new Set<Exchange>();
   readonly #idPrefix = randomBytes(6).toString('base64url');
+  #openCount = 0;
   #lastId = 0;
   #onIdle: (() => void)[] = [];
 
@@ -43,7 +43,7 @@ export class RequestHandler {
 
   /** Requests that are not over. */
   get openCount(): number {
-    return this.#open.size;
+    return this.#openCount;
   }
 
   handle(request: IncomingMessage, response: ServerResponse): void {
@@ -78,14 +78,14 @@ export class RequestHandler {
 
   /** @returns true once no request is under way; false when some still are after `timeoutMs` */
   async untilIdle(timeoutMs: number): Promise<boolean> {
-    if (this.#open.size === 0) return true;
+    if (this.#openCount === 0) return true;
     let deadline: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       deadline = setTimeout(resolve, timeoutMs);
       this.#onIdle.push(resolve);
     });
     clearTimeout(deadline);
-    return this.#open.size === 0;
+    return this.#openCount === 0;
   }
 
   /** An id that no other request of this process has, nor any of another process. */
@@ -99,15 +99,15 @@ export class RequestHandler {
     const exchange = new Exchange(call, {
       bodyRules: { maxBytes: maxBodyBytes(), budget },
       casualties,
-      onOver: (over) => this.#end(over),
+      onOver: () => this.#end(),
     });
-    this.#open.add(exchange);
+    this.#openCount += 1;
     exchange.begin();
   }
 
-  #end(exchange: Exchange): void {
-    this.#open.delete(exchange);
-    if (this.#open.size > 0) return;
+  #end(): void {
+    this.#openCount -= 1;
+    if (this.#openCount > 0) return;
     const waiting = this.#onIdle;
     this.#onIdle = [];
     for (const resolve of waiting) resolve();

@@ -1,17 +1,26 @@
-interface Place<Item> {
+/** A place in a queue; whoever waits keeps it. */
+export interface Place<Item> {
   readonly item: Item;
   before: Place<Item> | null;
   after: Place<Item> | null;
 }
 
-/** First in, first out, with a way in at the front and a way out from anywhere, each in constant time. */
-export class WaitQueue<Item> {
-  readonly #places = new Map<Item, Place<Item>>();
+/** What can wait: it carries its own place, null while it does not wait. */
+export interface Queueable<Item> {
+  place: Place<Item> | null;
+}
+
+/**
+ * First in, first out, with a way in at the front and a way out from anywhere, each in constant time. Places that are left
+ * point nowhere, and there is no Map: what is dead and old must not keep alive what came after it (see StreamTable).
+ */
+export class WaitQueue<Item extends Queueable<Item>> {
   #first: Place<Item> | null = null;
   #last: Place<Item> | null = null;
+  #size = 0;
 
   get size(): number {
-    return this.#places.size;
+    return this.#size;
   }
 
   pushBack(item: Item): void {
@@ -19,7 +28,7 @@ export class WaitQueue<Item> {
     if (this.#last === null) this.#first = place;
     else this.#last.after = place;
     this.#last = place;
-    this.#places.set(item, place);
+    this.#enter(item, place);
   }
 
   pushFront(item: Item): void {
@@ -27,7 +36,7 @@ export class WaitQueue<Item> {
     if (this.#first === null) this.#last = place;
     else this.#first.before = place;
     this.#first = place;
-    this.#places.set(item, place);
+    this.#enter(item, place);
   }
 
   /** Takes the first out; null when nobody waits. */
@@ -38,15 +47,18 @@ export class WaitQueue<Item> {
     return item;
   }
 
-  /** @returns false where it does not wait here */
+  /** @returns false where it does not wait */
   remove(item: Item): boolean {
-    const place = this.#places.get(item);
-    if (place === undefined) return false;
-    this.#places.delete(item);
+    const { place } = item;
+    if (place === null) return false;
     if (place.before === null) this.#first = place.after;
     else place.before.after = place.after;
     if (place.after === null) this.#last = place.before;
     else place.after.before = place.before;
+    place.before = null;
+    place.after = null;
+    item.place = null;
+    this.#size -= 1;
     return true;
   }
 
@@ -55,5 +67,10 @@ export class WaitQueue<Item> {
     const items = [];
     for (let item = this.shift(); item !== null; item = this.shift()) items.push(item);
     return items;
+  }
+
+  #enter(item: Item, place: Place<Item>): void {
+    item.place = place;
+    this.#size += 1;
   }
 }

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { WaitQueue } from '../../src/ingress/wait-queue.ts';
+import { type Queueable, WaitQueue } from '../../src/ingress/wait-queue.ts';
+
+interface Item extends Queueable<Item> {}
 
 it('behaves like an array', () => {
   const step = fc.oneof(
@@ -9,10 +11,10 @@ it('behaves like an array', () => {
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const queue = new WaitQueue<object>();
-      const model: object[] = [];
+      const queue = new WaitQueue<Item>();
+      const model: Item[] = [];
       for (const { do: action, at } of steps) {
-        const item = {};
+        const item: Item = { place: null };
         if (action === 'back') {
           queue.pushBack(item);
           model.push(item);
@@ -21,7 +23,7 @@ it('behaves like an array', () => {
           model.unshift(item);
         } else if (action === 'shift') expect(queue.shift()).toBe(model.shift() ?? null);
         else {
-          const victim = model[at] ?? {};
+          const victim = model[at] ?? { place: null };
           expect(queue.remove(victim)).toBe(model.includes(victim));
           if (model.includes(victim)) model.splice(model.indexOf(victim), 1);
         }
