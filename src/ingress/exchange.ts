@@ -3,6 +3,7 @@ import type { Refusal, RequestHead, ResponseHead, StreamFailure } from '../chann
 import type { ClientStream, StreamListener } from '../channel/streams.ts';
 import { Answer } from './answer.ts';
 import type { Casualties } from './casualties.ts';
+import { probeClient } from './client-probe.ts';
 import type { DeploymentQueue, Waiting } from './deployment-queue.ts';
 import {
   badAnswer,
@@ -205,6 +206,7 @@ export class Exchange implements Waiting, StreamListener {
     switch (outcome) {
       case 'complete':
       case 'cut-through':
+        if (outcome === 'cut-through') probeClient(this.#call.response, this.#body);
         this.#phase = 'queued';
         this.#call.queue.submit(this);
         return;

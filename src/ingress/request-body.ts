@@ -56,6 +56,15 @@ export class RequestBody {
     return this.#isComplete && this.#totalBytes === 0;
   }
 
+  /** Nothing of it is read at the moment. */
+  get isPaused(): boolean {
+    return this.#source.isPaused();
+  }
+
+  get receivedBytes(): number {
+    return this.#totalBytes;
+  }
+
   /** All that was sent is still here: it can be sent to another replica. */
   get isHeld(): boolean {
     return this.#isHeld;

@@ -1,5 +1,5 @@
 import http from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/lib/hash.ts';
 import type { FakeCall } from './fake-replica.ts';
@@ -136,32 +136,74 @@ describe('a body', () => {
     await until('its bytes are let go', () => node.ingress.state.keptBytes === 0);
   });
 
-  it('is held back by a replica that does not read it', async () => {
-    await node.serve({ 'Echo-1': () => {} }, { replica: { grants: false } });
+  /** A client that sends as much as the ingress takes. */
+  function pour(headers = ''): { readonly socket: Socket; readonly sentBytes: () => number } {
     const socket = connect(node.port, '127.0.0.1');
     socket.on('error', () => {});
-    socket.write(
-      `POST /echo HTTP/1.1\r\nhost: x\r\nx-request-timeout-seconds: 1\r\ncontent-length: ${60 * MIB}\r\n\r\n`,
-    );
-    let taken = 0;
+    socket.write(`POST /echo HTTP/1.1\r\nhost: x\r\n${headers}content-length: ${60 * MIB}\r\n\r\n`);
+    let sentBytes = 0;
     const chunk = Buffer.alloc(256 * 1024);
-    const pour = () => {
-      for (taken += chunk.length; socket.write(chunk) && taken < 60 * MIB; taken += chunk.length);
+    const more = () => {
+      for (sentBytes += chunk.length; socket.write(chunk) && sentBytes < 60 * MIB; sentBytes += chunk.length);
     };
-    socket.on('drain', pour);
-    pour();
-    const replica = () => node.replicas.get('Echo-1');
-    await until('it is begun', () => replica()?.begun === 1);
+    socket.on('drain', more);
+    more();
+    return { socket, sentBytes: () => sentBytes };
+  }
+
+  it('is held back by a replica that does not read it, until its client leaves', async () => {
+    await node.serve(
+      { 'Echo-1': () => {} },
+      { replica: { grants: false }, route: { requestTimeoutMs: 600_000 } },
+    );
+    const { socket, sentBytes } = pour();
+    await until('it is begun', () => node.replicas.get('Echo-1')?.begun === 1);
     // a window of 1 MiB, what the ingress holds beyond it, and the kernel's buffers on the way
     let before = -1;
-    for (let quiet = 0; quiet < 10; quiet = taken === before ? quiet + 1 : 0) {
-      before = taken;
+    for (let quiet = 0; quiet < 10; quiet = sentBytes() === before ? quiet + 1 : 0) {
+      before = sentBytes();
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
-    expect(taken).toBeLessThan(20 * MIB);
+    expect(sentBytes()).toBeLessThan(20 * MIB);
     socket.destroy();
-    // nobody reads from a connection that is held back: that its client has left shows at the deadline
-    await until('it is over', () => node.ingress.state.open === 0);
+    await until('it is over, ten minutes before its deadline', () => node.ingress.state.open === 0, 60_000);
+    expect(node.ingress.state).toMatchObject({ inFlight: 0, queued: 0, keptBytes: 0 });
+  });
+
+  it('that waits its turn leaves the queue with its client', async () => {
+    const calls: FakeCall[] = [];
+    const route = { requestTimeoutMs: 600_000 };
+    await node.serve({ 'Echo-1': (asked) => void calls.push(asked) }, { replica: { maxOngoing: 1 }, route });
+    const first = call(node.port);
+    await until('the replica is busy', () => calls.length === 1);
+    const { socket } = pour();
+    await until('it waits', () => node.ingress.state.queued === 1);
+    socket.destroy();
+    await until('it has left', () => node.ingress.state.queued === 0, 60_000);
+    calls[0]?.answer('ok');
+    expect((await first).text).toBe('ok');
+  });
+
+  it.each([
+    ['its answer', '', 'HTTP/1.1 200 OK'],
+    ['an error of the framework', 'x-request-timeout-seconds: 3\r\n', 'HTTP/1.1 504 Gateway Timeout'],
+  ])('held back for long begins %s early, and once', async (_what, headers, expected) => {
+    const calls: FakeCall[] = [];
+    await node.serve({ 'Echo-1': (asked) => void calls.push(asked) }, { replica: { grants: false } });
+    const { socket } = pour(headers);
+    let text = '';
+    socket.on('data', (bytes) => {
+      text += bytes.toString();
+    });
+    if (headers === '') {
+      await until('two bytes are here', () => text.length >= 2, 60_000);
+      expect('HTTP/1.1 '.startsWith(text)).toBe(true);
+      calls[0]?.answer('"done"');
+    }
+    await until('the rest is here', () => text.includes('}') || text.endsWith('"done"'), 60_000);
+    expect(text.slice(0, expected.length)).toBe(expected);
+    expect(text.match(/HTTP/g)).toHaveLength(1);
+    socket.destroy();
   });
 });
 
