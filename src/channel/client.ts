@@ -2,7 +2,7 @@ import type { FrameConnection } from './connection.ts';
 import { dial, parsePayload } from './dial.ts';
 import { ChannelError } from './errors.ts';
 import { type Frame, FrameType, PROTOCOL_VERSION } from './frames.ts';
-import type { Notification, ReplicaHello, ReplicaState, RequestHead } from './messages.ts';
+import type { EncodedHead, Notification, ReplicaHello, ReplicaState } from './messages.ts';
 import { type ClientStream, ClientStreams, type StreamListener } from './streams.ts';
 
 export interface ReplicaChannelOptions {
@@ -75,7 +75,7 @@ export class ReplicaChannel {
   }
 
   /** Sends a request; its outcome is told to the listener. Only where `isReady`. */
-  open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
+  open(head: EncodedHead, end: boolean, listener: StreamListener): ClientStream {
     return this.#streams.open(head, end, listener);
   }
 

@@ -36,28 +36,39 @@ export interface Frame {
   readonly payload: Buffer;
 }
 
-/** The 10 bytes in front of a payload of `length` bytes, with room for `extra` more after them. */
-function headerWith(extra: number, frame: Omit<Frame, 'payload'> & { readonly length: number }): Buffer {
-  if (frame.length > MAX_PAYLOAD_BYTES) {
-    throw new RangeError(`frame payload of ${frame.length} bytes is over the limit of ${MAX_PAYLOAD_BYTES}`);
+/** What a header says. */
+interface Header extends Omit<Frame, 'payload'> {
+  /** of the payload, in bytes */
+  readonly length: number;
+}
+
+/**
+ * Writes the 10 bytes in front of a payload.
+ * @throws RangeError when the payload is over the limit
+ */
+export function writeHeader(target: Buffer, offset: number, header: Header): void {
+  const { length, stream } = header;
+  if (length > MAX_PAYLOAD_BYTES) {
+    throw new RangeError(`frame payload of ${length} bytes is over the limit of ${MAX_PAYLOAD_BYTES}`);
   }
-  const out = Buffer.allocUnsafe(HEADER_BYTES + extra);
-  out.writeUInt32BE(frame.length, 0);
-  out.writeUInt8(frame.type, 4);
-  out.writeUInt8(frame.flags, 5);
-  out.writeUInt32BE(frame.stream, 6);
-  return out;
+  target.writeUInt32BE(length, offset);
+  target[offset + 4] = header.type;
+  target[offset + 5] = header.flags;
+  target.writeUInt32BE(stream, offset + 6);
 }
 
 /** A header alone: for payloads that are not worth a copy. */
 export function encodeHeader(type: FrameType, flags: number, stream: number, length: number): Buffer {
-  return headerWith(0, { type, flags, stream, length });
+  const out = Buffer.allocUnsafe(HEADER_BYTES);
+  writeHeader(out, 0, { type, flags, stream, length });
+  return out;
 }
 
 /** Header and payload of one frame in one buffer. */
 export function encodeFrame(type: FrameType, flags: number, stream: number, payload?: Uint8Array): Buffer {
   const length = payload?.length ?? 0;
-  const out = headerWith(length, { type, flags, stream, length });
+  const out = Buffer.allocUnsafe(HEADER_BYTES + length);
+  writeHeader(out, 0, { type, flags, stream, length });
   if (payload !== undefined) out.set(payload, HEADER_BYTES);
   return out;
 }

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { ChannelError } from './errors.ts';
 import { Link, type LinkOptions } from './link.ts';
-import type { RequestHead, ResponseHead } from './messages.ts';
+import { encodeHead, type RequestHead, type ResponseHead } from './messages.ts';
 import type { ClientStream, StreamListener } from './streams.ts';
 
 export interface LinkAnswer {
@@ -38,7 +38,7 @@ export function linkRequest(options: LinkOptions, path: string, query: string): 
           if (outcome instanceof ChannelError) reject(outcome);
           else resolve(outcome);
         });
-        answer.attach(link.open(nodeRequest(path, query, options.timeoutMs), true, answer));
+        answer.attach(link.open(encodeHead(nodeRequest(path, query, options.timeoutMs)), true, answer));
       },
       onClose: (error) => {
         settle();

@@ -4,13 +4,13 @@ import { ChannelError } from './errors.ts';
 import { type Frame, FrameType, PROTOCOL_VERSION } from './frames.ts';
 import { isLinkMac, linkMac, linkNonce } from './link-auth.ts';
 import type {
+  EncodedHead,
   GoAway,
   LinkChallenge,
   LinkHello,
   LinkProof,
   Notification,
   ReadyReplica,
-  RequestHead,
 } from './messages.ts';
 import { type ClientStream, ClientStreams, type StreamListener } from './streams.ts';
 
@@ -80,7 +80,7 @@ export class Link {
   }
 
   /** Sends a request for a replica of the far node, or ('' as replica) for the node itself. Only where `isOpen`. */
-  open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
+  open(head: EncodedHead, end: boolean, listener: StreamListener): ClientStream {
     return this.#streams.open(head, end, listener);
   }
 

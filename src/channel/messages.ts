@@ -77,6 +77,18 @@ export interface RequestHead {
   readonly expose_errors: boolean;
 }
 
+/** A request's head as it goes out. */
+export interface EncodedHead {
+  /** as in the head */
+  readonly replica: string;
+  /** the JSON of a RequestHead */
+  readonly text: string;
+}
+
+export function encodeHead(head: RequestHead): EncodedHead {
+  return { replica: head.replica, text: JSON.stringify(head) };
+}
+
 export interface ResponseHead {
   readonly status: number;
   readonly headers: readonly (readonly [string, string])[];

@@ -9,7 +9,8 @@ import {
   MAX_PAYLOAD_BYTES,
   windowPayload,
 } from './frames.ts';
-import type { Refusal, RequestHead, ResponseHead, StreamFailure } from './messages.ts';
+import type { EncodedHead, Refusal, ResponseHead, StreamFailure } from './messages.ts';
+import { ResponseHeads } from './response-heads.ts';
 import { StreamTable } from './stream-table.ts';
 
 /** What a request hears. After onRefused, onFailed, onLost, or an `end` that is true, nothing more comes. */
@@ -31,6 +32,7 @@ export class ClientStream {
   readonly #connection: FrameConnection;
   readonly #number: number;
   readonly #forget: () => void;
+  readonly #heads: ResponseHeads;
   readonly listener: StreamListener;
   #sendableBytes = INITIAL_WINDOW_BYTES;
   #receivableBytes = INITIAL_WINDOW_BYTES;
@@ -42,6 +44,7 @@ export class ClientStream {
       readonly connection: FrameConnection;
       readonly number: number;
       readonly forget: () => void;
+      readonly heads: ResponseHeads;
     },
     sentEnd: boolean,
     listener: StreamListener,
@@ -49,6 +52,7 @@ export class ClientStream {
     this.#connection = place.connection;
     this.#number = place.number;
     this.#forget = place.forget;
+    this.#heads = place.heads;
     this.#sentEnd = sentEnd;
     this.listener = listener;
   }
@@ -105,7 +109,7 @@ export class ClientStream {
     switch (frame.type) {
       case FrameType.response:
         this.#finishOn(end);
-        this.listener.onResponse(parsePayload(frame) as ResponseHead, end);
+        this.listener.onResponse(this.#heads.read(frame), end);
         return;
       case FrameType.data:
         this.#receivableBytes -= frame.payload.length;
@@ -159,6 +163,7 @@ export class ClientStream {
 export class ClientStreams {
   readonly #connection: FrameConnection;
   readonly #streams = new StreamTable<ClientStream>();
+  readonly #heads = new ResponseHeads();
   #lastNumber = 0;
 
   constructor(connection: FrameConnection) {
@@ -166,15 +171,20 @@ export class ClientStreams {
   }
 
   /** Sends a request; with `end` it has no body. The listener is never called before this returned. */
-  open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
+  open(head: EncodedHead, end: boolean, listener: StreamListener): ClientStream {
     const number = this.#nextNumber();
     const stream = new ClientStream(
-      { connection: this.#connection, number, forget: () => this.#streams.delete(number) },
+      {
+        connection: this.#connection,
+        number,
+        forget: () => this.#streams.delete(number),
+        heads: this.#heads,
+      },
       end,
       listener,
     );
     this.#streams.set(number, stream);
-    this.#connection.sendJson(FrameType.request, end ? FLAG_END : 0, number, head);
+    this.#connection.sendText(FrameType.request, end ? FLAG_END : 0, number, head.text);
     return stream;
   }
 

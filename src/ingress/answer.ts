@@ -1,8 +1,7 @@
-import { type ServerResponse, validateHeaderName, validateHeaderValue } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { ResponseHead } from '../channel/messages.ts';
-import { messageOf } from '../lib/errors.ts';
+import { type AnswerHead, answerHead } from './answer-head.ts';
 import type { FrameworkError } from './framework-error.ts';
-import { announcedLength, answeredHeaders, type HeaderPairs } from './headers.ts';
 
 /** How long a client may take to read the last of an answer that is cut. */
 const CUT_MS = 2_000;
@@ -18,7 +17,7 @@ export class Answer {
   readonly #response: ServerResponse;
   readonly #options: AnswerOptions;
   /** came, but waits for the first bytes of the body, so that both leave in one packet */
-  #pending: ResponseHead | null = null;
+  #pending: AnswerHead | null = null;
   /** what the announced length leaves to be sent; null where none was announced */
   #owedBytes: number | null = null;
   #isAwaitingDrain = false;
@@ -30,10 +29,10 @@ export class Answer {
 
   /** @returns what is wrong with the head; nothing was sent then, and `fail` may still be called */
   begin(head: ResponseHead, end: boolean): string | null {
-    const problem = problemOf(head);
-    if (problem !== null) return problem;
-    this.#owedBytes = announcedLength(head.headers);
-    this.#pending = head;
+    const prepared = answerHead(head);
+    if (prepared.problem !== null) return prepared.problem;
+    this.#owedBytes = prepared.announcedBytes;
+    this.#pending = prepared;
     if (end) {
       this.#sendHead(mayHaveBody(head.status) ? (this.#owedBytes ?? 0) : null);
       this.#response.end();
@@ -107,31 +106,11 @@ export class Answer {
     const head = this.#pending;
     if (head === null) return;
     this.#pending = null;
-    const headers = answeredHeaders(head.headers);
+    const headers = [...head.headers];
     if (length !== null) headers.push('content-length', String(length));
     headers.push('x-request-id', this.#options.requestId);
     if (this.#options.isLast) headers.push('connection', 'close');
     this.#response.writeHead(head.status, headers);
-  }
-}
-
-/** What HTTP does not allow in a head, as words; null where it is fine. */
-function problemOf(head: ResponseHead): string | null {
-  if (!Number.isInteger(head.status) || head.status < 200 || head.status > 599) {
-    return `its status is ${head.status}, expected 200 to 599`;
-  }
-  return headerProblem(head.headers);
-}
-
-function headerProblem(headers: HeaderPairs): string | null {
-  try {
-    for (const [name, value] of headers) {
-      validateHeaderName(name);
-      validateHeaderValue(name, value);
-    }
-    return null;
-  } catch (error) {
-    return messageOf(error);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Refusal, RequestHead, ResponseHead, StreamFailure } from '../channel/messages.ts';
+import type { EncodedHead, Refusal, ResponseHead, StreamFailure } from '../channel/messages.ts';
 import type { ClientStream, StreamListener } from '../channel/streams.ts';
 import { Answer } from './answer.ts';
 import type { Casualties } from './casualties.ts';
@@ -16,8 +16,8 @@ import {
   replicaStopped,
   retryBufferFull,
 } from './framework-error.ts';
-import { forwardedHeaders } from './headers.ts';
 import { type BodyRules, type Gathered, RequestBody } from './request-body.ts';
+import { requestHead } from './request-head.ts';
 import type { Target } from './target.ts';
 import type { Place } from './wait-queue.ts';
 
@@ -184,21 +184,11 @@ export class Exchange implements Waiting, StreamListener {
     return this.#call.queue.route.deployment;
   }
 
-  #head(target: Target): RequestHead {
-    const { request, id, path, query, timeoutMs, exposesErrors } = this.#call;
-    const { remoteAddress, remotePort } = request.socket;
-    return {
-      id,
-      replica: target.replicaId,
-      method: request.method ?? 'GET',
-      path,
-      query,
-      scheme: 'http',
-      headers: forwardedHeaders(request, id),
-      client: remoteAddress === undefined ? null : [remoteAddress, remotePort ?? 0],
-      timeout_ms: Math.max(1, Math.round(timeoutMs - (performance.now() - this.#arrivedMs))),
-      expose_errors: exposesErrors,
-    };
+  #head({ replicaId: replica }: Target): EncodedHead {
+    const { request, id, path, query, exposesErrors } = this.#call;
+    const leftMs = this.#call.timeoutMs - (performance.now() - this.#arrivedMs);
+    const timeoutMs = Math.max(1, Math.round(leftMs));
+    return requestHead(request, { id, replica, path, query, timeoutMs, exposesErrors });
   }
 
   #onGathered(outcome: Gathered): void {

@@ -24,8 +24,8 @@ export function sentRequestId(request: IncomingMessage): string | null {
   return typeof sent === 'string' && REQUEST_ID.test(sent) ? sent : null;
 }
 
-/** What goes to the replica: names in lower case, in the order and number sent, without those of this hop, with the id. */
-export function forwardedHeaders(request: IncomingMessage, requestId: string): HeaderPairs {
+/** What goes to the replica: names in lower case, in the order and number sent, without those of this hop and the id. */
+export function forwardedHeaders(request: IncomingMessage): HeaderPairs {
   const dropped = namedByConnection(request.headers.connection);
   const pairs: [string, string][] = [];
   for (let at = 0; at + 1 < request.rawHeaders.length; at += 2) {
@@ -33,7 +33,6 @@ export function forwardedHeaders(request: IncomingMessage, requestId: string): H
     if (HOP_BY_HOP.has(name) || name === 'x-request-id' || dropped?.has(name)) continue;
     pairs.push([name, request.rawHeaders[at + 1] ?? '']);
   }
-  pairs.push(['x-request-id', requestId]);
   return pairs;
 }
 

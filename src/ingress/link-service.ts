@@ -1,4 +1,4 @@
-import type { RequestHead } from '../channel/messages.ts';
+import { encodeHead, type RequestHead } from '../channel/messages.ts';
 import type { RequestListener, ServerStream } from '../channel/server-streams.ts';
 import type { Target } from './target.ts';
 
@@ -17,7 +17,7 @@ export function splice(
     if (isThere) target.release();
     isThere = false;
   };
-  const outgoing = target.open(head, end, {
+  const outgoing = target.open(encodeHead(head), end, {
     onResponse: (answer, isWhole) => {
       incoming.respond(answer, isWhole);
       if (isWhole) leave();

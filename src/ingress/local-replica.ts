@@ -1,5 +1,5 @@
 import { ReplicaChannel } from '../channel/client.ts';
-import type { RequestHead } from '../channel/messages.ts';
+import type { EncodedHead } from '../channel/messages.ts';
 import { Reconnector } from '../channel/reconnect.ts';
 import type { ClientStream, StreamListener } from '../channel/streams.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
@@ -61,7 +61,7 @@ export class LocalReplica implements Carrier {
     return channel?.isReady && !this.#isSuspect ? channel.maxOngoing : 0;
   }
 
-  open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
+  open(head: EncodedHead, end: boolean, listener: StreamListener): ClientStream {
     const channel = this.#connection.current;
     if (channel === null) throw new RangeError(`replica ${head.replica} was chosen while its limit was 0`);
     return channel.open(head, end, listener);

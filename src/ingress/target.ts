@@ -1,4 +1,4 @@
-import type { RequestHead } from '../channel/messages.ts';
+import type { EncodedHead } from '../channel/messages.ts';
 import type { ClientStream, StreamListener } from '../channel/streams.ts';
 import type { Load } from '../cluster/routing/choose.ts';
 
@@ -6,7 +6,7 @@ import type { Load } from '../cluster/routing/choose.ts';
 export interface Carrier {
   /** how many calls the replica takes at once; 0 while it can take none */
   readonly limit: number;
-  open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream;
+  open(head: EncodedHead, end: boolean, listener: StreamListener): ClientStream;
 }
 
 const FIRST_REST_MS = 10;
@@ -51,7 +51,7 @@ export class Target implements Load {
   }
 
   /** Sends a request there; each is given back by `release`. */
-  open(head: RequestHead, end: boolean, listener: StreamListener): ClientStream {
+  open(head: EncodedHead, end: boolean, listener: StreamListener): ClientStream {
     this.#inFlight += 1;
     return this.#carrier.open(head, end, listener);
   }

@@ -1,7 +1,7 @@
 import { ReplicaChannel } from '../channel/client.ts';
 import { ChannelError } from '../channel/errors.ts';
 import type { LaunchFile } from '../channel/launch.ts';
-import type { RequestHead, ResponseHead } from '../channel/messages.ts';
+import { encodeHead, type RequestHead, type ResponseHead } from '../channel/messages.ts';
 import type { ClientStream, StreamListener } from '../channel/streams.ts';
 import type { JsonValue } from '../lib/json.ts';
 
@@ -55,7 +55,11 @@ function exchange(
   return new Promise((resolve, reject) => {
     const body = request.param === null ? Buffer.alloc(0) : Buffer.from(JSON.stringify(request.param));
     const listener = collector(resolve, reject);
-    const stream = channel.open(headOf(launch, request, timeoutMs), body.length === 0, listener.on);
+    const stream = channel.open(
+      encodeHead(headOf(launch, request, timeoutMs)),
+      body.length === 0,
+      listener.on,
+    );
     listener.send(stream, body);
   });
 }

@@ -5,7 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type ControlChannel, connectControl } from '../../../src/channel/agent-client.ts';
 import { ReplicaChannel } from '../../../src/channel/client.ts';
 import type { LaunchFile } from '../../../src/channel/launch.ts';
-import type { Notification, ReplicaState, RequestHead, ResponseHead } from '../../../src/channel/messages.ts';
+import {
+  encodeHead,
+  type Notification,
+  type ReplicaState,
+  type RequestHead,
+  type ResponseHead,
+} from '../../../src/channel/messages.ts';
 import type { ClientStream } from '../../../src/channel/streams.ts';
 import { type DetachedProcess, spawnDetached } from '../../../src/lib/process/detached.ts';
 import { killSession } from '../../../src/lib/process/signals.ts';
@@ -199,7 +205,7 @@ function sendRequest(channel: ReplicaChannel, launch: LaunchFile, options: SendO
       stream.write(part, sent === body.length);
     }
   };
-  const stream = channel.open(requestHead(launch, options.head), body.length === 0, {
+  const stream = channel.open(encodeHead(requestHead(launch, options.head)), body.length === 0, {
     onResponse: (responseHead, end) => {
       head = responseHead;
       if (end) settle('answered');

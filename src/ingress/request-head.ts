@@ -1,0 +1,68 @@
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { EncodedHead } from '../channel/messages.ts';
+import { forwardedHeaders } from './headers.ts';
+
+/** What differs from one request of a connection to the next, besides its headers. */
+export interface HeadFields {
+  /** one that needs no escaping in JSON (see sentRequestId) */
+  readonly id: string;
+  readonly replica: string;
+  readonly path: string;
+  /** without `?` */
+  readonly query: string;
+  /** what is left */
+  readonly timeoutMs: number;
+  readonly exposesErrors: boolean;
+}
+
+/** What the requests of one connection have in common, most of the time. */
+interface Repeated {
+  readonly rawHeaders: readonly string[];
+  readonly client: string;
+  /** the JSON of the headers that go on, without the brackets and the request's id */
+  readonly headers: string;
+}
+
+const repeated = Symbol('what the last request of this connection had');
+
+interface KnownSocket extends Socket {
+  [repeated]?: Repeated;
+}
+
+/**
+ * The JSON of a RequestHead. Clients that keep their connection send the same headers again and again: what is made
+ * of those is kept with the connection (3 µs of CPU a request otherwise).
+ */
+export function requestHead(request: IncomingMessage, fields: HeadFields): EncodedHead {
+  const { id, replica, path, query, timeoutMs, exposesErrors } = fields;
+  const { client, headers } = ofConnection(request);
+  const text =
+    `{"id":"${id}","replica":${JSON.stringify(replica)},"method":"${request.method}",` +
+    `"path":${JSON.stringify(path)},"query":${JSON.stringify(query)},"scheme":"http",` +
+    `"headers":[${headers}["x-request-id","${id}"]],"client":${client},` +
+    `"timeout_ms":${timeoutMs},"expose_errors":${exposesErrors}}`;
+  return { replica, text };
+}
+
+function ofConnection(request: IncomingMessage): Repeated {
+  const socket: KnownSocket = request.socket;
+  const last = socket[repeated];
+  if (last !== undefined && areSame(last.rawHeaders, request.rawHeaders)) return last;
+  const { remoteAddress, remotePort = 0 } = socket;
+  const now: Repeated = {
+    rawHeaders: request.rawHeaders,
+    client: JSON.stringify(remoteAddress === undefined ? null : [remoteAddress, remotePort]),
+    headers: forwardedHeaders(request)
+      .map((pair) => `${JSON.stringify(pair)},`)
+      .join(''),
+  };
+  socket[repeated] = now;
+  return now;
+}
+
+function areSame(some: readonly string[], others: readonly string[]): boolean {
+  if (some.length !== others.length) return false;
+  for (let at = 0; at < some.length; at += 1) if (some[at] !== others[at]) return false;
+  return true;
+}
