@@ -95,7 +95,11 @@ export class Agent {
     );
     this.#ingress = new IngressProcess(
       { ...options.ingress, paths },
-      { log, onMoved: () => this.#membership.recordChanged() },
+      {
+        log,
+        onMoved: () => this.#membership.recordChanged(),
+        onCasualty: () => this.#membership.reportChanged(),
+      },
     );
     this.#follower = new AssignmentFollower(
       { nodeId, file: paths.assignment },
@@ -143,6 +147,7 @@ export class Agent {
       incarnation: followed?.incarnation ?? '',
       epoch: followed?.epoch ?? 0,
       replicas: this.#replicas.statuses,
+      casualties: this.#ingress.state?.poison ?? [],
     };
   }
 

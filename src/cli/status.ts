@@ -56,6 +56,7 @@ function renderStatus(document: StatusDocument): string {
         ),
     ...document.deployments.flatMap((one) => (one.replicas.length === 0 ? [] : ['', replicaTable(one)])),
     ...problems(document),
+    ...lostRequests(document),
   ].join('\n');
 }
 
@@ -105,6 +106,20 @@ function problems(document: StatusDocument): readonly string[] {
   return document.deployments
     .filter((one) => one.error !== null)
     .flatMap((one) => ['', withDetails(pc.red(`${one.name}: ${one.message}`), one.error ?? '')]);
+}
+
+const SHOWN_LOST = 5;
+
+/** Requests that died with their replicas: what they carry is the first suspect. */
+function lostRequests(document: StatusDocument): readonly string[] {
+  return document.deployments.flatMap(({ name, lost_requests }) => {
+    if (lost_requests.length === 0) return [];
+    const rows = lost_requests
+      .slice(0, SHOWN_LOST)
+      .map(({ request_id, path, deaths, at }) => [request_id, path, String(deaths), at]);
+    const title = pc.yellow(`${name}: requests given up because replicas died with them`);
+    return ['', `${title}\n${table(['request id', 'path', 'deaths', 'at'], rows)}`];
+  });
 }
 
 function wrap(text: string): string {

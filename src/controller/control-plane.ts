@@ -113,6 +113,7 @@ export class ControlPlane {
       alive: leader.isAlive(record.nodeId),
       assigned: leader.view.assignment(record.nodeId)?.replicas ?? [],
       reported: report?.replicas ?? [],
+      casualties: report?.casualties ?? [],
     }));
   }
 }

@@ -1,9 +1,15 @@
 import type { NodeRecord } from '../cluster/nodes/types.ts';
-import type { ReplicaAssignment, ReplicaFailure, ReplicaStatus } from '../cluster/replicas/types.ts';
+import type {
+  Casualty,
+  ReplicaAssignment,
+  ReplicaFailure,
+  ReplicaStatus,
+} from '../cluster/replicas/types.ts';
 import type { DeploymentState, Rollout } from '../cluster/rollout/types.ts';
 import type {
   DeploymentStatus,
   GpuStatus,
+  LostRequest,
   NodeStatus,
   ReplicaDetail,
   StatusDocument,
@@ -14,6 +20,7 @@ export interface NodeFacts {
   readonly alive: boolean;
   readonly assigned: readonly ReplicaAssignment[];
   readonly reported: readonly ReplicaStatus[];
+  readonly casualties: readonly Casualty[];
 }
 
 export interface ClusterFacts {
@@ -83,7 +90,20 @@ function deploymentStatus(rollout: Rollout, facts: ClusterFacts): DeploymentStat
     message: state?.message ?? '',
     error: rollout.failure === null ? null : rollout.failure.traceback || rollout.failure.message,
     replicas,
+    lost_requests: lostRequests(rollout.deployment, facts.nodes),
   };
+}
+
+function lostRequests(deployment: string, nodes: readonly NodeFacts[]): readonly LostRequest[] {
+  return nodes
+    .flatMap(({ record, casualties }) => casualties.map((casualty) => ({ ...casualty, node: record.nodeId })))
+    .filter((casualty) => casualty.deployment === deployment)
+    .sort((one, other) => other.atMs - one.atMs)
+    .map(({ requestId, path, node, deaths, atMs }) => ({
+      request_id: requestId,
+      ...{ path, node, deaths },
+      at: new Date(atMs).toISOString(),
+    }));
 }
 
 /** Of a lost node only what nothing has taken the place of yet: the rest of its last report is history. */

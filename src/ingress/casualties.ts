@@ -1,21 +1,15 @@
-/** A request whose replica died with it, and that was given up. */
-export interface Casualty {
-  readonly requestId: string;
-  readonly deployment: string;
-  readonly path: string;
-  /** replicas that died while it was there */
-  readonly deaths: number;
-  readonly atMs: number;
-}
+import type { Casualty } from '../cluster/replicas/types.ts';
 
-const KEPT = 100;
+/** Of each node all of them travel with its report: few, and none of them long. */
+const KEPT = 10;
+const PATH_CHARACTERS = 200;
 
 /** The last requests that were given up because replicas died with them: who looks for a query of death starts here. */
 export class Casualties {
   readonly #list: Casualty[] = [];
 
   add(casualty: Casualty): void {
-    this.#list.push(casualty);
+    this.#list.push({ ...casualty, path: casualty.path.slice(0, PATH_CHARACTERS) });
     if (this.#list.length > KEPT) this.#list.shift();
   }
 

@@ -1,4 +1,4 @@
-import type { Casualty } from './casualties.ts';
+import type { Casualty } from '../cluster/replicas/types.ts';
 import type { DeploymentCounts } from './deployment-queue.ts';
 
 /** What `GET /state` on the control socket answers: agent and admin read it. */

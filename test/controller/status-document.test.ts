@@ -28,6 +28,7 @@ function facts(over: Partial<ClusterFacts> = {}): ClusterFacts {
         alive: true,
         assigned: cast.map(({ assignment }) => assignment),
         reported: cast.flatMap(({ status }) => (status === null ? [] : [status])),
+        casualties: [],
       },
     ],
     rollouts: [rollout(spec, revised(1))],
@@ -119,6 +120,7 @@ function node(nodeId: string, cast: readonly Cast[], alive: boolean, assigned = 
   return {
     record: new ControlWorld().record(nodeId),
     alive,
+    casualties: [],
     assigned: assigned.map(({ assignment }) => assignment),
     reported: cast.flatMap(({ status }) => (status === null ? [] : [status])),
   };
@@ -159,4 +161,19 @@ it.each([
   if (node === undefined || broken === null) throw new Error('the scene has both');
   const document = statusDocument(facts({ nodes: [{ ...node, reported: [broken] }] }));
   expect(document.deployments[0]?.replicas[0]?.error).toBe(error);
+});
+
+it('names the requests that replicas died with under their deployment, the newest first', () => {
+  const [node] = facts().nodes;
+  if (node === undefined) throw new Error('no node');
+  const casualty = { requestId: 'first', deployment: 'Echo', path: '/echo/a', deaths: 2, atMs: 1_000 };
+  const others = [
+    { ...casualty, deployment: 'Other' },
+    { ...casualty, requestId: 'second', atMs: 2_000 },
+  ];
+  const nodes = [{ ...node, casualties: [casualty, ...others] }];
+  expect(statusDocument(facts({ nodes })).deployments[0]?.lost_requests).toEqual([
+    { request_id: 'second', path: '/echo/a', node: 'n1', deaths: 2, at: '1970-01-01T00:00:02.000Z' },
+    { request_id: 'first', path: '/echo/a', node: 'n1', deaths: 2, at: '1970-01-01T00:00:01.000Z' },
+  ]);
 });

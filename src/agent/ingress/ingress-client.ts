@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import type { Casualty } from '../../cluster/replicas/types.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
 
 /** What an ingress says of itself on its control socket. */
@@ -16,6 +17,8 @@ export interface IngressState {
   readonly routingVersion: number;
   readonly incarnation: string;
   readonly draining: boolean;
+  /** requests that were given up because replicas died with them, oldest first; at most ten */
+  readonly poison?: readonly Casualty[];
 }
 
 /** One request of an agent to its node's ingress, over the Unix socket. */

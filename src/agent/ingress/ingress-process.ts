@@ -49,6 +49,8 @@ export interface IngressDependencies {
   readonly log: Log;
   /** it runs at another address than before */
   readonly onMoved: (state: IngressState) => void;
+  /** it gave up a request because replicas died with it */
+  readonly onCasualty: () => void;
 }
 
 interface RunningIngress {
@@ -229,6 +231,8 @@ export class IngressProcess {
   #learn(state: IngressState): void {
     const before = this.#state;
     this.#state = state;
+    const newest = state.poison?.at(-1)?.atMs;
+    if (newest !== undefined && newest !== before?.poison?.at(-1)?.atMs) this.#dependencies.onCasualty();
     if (before === null) return;
     const { host, httpPort, linkPort } = state;
     if (before.host === host && before.httpPort === httpPort && before.linkPort === linkPort) return;

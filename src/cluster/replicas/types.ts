@@ -90,6 +90,16 @@ export interface ReplicaStatus {
   readonly startedAtMs: number | null;
 }
 
+/** A request that was given up because replicas died with it. */
+export interface Casualty {
+  readonly requestId: string;
+  readonly deployment: string;
+  readonly path: string;
+  /** replicas that died while it was there */
+  readonly deaths: number;
+  readonly atMs: number;
+}
+
 export interface NodeReport {
   readonly nodeId: string;
   /** version and incarnation of the assignment that this report follows; -1 and '' before any */
@@ -98,4 +108,6 @@ export interface NodeReport {
   /** of the leadership that it follows, so that no later one has a smaller; 0 before any */
   readonly epoch?: number;
   readonly replicas: readonly ReplicaStatus[];
+  /** the last at this node's ingress, oldest first */
+  readonly casualties?: readonly Casualty[];
 }

@@ -53,6 +53,18 @@ export interface DeploymentStatus {
   /** traceback of the last failed change, null when there is none */
   readonly error: string | null;
   readonly replicas: readonly ReplicaDetail[];
+  /** the last requests that were given up because replicas died with them, newest first */
+  readonly lost_requests: readonly LostRequest[];
+}
+
+export interface LostRequest {
+  readonly request_id: string;
+  readonly path: string;
+  /** whose ingress had it */
+  readonly node: string;
+  /** replicas that died while they had it */
+  readonly deaths: number;
+  readonly at: string;
 }
 
 export interface ReplicaDetail {

@@ -41,7 +41,7 @@ function ingress(
         ...over.launch,
       },
     },
-    { log: silentLog, onMoved: over.onMoved ?? (() => undefined) },
+    { log: silentLog, onMoved: over.onMoved ?? (() => undefined), onCasualty: () => undefined },
   );
   onTestFinished(() => process_.stop());
   return process_;
