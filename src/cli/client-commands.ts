@@ -1,7 +1,9 @@
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { configMarkdown, configReference } from '../config/reference.ts';
 import { callCommand } from './call.ts';
 import { controllerCommand } from './controller.ts';
+import { watchAndApply } from './controller-watch.ts';
 import { ExitCode } from './exit.ts';
 import { logsCommand } from './logs.ts';
 import { print } from './output.ts';
@@ -44,6 +46,7 @@ interface ControllerFlags extends TargetOptions {
   readonly json?: boolean;
   readonly wait: boolean;
   readonly timeout: number;
+  readonly watch?: boolean;
 }
 
 export function addClientCommands(program: Command): void {
@@ -80,19 +83,26 @@ function addController(program: Command): void {
     .option('--dry-run', 'only validate and show the plan')
     .option('--json', 'machine-readable')
     .option('--no-wait', 'end when the revision is recorded')
+    .option('--watch', 'go on: apply after every save of conf.ini or of a package (for development)')
     .option('--timeout <s>', 'end with code 3 after this long without progress', seconds, 60)
     .addHelpText(
       'after',
       '\nEnds with 0 in force, 1 failed (the old state serves on), 2 mistakes in the file, 3 pending,\n4 cluster not reachable or token refused, 5 superseded by a later revision.',
     )
     .action(async (flags: ControllerFlags) => {
-      process.exitCode = await controllerCommand(async () => await adminClient(flags), {
-        conf: flags.conf,
-        dryRun: flags.dryRun === true,
-        json: flags.json === true,
-        wait: flags.wait,
-        timeoutMs: flags.timeout * 1000,
-      });
+      const apply = async (signal?: AbortSignal) =>
+        await controllerCommand(async () => await adminClient(flags), {
+          conf: flags.conf,
+          dryRun: flags.dryRun === true,
+          json: flags.json === true,
+          wait: flags.wait,
+          timeoutMs: flags.timeout * 1000,
+          ...(signal === undefined ? {} : { signal }),
+        });
+      process.exitCode =
+        flags.watch === true
+          ? await watchAndApply({ conf: resolve(flags.conf), signal: untilInterrupted() }, apply)
+          : await apply();
     });
 }
 

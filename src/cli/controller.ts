@@ -17,6 +17,8 @@ export interface ControllerOptions {
   readonly wait: boolean;
   /** ends with code 3 when nothing has moved for this long */
   readonly timeoutMs: number;
+  /** nobody waits for the outcome any more: what was recorded goes on without this command */
+  readonly signal?: AbortSignal;
 }
 
 const POLL_MS = 100;
@@ -58,6 +60,7 @@ async function apply(client: AdminClient, conf: string, options: ControllerOptio
     return ExitCode.done;
   }
   const progress = await follow(client, answer, options);
+  if (options.signal?.aborted) return ExitCode.pending;
   if (options.json) printJson({ ...answer, progress });
   requireInForce(progress, options);
   if (!options.json) print(`Revision ${progress.revision} is in force.`);
@@ -80,7 +83,7 @@ async function follow(
     const picture = JSON.stringify(progress);
     if (picture !== last || progress.deployments.some((one) => one.moving)) movedAt = performance.now();
     last = picture;
-    if (performance.now() - movedAt > options.timeoutMs) return progress;
+    if (performance.now() - movedAt > options.timeoutMs || options.signal?.aborted) return progress;
     await delay(POLL_MS);
   }
 }

@@ -189,10 +189,7 @@ describe('with a cluster, in folders whose names need care', () => {
     ['a log there is none of', 2, /there is no log of Nope/, (to) => ['logs', 'Nope', ...to.client]],
     ['a state directory in use', 2, /is in use by a modelserve head/, (to) => to.args],
   ])('refuses %s with %i', async (_what, code, says, args) => {
-    const ended = await modelserve([
-      ...args(head),
-      ...(args(head) === head.args ? ['--state-dir', head.stateDir] : []),
-    ]);
+    const ended = await modelserve(args(head));
     expect(ended, ended.stderr).toMatchObject({ code });
     expect(ended.stderr).toMatch(says);
   });

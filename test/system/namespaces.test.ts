@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { StatusDocument } from '../../src/cluster/status/types.ts';
-import { ROOT, TestNode } from './support/cluster.ts';
+import { TestNode } from './support/cluster.ts';
 import { echoSource, Project } from './support/project.ts';
 import { hasRedis } from './support/stores.ts';
+import { ROOT } from './support/test-process.ts';
 import { until } from './support/until.ts';
 
 const HEAD = { namespace: `msh${process.pid}`, address: '10.231.7.1' };

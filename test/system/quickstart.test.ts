@@ -2,9 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePorts, modelserve, ROOT, TestHead } from './support/cluster.ts';
+import { freePorts, modelserve, TestHead } from './support/cluster.ts';
 import { hasPackageIndex } from './support/package-index.ts';
 import { processesWith } from './support/processes.ts';
+import { ROOT } from './support/test-process.ts';
 
 function heldOut<Row>(name: string): readonly Row[] {
   return JSON.parse(

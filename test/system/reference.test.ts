@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePorts, ROOT, TestHead } from './support/cluster.ts';
+import { freePorts, TestHead } from './support/cluster.ts';
 import { hasPackageIndex } from './support/package-index.ts';
 import { Project } from './support/project.ts';
+import { ROOT } from './support/test-process.ts';
 
 // The documents that the project comes from show this conf.ini and this backend; both are served as they are.
 const conf = readFileSync(join(ROOT, 'test/fixtures/reference-conf.ini'), 'utf8');

@@ -1,14 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { StatusDocument } from '../../../src/cluster/status/types.ts';
-import { until } from './until.ts';
-
-export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const CLI = join(ROOT, 'dist', 'cli', 'main.js');
+import { CLI, TestProcess } from './test-process.ts';
 
 export interface CommandResult {
   readonly code: number | null;
@@ -67,80 +63,16 @@ export async function freePorts(count: number): Promise<readonly number[]> {
 }
 
 /** A head or worker process of a test, in its own state directory. */
-export class TestNode {
+export class TestNode extends TestProcess {
   readonly stateDir: string;
-  readonly args: readonly string[];
-  readonly #env: Record<string, string>;
-  #child: ChildProcess | null = null;
-  output = '';
 
   constructor(
     args: readonly string[],
     options: { readonly stateDir?: string; readonly env?: Record<string, string> } = {},
   ) {
-    this.stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), 'modelserve-state-'));
-    this.args = args;
-    this.#env = options.env ?? {};
-  }
-
-  get pid(): number {
-    return this.#child?.pid ?? -1;
-  }
-
-  get hasEnded(): boolean {
-    return this.#child === null || this.#child.exitCode !== null || this.#child.signalCode !== null;
-  }
-
-  get exitCode(): number | null {
-    return this.#child?.exitCode ?? null;
-  }
-
-  /** Starts the process; `command` may differ to run inside a network namespace. */
-  launch(prefix: readonly string[] = []): void {
-    const words = [...prefix, process.execPath, CLI, ...this.args, '--state-dir', this.stateDir];
-    const [program = process.execPath, ...rest] = words;
-    const child = spawn(program, rest, {
-      cwd: tmpdir(),
-      env: cleanEnv(this.#env),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk: Buffer) => {
-        this.output += String(chunk);
-      });
-    }
-    this.#child = child;
-  }
-
-  /** Waits for a line of output. @throws with the whole output when the process ends or the time is up */
-  async says(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpExecArray> {
-    return await until(
-      `${this.args[0]} to say ${pattern}`,
-      () => {
-        const match = pattern.exec(this.output);
-        if (match === null && this.hasEnded) throw new Error(`it ended:\n${this.output}`);
-        return match;
-      },
-      timeoutMs,
-    ).catch((error: unknown) => {
-      throw new Error(`${String(error)}\n--- output\n${this.output}`);
-    });
-  }
-
-  /** From now on nobody reads its output, as after `| head -1`. */
-  leaveUnread(): void {
-    this.#child?.stdout?.destroy();
-    this.#child?.stderr?.destroy();
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.#child?.kill(signal);
-  }
-
-  async ended(timeoutMs = 60_000): Promise<void> {
-    await until(`${this.args[0]} to end`, () => this.hasEnded, timeoutMs).catch((error: unknown) => {
-      throw new Error(`${String(error)}\n--- output\n${this.output}`);
-    });
+    const stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), 'modelserve-state-'));
+    super([...args, '--state-dir', stateDir], { env: cleanEnv(options.env) });
+    this.stateDir = stateDir;
   }
 
   /** Ends the node and everything below its state directory; nothing is left, not even after a failed test. */
@@ -152,6 +84,13 @@ export class TestNode {
     await modelserve(['stop', '--state-dir', this.stateDir]);
     rmSync(this.stateDir, { recursive: true, force: true });
   }
+}
+
+/** A command of a client that goes on until it is interrupted. */
+export function launchCommand(args: readonly string[], cwd: string): TestProcess {
+  const command = new TestProcess(args, { env: cleanEnv(), cwd });
+  command.launch();
+  return command;
 }
 
 export interface HeadOptions {
