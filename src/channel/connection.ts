@@ -17,6 +17,7 @@ export interface ConnectionHandlers {
  */
 export class FrameConnection {
   readonly #socket: Socket;
+  readonly #onFrame: (frame: Frame) => void;
   readonly #decoder = new FrameDecoder();
   readonly #flush = () => this.#flushNow();
   /** small frames of this tick, not yet given to the socket; null while there are none */
@@ -27,18 +28,11 @@ export class FrameConnection {
 
   constructor(socket: Socket, handlers: ConnectionHandlers) {
     this.#socket = socket;
-    socket.setNoDelay(true);
-    const onFrame = (frame: Frame) => {
+    this.#onFrame = (frame) => {
       if (!this.#closed) handlers.onFrame(frame);
     };
-    socket.on('data', (chunk: Buffer) => {
-      try {
-        this.#decoder.push(chunk, onFrame);
-      } catch (error) {
-        this.#error = error instanceof Error ? error : new Error(String(error));
-        socket.destroy();
-      }
-    });
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => this.receive(chunk));
     socket.on('error', (error) => {
       this.#error ??= error;
     });
@@ -50,6 +44,16 @@ export class FrameConnection {
 
   get isOpen(): boolean {
     return !this.#closed && this.#socket.writable;
+  }
+
+  /** Takes bytes that were read from the socket by somebody else (see dial), who does not change them afterwards. */
+  receive(chunk: Buffer): void {
+    try {
+      this.#decoder.push(chunk, this.#onFrame);
+    } catch (error) {
+      this.#error = error instanceof Error ? error : new Error(String(error));
+      this.#socket.destroy();
+    }
   }
 
   /** Bytes accepted but not yet taken by the kernel: what a slow peer makes us hold. */

@@ -4,6 +4,7 @@ import { FrameConnection } from './connection.ts';
 import { ChannelError } from './errors.ts';
 import { type Frame, FrameType, PROTOCOL_VERSION } from './frames.ts';
 import type { ConnectorHello, GoAway } from './messages.ts';
+import { ReadSlab } from './read-slab.ts';
 
 /** Where a peer listens: a Unix socket, or a TCP address for a link. */
 export type PeerAddress = { readonly path: string } | { readonly host: string; readonly port: number };
@@ -35,7 +36,15 @@ export function dial(options: DialOptions, handlers: DialHandlers): FrameConnect
       new ChannelError('CHANNEL_TIMEOUT', `${where} did not answer hello within ${options.timeoutMs} ms`),
     );
   }, options.timeoutMs);
-  const connection = new FrameConnection(connect(options.address), {
+  const slab = new ReadSlab();
+  const onread = {
+    buffer: () => slab.room(),
+    callback: (bytes: number) => {
+      connection.receive(slab.taken(bytes));
+      return true;
+    },
+  };
+  const connection = new FrameConnection(connect({ ...options.address, onread }), {
     onFrame: (frame) => {
       if (greeted) {
         handlers.onFrame(frame);

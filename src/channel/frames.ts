@@ -85,15 +85,23 @@ export class FrameError extends Error {
   override readonly name = 'FrameError';
 }
 
+/** So much of an unfinished data frame is handed on as a frame of its own. */
+const PIECE_BYTES = 4096;
+
 /**
- * Cuts a byte stream into frames. Payloads are views of the received chunks where a frame lies within one chunk,
- * copies where it spans several. Chunks of an unfinished frame are joined once, when it is complete: a frame that comes
- * byte by byte costs no more than one that comes whole.
+ * Cuts a byte stream into frames. Payloads are views of the received chunks where a frame lies within one chunk. Of a large
+ * data frame that spans several, each chunk's part is handed on as a data frame of its own, END on the last of them:
+ * joining them would copy nearly every body once more. Chunks of any other unfinished frame are joined once, when it is
+ * complete: a frame that comes byte by byte costs no more than one that comes whole.
  */
 export class FrameDecoder {
   #parts: Buffer[] = [];
   #heldBytes = 0;
   #neededBytes = HEADER_BYTES;
+  /** what is left of a data frame whose beginning was handed on; 0: none */
+  #owedBytes = 0;
+  #owedFlags = 0;
+  #owedStream = 0;
 
   /** @throws FrameError when a length is over the limit */
   push(chunk: Buffer, onFrame: (frame: Frame) => void): void {
@@ -108,9 +116,10 @@ export class FrameDecoder {
     this.#heldBytes = rest.length;
   }
 
-  /** Hands over every whole frame; returns what is left and notes how much the next frame needs. */
+  /** Hands over every whole frame; returns what is left and notes how much it takes to go on. */
   #cut(bytes: Buffer, onFrame: (frame: Frame) => void): Buffer {
-    let offset = 0;
+    let offset = this.#owedBytes > 0 ? this.#takeOwed(bytes, 0, onFrame) : 0;
+    if (this.#owedBytes > 0) return bytes.subarray(offset);
     this.#neededBytes = HEADER_BYTES;
     while (bytes.length - offset >= HEADER_BYTES) {
       const length = bytes.readUInt32BE(offset);
@@ -121,7 +130,7 @@ export class FrameDecoder {
       }
       const end = offset + HEADER_BYTES + length;
       if (end > bytes.length) {
-        this.#neededBytes = end - offset;
+        offset = this.#begin(bytes, offset, onFrame);
         break;
       }
       const frame = {
@@ -134,5 +143,34 @@ export class FrameDecoder {
       onFrame(frame);
     }
     return bytes.subarray(offset);
+  }
+
+  /** The frame at `offset` is not whole: hands on its beginning where that is worth it; returns where it stopped. */
+  #begin(bytes: Buffer, offset: number, onFrame: (frame: Frame) => void): number {
+    const length = bytes.readUInt32BE(offset);
+    const isData = bytes.readUInt8(offset + 4) === FrameType.data;
+    this.#neededBytes = HEADER_BYTES + (isData ? Math.min(length, PIECE_BYTES) : length);
+    if (bytes.length - offset < this.#neededBytes) return offset;
+    this.#owedBytes = length;
+    this.#owedFlags = bytes.readUInt8(offset + 5);
+    this.#owedStream = bytes.readUInt32BE(offset + 6);
+    return this.#takeOwed(bytes, offset + HEADER_BYTES, onFrame);
+  }
+
+  /** Hands on what is here of an owed frame, unless that is little and not its end; returns where it stopped. */
+  #takeOwed(bytes: Buffer, start: number, onFrame: (frame: Frame) => void): number {
+    this.#neededBytes = Math.min(PIECE_BYTES, this.#owedBytes);
+    const end = Math.min(bytes.length, start + this.#owedBytes);
+    if (end - start < this.#neededBytes) return start;
+    this.#owedBytes -= end - start;
+    this.#neededBytes = Math.min(PIECE_BYTES, this.#owedBytes);
+    const flags = this.#owedBytes === 0 ? this.#owedFlags : this.#owedFlags & ~FLAG_END;
+    onFrame({
+      type: FrameType.data,
+      flags,
+      stream: this.#owedStream,
+      payload: bytes.subarray(start, end),
+    });
+    return end;
   }
 }

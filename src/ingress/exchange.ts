@@ -119,8 +119,8 @@ export class Exchange implements Waiting, StreamListener {
     if (outcome === 'broken') {
       this.#abort(badAnswer(this.#deployment, 'it is not as long as its content-length says'));
     } else if (end) this.#leave();
-    else if (outcome === 'full') this.#answer.onDrained(() => this.#grant(0));
-    else this.#grant(GRANT_BYTES);
+    else if (outcome === 'full') this.#answer.onDrained(() => this.#grant());
+    else this.#grant();
   }
 
   onRefused(refusal: Refusal): void {
@@ -208,9 +208,9 @@ export class Exchange implements Waiting, StreamListener {
     }
   }
 
-  #grant(thresholdBytes: number): void {
+  #grant(): void {
     const { passedBytes } = this.#flow;
-    if (passedBytes === 0 || passedBytes < thresholdBytes) return;
+    if (passedBytes < GRANT_BYTES) return;
     this.#flow.passedBytes = 0;
     this.#flow.lastMs = performance.now();
     this.#seat?.stream.grant(passedBytes);

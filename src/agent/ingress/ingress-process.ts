@@ -18,6 +18,12 @@ const START_TIMEOUT_MS = 20_000;
 const SETTLED_AFTER_MS = 5_000;
 /** For requests in flight when an ingress of another version, or one started in another way, is replaced. */
 const HANDOVER_MS = 10_000;
+/**
+ * How much its heap, buffers included, may hold before V8 looks through all of it. V8 sets that to about twice what is alive,
+ * 25 MB here, which buffers of large bodies reach before the cheaper collection frees them (at 32 MB): one full
+ * collection for each 10 MB, half of the CPU time they took.
+ */
+const HEAP_FLAGS = ['--initial-old-space-size=128'];
 
 /** What the ingress is told at its start; written to a file of mode 0600, since it holds secrets. */
 export interface IngressLaunch {
@@ -195,7 +201,7 @@ export class IngressProcess {
     await writeDurably(this.#launchFile, JSON.stringify({ ...launch, linkPort }));
     const spawned = await spawnDetached({
       command: nodePath,
-      args: [entry, this.#launchFile],
+      args: [...HEAP_FLAGS, entry, this.#launchFile],
       cwd: paths.root,
       env,
       logFile,
