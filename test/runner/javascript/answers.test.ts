@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BuiltRunner, buildRunner } from './build.ts';
 import {
@@ -21,6 +22,7 @@ export class EchoBackend {
       case '/form': { const form = await request.form(); const file = form.get('file');
         return { name: form.get('name'), file: typeof file === 'object' && file ? [file.name, await file.text()] : null }; }
       case '/response': return new Response('teapot', { status: 418, headers: { 'x-a': '1' } });
+      case '/image': return new Response(await request.body(), { headers: { 'content-type': 'image/png' } });
       case '/bad-headers': return new Response('x', { headers: { 'x-a': 'y'.repeat(70_000) } });
       case '/nan': return { scores: [1, 2, 3, NaN] };
       case '/nothing': return undefined;
@@ -123,6 +125,13 @@ describe('an answer', () => {
     const answer = await ask('/response');
     expect([answer.head?.status, answer.body.toString(), answer.head?.ok]).toEqual([418, 'teapot', true]);
     expect(answer.head?.headers).toContainEqual(['x-a', '1']);
+  });
+
+  it('may be the bytes of an image, with their own content type', async () => {
+    const image = Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), randomBytes(300_000)]);
+    const answer = await ask('/image', { body: image, head: { headers: [['content-type', 'image/png']] } });
+    expect(answer.body.equals(image)).toBe(true);
+    expect(contentType(answer)).toBe('image/png');
   });
 
   it.each(['/large?0', '/large?1', '/large?65536', '/large?3000000'])(

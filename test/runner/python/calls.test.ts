@@ -96,6 +96,20 @@ describe.skipIf(python === null)('calls', () => {
     expect(await other.call({})).toEqual({ kind: 'refused', reason: 'draining' });
   });
 
+  it('lets a synchronous call whose client has left go on, and throws its result away', async () => {
+    const { client } = await serve(sync, { concurrency: 2 });
+    const left = client.request({ body: '{"wait": 1, "n": "left"}' });
+    await expect.poll(async () => (await client.call({ n: 'next' })).json).toMatchObject({ most: 2 });
+    client.send(FrameType.cancel, 0, left.stream);
+    expect((await client.call({ open: 1 })).json).toMatchObject({ seen: expect.arrayContaining(['left']) });
+    const told = client.notifications.length;
+    await until(
+      () => client.notifications.slice(told).some((each) => each.event === 'beat' && each.ongoing === 0),
+      'nothing ongoing',
+    );
+    expect(client.frames.filter(({ stream }) => stream === left.stream)).toEqual([]);
+  });
+
   it('refuses while it starts', async () => {
     const backend = `import os, time\nwhile not os.path.exists("go"):\n    time.sleep(0.01)\n${sync}`;
     const replica = new TestReplica({ python: python?.path ?? '', backend });
