@@ -55,8 +55,16 @@ export interface ReplicaState {
   readonly max_ongoing: number;
   /** calls begun and not finished */
   readonly ongoing: number;
+  /** how long the import and the constructors took; null until ready, missing from runners before it was told */
+  readonly load?: LoadTimes | null;
   /** set when phase is failed */
   readonly error: { readonly message: string; readonly traceback: string } | null;
+}
+
+export interface LoadTimes {
+  readonly import_ms: number;
+  /** of the class with its models, `init` and the first `reconfigure` */
+  readonly construct_ms: number;
 }
 
 export interface RequestHead {

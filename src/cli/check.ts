@@ -4,6 +4,7 @@ import pc from 'picocolors';
 import { launchOf } from '../agent/environments/launch-content.ts';
 import { PreparationError } from '../agent/environments/preparation-error.ts';
 import { type PreparedBackend, prepareBackend } from '../agent/environments/prepare-backend.ts';
+import { sizeText } from '../cluster/placement/amounts.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
 import { defaultStateDir } from '../config/environment.ts';
 import { type StatePaths, statePaths } from '../config/paths.ts';
@@ -52,23 +53,31 @@ export async function checkCommand(options: CheckOptions): Promise<ExitCode> {
   printError(
     pc.dim(`${spec.packageName}: class ${spec.backend}, models ${spec.models.join(', ') || 'none'}`),
   );
-  const prepared = await prepare(pinned, paths, options.signal);
+  const { prepared, environment } = await prepare(pinned, paths, options.signal);
   const result = await call(pinned, options.debug ? debugged(prepared, pinned) : prepared, {
     paths,
     param,
     options,
   });
-  return report(result);
+  return report(result, environment);
 }
 
-async function prepare(spec: PinnedSpec, paths: StatePaths, signal: AbortSignal): Promise<PreparedBackend> {
+async function prepare(
+  spec: PinnedSpec,
+  paths: StatePaths,
+  signal: AbortSignal,
+): Promise<{ readonly prepared: PreparedBackend; readonly environment: string }> {
+  const beganMs = performance.now();
   const where = { environmentsDir: paths.environments, stageDir: paths.stage };
+  let isBuilt = false;
+  const onProgress = (line: string) => {
+    if (line.startsWith('$ ')) isBuilt = true;
+    printError(pc.dim(line));
+  };
   try {
-    return await prepareBackend(
-      spec,
-      { ...backendPrograms(), ...where },
-      { onProgress: (line) => printError(pc.dim(line)), signal },
-    );
+    const prepared = await prepareBackend(spec, { ...backendPrograms(), ...where }, { onProgress, signal });
+    const took = seconds(performance.now() - beganMs);
+    return { prepared, environment: `${isBuilt ? 'built' : 'found'} and import tried in ${took}` };
   } catch (error) {
     // of an environment that cannot be built the output has been shown, of an import it has not
     if (!(error instanceof PreparationError) || error.code !== 'IMPORT_FAILED') throw error;
@@ -116,13 +125,32 @@ async function call(
   });
 }
 
-function report(result: CheckResult): ExitCode {
+/** What a person wants to know before this goes into a cluster; on stderr, so that stdout is the answer alone. */
+function tellCost(environment: string, { cost }: CheckResult): void {
+  if (cost === null) return;
+  const { load, callMs, memory } = cost;
+  const rows = [
+    ['environment', environment],
+    ['import', seconds(load.import_ms)],
+    ['start', `${seconds(load.construct_ms)} (class and models)`],
+    ['call', callMs < 1_000 ? `${callMs.toFixed(1)} ms` : seconds(callMs)],
+    ['memory', `${sizeText(memory.residentBytes)}, ${sizeText(memory.peakBytes)} at most`],
+  ];
+  for (const [name = '', value = ''] of rows) printError(`  ${name.padEnd(12)} ${value}`);
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`;
+}
+
+function report(result: CheckResult, environment: string): ExitCode {
   if (result.status === null) {
     const traceback = result.traceback.trimEnd();
     if (!result.output.includes(traceback)) printError(traceback);
     printError(pc.red(`failed: ${result.message}`));
     return ExitCode.failed;
   }
+  tellCost(environment, result);
   const readable = /json|^text\//.test(result.contentType);
   if (readable) print(result.body.toString('utf8'));
   else print(`${result.contentType}, ${result.body.length} bytes`);

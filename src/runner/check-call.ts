@@ -18,6 +18,8 @@ export interface CallAnswer {
   readonly contentType: string;
   readonly body: Buffer;
   readonly message: string;
+  /** from sending the request to the end of the answer */
+  readonly tookMs: number;
 }
 
 /**
@@ -54,7 +56,11 @@ function exchange(
 ): Promise<CallAnswer> {
   return new Promise((resolve, reject) => {
     const body = request.param === null ? Buffer.alloc(0) : Buffer.from(JSON.stringify(request.param));
-    const listener = collector(resolve, reject);
+    const beganMs = performance.now();
+    const listener = collector(
+      (answer) => resolve({ ...answer, tookMs: performance.now() - beganMs }),
+      reject,
+    );
     const stream = channel.open(
       encodeHead(headOf(launch, request, timeoutMs)),
       body.length === 0,
@@ -64,13 +70,15 @@ function exchange(
   });
 }
 
+type Outcome = Omit<CallAnswer, 'tookMs'>;
+
 interface Collector {
   readonly on: StreamListener;
   /** sends the body, as the window allows */
   readonly send: (stream: ClientStream, body: Buffer) => void;
 }
 
-function collector(resolve: (answer: CallAnswer) => void, reject: (error: Error) => void): Collector {
+function collector(resolve: (answer: Outcome) => void, reject: (error: Error) => void): Collector {
   const chunks: Buffer[] = [];
   let head: ResponseHead | null = null;
   let pump = noop;
@@ -127,12 +135,12 @@ function headOf(launch: LaunchFile, request: CallRequest, timeoutMs: number): Re
   };
 }
 
-function answered(head: ResponseHead, body: Buffer): CallAnswer {
+function answered(head: ResponseHead, body: Buffer): Outcome {
   const contentType = head.headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1] ?? '';
   return { ok: head.ok && head.status < 400, status: head.status, contentType, body, message: '' };
 }
 
-function unanswered(message: string): CallAnswer {
+function unanswered(message: string): Outcome {
   return { ok: false, status: null, contentType: '', body: Buffer.alloc(0), message };
 }
 

@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ControlChannel, connectControl } from '../channel/agent-client.ts';
 import type { LaunchFile } from '../channel/launch.ts';
-import type { ReplicaState } from '../channel/messages.ts';
+import type { LoadTimes, ReplicaState } from '../channel/messages.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { JsonValue } from '../lib/json.ts';
 import { type DetachedProcess, spawnDetached } from '../lib/process/detached.ts';
+import { type ProcessMemory, readProcessMemory } from '../lib/process/memory.ts';
 import { killSession } from '../lib/process/signals.ts';
 import { callOnce } from './check-call.ts';
 import { OutputReader } from './output-reader.ts';
@@ -32,6 +33,14 @@ export interface CheckOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface CheckCost {
+  readonly load: LoadTimes;
+  /** from sending the request to the end of the answer */
+  readonly callMs: number;
+  /** of the process, after the call */
+  readonly memory: ProcessMemory;
+}
+
 export interface CheckResult {
   /** the backend answered, and its answer does not say that it failed */
   readonly ok: boolean;
@@ -43,6 +52,8 @@ export interface CheckResult {
   readonly message: string;
   /** of a start that failed, may be empty */
   readonly traceback: string;
+  /** what it cost; null where there was no answer */
+  readonly cost: CheckCost | null;
   /** everything that was printed */
   readonly output: string;
 }
@@ -106,7 +117,7 @@ async function tryOnce(runner: DetachedProcess, launch: LaunchFile, options: Che
     stop(`the runner ended (${signal ?? `code ${code}`}) before there was an answer`);
   });
   try {
-    return await startAndCall(launch, options, over.signal);
+    return await startAndCall(launch, { ...options, pid: runner.identity.pid }, over.signal);
   } catch (error) {
     return failed(messageOf(over.signal.aborted ? over.signal.reason : error), '');
   } finally {
@@ -119,7 +130,7 @@ async function tryOnce(runner: DetachedProcess, launch: LaunchFile, options: Che
 
 async function startAndCall(
   launch: LaunchFile,
-  options: CheckOptions,
+  options: CheckOptions & { readonly pid: number },
   signal: AbortSignal,
 ): Promise<Outcome> {
   const { control, loaded } = await connect(launch, signal);
@@ -127,7 +138,9 @@ async function startAndCall(
     const state = await abortable(loaded, signal);
     if (state.error !== null) return failed(state.error.message, state.error.traceback);
     const answer = await abortable(callOnce(launch, options.request, options.timeoutMs), signal);
-    return { ...answer, traceback: '' };
+    const memory = readProcessMemory(options.pid);
+    const cost = state.load && memory ? { load: state.load, callMs: answer.tookMs, memory } : null;
+    return { ...answer, traceback: '', cost };
   } finally {
     await control.control({ op: 'drain', grace_ms: DRAIN_GRACE_MS }, DRAIN_GRACE_MS).catch(noop);
     control.close();
@@ -180,7 +193,7 @@ function abortable<Value>(promise: Promise<Value>, signal: AbortSignal): Promise
 }
 
 function failed(message: string, traceback: string): Outcome {
-  return { ok: false, status: null, contentType: '', body: Buffer.alloc(0), message, traceback };
+  return { ok: false, status: null, contentType: '', body: Buffer.alloc(0), message, traceback, cost: null };
 }
 
 function noop(): void {

@@ -56,6 +56,9 @@ describe('without a cluster', () => {
     const checked = await run('check', name, '--param', '{"a": 1}');
     expect(checked, checked.stderr).toMatchObject({ code: 0 });
     expect(JSON.parse(checked.stdout)).toMatchObject({ status: 1, result: { echo: { a: 1 } } });
+    expect(checked.stderr).toMatch(
+      / {2}environment +found .*\n {2}import +[\d.]+ s\n {2}start .*\n {2}call .*\n {2}memory +[\d.]+ MiB, [\d.]+ MiB at most\n/,
+    );
     expect(await run('check', name, '--param', '{a')).toMatchObject({ code: 2 });
   });
 

@@ -31,8 +31,10 @@ export class BackendHost {
   #running: RunningCall | null = null;
 
   async start(task: StartTask): Promise<StartReply> {
+    const beganMs = performance.now();
     try {
       const backendClass = await loadBackendClass(task.file, task.className);
+      const importedMs = performance.now();
       const backend = new backendClass(task.modelPath);
       await backend.init?.();
       const call = callOf(backend); // a class that cannot answer is a failed start, not a failed request
@@ -42,6 +44,10 @@ export class BackendHost {
       return {
         ok: true,
         canReconfigure: typeof backend.reconfigure === 'function',
+        load: {
+          import_ms: Math.round(importedMs - beganMs),
+          construct_ms: Math.round(performance.now() - importedMs),
+        },
         takesBatches: typeof backend.predictBatch === 'function' && (task.maxBatchSize > 1 || call === alone),
       };
     } catch (error) {

@@ -1,5 +1,5 @@
 import type { LaunchFile } from '../../channel/launch.ts';
-import type { ControlResult } from '../../channel/messages.ts';
+import type { ControlResult, LoadTimes } from '../../channel/messages.ts';
 import type { JsonValue } from '../../lib/json.ts';
 import { findBackendFile } from './backend-file.ts';
 import { importableBackend } from './bundle.ts';
@@ -24,9 +24,10 @@ export class InstanceGroup {
 
   /**
    * Compiles where needed, and constructs every instance, all at the same time.
+   * @returns the longest times among them
    * @throws ServeError BUNDLE_FAILED, NO_BACKEND_FILE, START_FAILED, …
    */
-  async start(): Promise<void> {
+  async start(): Promise<LoadTimes> {
     const launch = this.#launch;
     const file = await importableBackend(findBackendFile(launch.code_dir, launch.package));
     const task = {
@@ -45,6 +46,10 @@ export class InstanceGroup {
         `max_batch_size is ${launch.max_batch_size}, but class ${launch.backend} has no method predictBatch: it is called once for each request`,
       );
     }
+    return {
+      import_ms: Math.max(...started.map((reply) => reply.load.import_ms)),
+      construct_ms: Math.max(...started.map((reply) => reply.load.construct_ms)),
+    };
   }
 
   submit(job: Job): Ticket {

@@ -2,6 +2,7 @@ import type { LaunchFile } from '../../channel/launch.ts';
 import type {
   ControlRequest,
   ControlResult,
+  LoadTimes,
   Refusal,
   ReplicaState,
   RequestHead,
@@ -31,6 +32,7 @@ export class Replica {
   readonly #ongoing: OngoingRequests;
   #phase: ReplicaState['phase'] = 'starting';
   #error: ReplicaState['error'] = null;
+  #load: LoadTimes | null = null;
   #end: (exitCode: number) => void = noop;
   #onChange: (state: ReplicaState) => void = noop;
   #graceTimer: NodeJS.Timeout | null = null;
@@ -56,6 +58,7 @@ export class Replica {
       max_ongoing: this.#ongoing.limit,
       ongoing: this.#ongoing.size,
       error: this.#error,
+      load: this.#load,
     };
   }
 
@@ -68,7 +71,7 @@ export class Replica {
   async start(): Promise<void> {
     const startedAtMs = performance.now();
     try {
-      await this.#group.start();
+      this.#load = await this.#group.start();
     } catch (error) {
       const traceback = error instanceof StartFailedError ? error.data.traceback : tracebackOf(error);
       this.#fail(describe(error), traceback);

@@ -1,4 +1,4 @@
-import type { RequestHead, ResponseHead } from '../../channel/messages.ts';
+import type { LoadTimes, RequestHead, ResponseHead } from '../../channel/messages.ts';
 import type { JsonValue } from '../../lib/json.ts';
 
 /** What the runner's main thread asks of a thread that holds an instance. Everything here is cloned or transferred. */
@@ -32,7 +32,12 @@ export interface StartTask {
 }
 
 export type StartReply =
-  | { readonly ok: true; readonly canReconfigure: boolean; readonly takesBatches: boolean }
+  | {
+      readonly ok: true;
+      readonly canReconfigure: boolean;
+      readonly takesBatches: boolean;
+      readonly load: LoadTimes;
+    }
   | { readonly ok: false; readonly message: string; readonly traceback: string };
 
 export interface CallTask {

@@ -64,6 +64,7 @@ def serve(launch):
     exit_code = 0
     try:
         backend_class = load_backend(launch)
+        reader.replica.imported()
         asynchronous = is_asynchronous(backend_class, launch.max_batch_size)
         executor = (AsyncExecutor if asynchronous else SyncExecutor)(reader)
         executor.serve(backend_class, launch)

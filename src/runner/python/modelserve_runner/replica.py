@@ -1,6 +1,7 @@
 """The replica as the channel shows it: its phase, who is connected, what is refused, what the agent asks for."""
 
 import faulthandler
+import time
 
 from . import frames
 from .calls import Calls, Hook
@@ -29,17 +30,24 @@ class Replica:
         self.on_aware = None
         self._pid = pid
         self._error = None
+        self._began_at = time.monotonic()
+        self._imported_at = self._began_at
+        self._load = None
 
     def state(self):
         """Return the ReplicaState of docs/channel.md."""
         return {"phase": self.phase, "max_ongoing": self.calls.max_ongoing, "ongoing": self.calls.ongoing,
-                "error": self._error}
+                "error": self._error, "load": self._load}
 
     def enter(self, phase, error=None):
         """Change the phase and tell everybody."""
         self.phase = phase
         self._error = error
         self._notify({"event": "state", "state": self.state()})
+
+    def imported(self):
+        """The class is there; its constructor follows."""
+        self._imported_at = time.monotonic()
 
     def fail(self, message, traceback):
         """The start has failed."""
@@ -52,6 +60,8 @@ class Replica:
         self.calls.executor = executor
         self.calls.batch_size = executor.batch_size
         self.relief.settle(executor.home)
+        self._load = {"import_ms": _ms(self._imported_at - self._began_at),
+                      "construct_ms": _ms(time.monotonic() - self._imported_at)}
         if self.phase == "starting":
             self.enter("ready")
 
@@ -162,3 +172,7 @@ class Replica:
         for connection in self.connections:
             if connection.role is not None and not (skip_paused and connection.paused):
                 connection.send_json(frames.NOTIFY, 0, 0, event)
+
+
+def _ms(seconds):
+    return int(round(seconds * 1000))
