@@ -1,9 +1,8 @@
-import { timingSafeEqual } from 'node:crypto';
 import { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
-import { sha256 } from '../lib/hash.ts';
+import { bearerKey, isSameSecret } from '../lib/hash.ts';
 import type { Log } from '../lib/log.ts';
 import type { AdminBackend, LogSource } from './types.ts';
 
@@ -84,10 +83,7 @@ export class AdminServer {
   }
 
   #authorize(request: FastifyRequest): void {
-    const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
-    // Hashed first, so that lengths are equal and the comparison takes the same time whatever was given.
-    const same = timingSafeEqual(Buffer.from(sha256(given)), Buffer.from(sha256(this.#options.apiKey)));
-    if (!same) {
+    if (!isSameSecret(bearerKey(request.headers.authorization), this.#options.apiKey)) {
       throw new ServeError(
         'the token is missing or not that of this cluster. Give --token, --token-file or MODELSERVE_TOKEN.',
         {

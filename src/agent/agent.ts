@@ -3,12 +3,13 @@ import { PROTOCOL_VERSION } from '../channel/frames.ts';
 import type { NodeRecord, NodeRole } from '../cluster/nodes/types.ts';
 import type { NodeCapacity } from '../cluster/placement/types.ts';
 import type { NodeReport } from '../cluster/replicas/types.ts';
+import type { PinnedSpec } from '../cluster/spec/types.ts';
 import type { StatePaths } from '../config/paths.ts';
 import type { Log } from '../lib/log.ts';
 import { type AgentStore, STORE_SCHEMA_VERSION, type WatchStore } from '../store/types.ts';
 import { AssignmentFollower } from './assignment-follower.ts';
 import { hostCapacity } from './capacity.ts';
-import { Preparations } from './environments/preparations.ts';
+import { type Contents, Preparations } from './environments/preparations.ts';
 import type { PrepareOptions } from './environments/prepare-backend.ts';
 import { GpuInventory, type GpuOptions } from './gpus/inventory.ts';
 import { type IngressOptions, IngressProcess } from './ingress/ingress-process.ts';
@@ -39,6 +40,8 @@ export interface AgentOptions {
 
 export interface AgentDependencies {
   readonly store: AgentStore & WatchStore;
+  /** packages and models of this node; whoever made it starts and stops it */
+  readonly content: { readonly contents: Contents; readonly port: number };
   readonly log: Log;
   /** wall clock, ms since 1970 */
   readonly nowMs: () => number;
@@ -80,11 +83,10 @@ export class Agent {
         },
       },
     );
-    this.#preparations = new Preparations({
-      ...options.backends,
-      environmentsDir: paths.environments,
-      stageDir: paths.stage,
-    });
+    this.#preparations = new Preparations(
+      { ...options.backends, environmentsDir: paths.environments, stageDir: paths.stage },
+      dependencies.content.contents,
+    );
     this.#replicas = new ReplicaSet(
       { nodeId, paths, lifeSignLimits: LIFE_SIGN_LIMITS },
       {
@@ -131,12 +133,18 @@ export class Agent {
       ...{ nodeId, role, hostname, host, modelserveVersion },
       httpPort: this.#ingress.state?.httpPort ?? 0,
       linkPort: this.#ingress.state?.linkPort ?? 0,
+      contentPort: this.#dependencies.content.port,
       pid: process.pid,
       capacity: this.capacity,
       draining: this.#life.draining,
       protocols: { channel: PROTOCOL_VERSION, store: STORE_SCHEMA_VERSION },
       startedAtMs: this.#life.startedAtMs,
     };
+  }
+
+  /** What may be started here at any moment. */
+  get assignedSpecs(): readonly PinnedSpec[] {
+    return this.#replicas.statuses.map(({ assignment }) => assignment.spec);
   }
 
   get report(): NodeReport {
@@ -218,7 +226,6 @@ export class Agent {
   }
 
   #longestGraceMs(): number {
-    const specs = this.#replicas.statuses.map(({ assignment }) => assignment.spec);
-    return Math.max(1_000, ...specs.map((spec) => spec.gracefulShutdownTimeoutMs));
+    return Math.max(1_000, ...this.assignedSpecs.map((spec) => spec.gracefulShutdownTimeoutMs));
   }
 }

@@ -21,6 +21,14 @@ export interface StatePaths {
   readonly replicaLogs: string;
   /** `<hash>/algopkg/<package>/…` */
   readonly snapshots: string;
+  /** `<hash>`: the bytes of a model, a file or a folder */
+  readonly models: string;
+  /** `<hash>.json`: of each package and model that is whole on this node, its files and what they look like */
+  readonly contents: string;
+  /** `<hash>/`: packages and models that are being fetched */
+  readonly partial: string;
+  /** `<key>/Model_ZOO/<name>`: models under the names that a spec gives them */
+  readonly views: string;
   /** SHA-256 of large files, remembered between applies */
   readonly digests: string;
   /** `<number>.json`, fsynced */
@@ -46,6 +54,10 @@ export function statePaths(root: string): StatePaths {
     logs: join(root, 'logs'),
     replicaLogs: join(root, 'logs', 'replicas'),
     snapshots: join(root, 'snapshots'),
+    models: join(root, 'models'),
+    contents: join(root, 'contents'),
+    partial: join(root, 'partial'),
+    views: join(root, 'views'),
     digests: join(root, 'digests'),
     revisions: join(root, 'revisions'),
     environments: join(root, 'environments'),

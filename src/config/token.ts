@@ -15,6 +15,8 @@ export interface ClusterKeys {
   readonly storePassword: string;
   /** proves one node's ingress to another's */
   readonly linkKey: string;
+  /** bearer key of the nodes' content servers */
+  readonly contentKey: string;
   /** no secret: tells one cluster from another */
   readonly clusterId: string;
 }
@@ -27,6 +29,7 @@ export function clusterKeys(token: string): ClusterKeys {
     apiKey: apiKeyOf(token),
     storePassword: `msr_${deriveKey(token, 'store password')}`,
     linkKey: `msl_${deriveKey(token, 'link key')}`,
+    contentKey: `msc_${deriveKey(token, 'content key')}`,
     clusterId: deriveKey(token, 'cluster id').slice(0, 12),
   };
 }

@@ -3,6 +3,7 @@ import { planChanges } from '../cluster/spec/plan-changes.ts';
 import type { PlannedChange } from '../cluster/spec/types.ts';
 import type { Finding } from '../config/compile.ts';
 import { differences, settingsDifferences } from '../config/pin.ts';
+import type { ContentStore } from '../lib/content/content-store.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { ApplyQueue } from '../store/types.ts';
@@ -42,6 +43,7 @@ export type ApplyResult =
 export interface ApplyDeskOptions {
   readonly snapshotsDir: string;
   readonly digestsDir: string;
+  readonly contents: ContentStore;
   /** how long the job may wait in the queue */
   readonly queueTimeoutMs: number;
   /** how long a job may wait for this head to be elected, which takes a moment after a loss of the store */
@@ -133,8 +135,8 @@ export class ApplyDesk {
   }
 
   async #draft(confPath: string, dryRun: boolean): Promise<DraftResult> {
-    const { snapshotsDir, digestsDir } = this.#options;
-    return await draftRevision({ confPath, snapshotsDir, digestsDir, dryRun });
+    const { snapshotsDir, digestsDir, contents } = this.#options;
+    return await draftRevision({ confPath, snapshotsDir, digestsDir, contents, dryRun });
   }
 
   #warnings(drafted: DraftResult & { readonly ok: true }): readonly Finding[] {

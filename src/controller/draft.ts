@@ -2,8 +2,10 @@ import { join } from 'node:path';
 import type { ClusterSettings, PinnedSpec } from '../cluster/spec/types.ts';
 import { type CompiledConf, compileConf, type Finding } from '../config/compile.ts';
 import { pinSpec } from '../config/pin.ts';
+import type { ContentStore } from '../lib/content/content-store.ts';
 import { messageOf } from '../lib/errors.ts';
-import { pinModels } from '../models/pins.ts';
+import { keepModels } from '../models/keep-models.ts';
+import { type ReadModel, readModels } from '../models/pins.ts';
 import { hashPackage, snapshotPackage } from '../packages/snapshot.ts';
 
 /** A conf.ini with everything pinned that it names: what the apply job carries and the leader records. */
@@ -23,7 +25,9 @@ export interface DraftOptions {
   readonly snapshotsDir: string;
   /** StatePaths.digests: what big files hashed to, so that the same apply is quick */
   readonly digestsDir: string;
-  /** only hash packages, keep no snapshot: for a dry run */
+  /** where models are kept by their hashes */
+  readonly contents: ContentStore;
+  /** only hash packages and models, keep neither: for a dry run */
   readonly dryRun: boolean;
 }
 
@@ -38,9 +42,11 @@ export async function draftRevision(options: DraftOptions): Promise<DraftResult>
   const pinned = await Promise.all(conf.deployments.map((spec) => pinOne(conf, spec, options)));
   const mistakes = pinned.flatMap((result) => (result.ok ? [] : [result.mistake]));
   if (mistakes.length > 0) return { ok: false, mistakes, warnings: conf.warnings };
+  const models = pinned.flatMap((result) => (result.ok ? result.models : []));
+  const kept = options.dryRun ? [] : await keepAll(models, conf, options);
   return {
     ok: true,
-    warnings: conf.warnings,
+    warnings: [...conf.warnings, ...kept],
     draft: {
       confPath: conf.confPath,
       confText: conf.confText,
@@ -51,7 +57,7 @@ export async function draftRevision(options: DraftOptions): Promise<DraftResult>
 }
 
 type Pinned =
-  | { readonly ok: true; readonly spec: PinnedSpec }
+  | { readonly ok: true; readonly spec: PinnedSpec; readonly models: readonly ReadModel[] }
   | { readonly ok: false; readonly mistake: Finding };
 
 async function pinOne(
@@ -63,16 +69,13 @@ async function pinOne(
     const { snapshotsDir, digestsDir } = options;
     const source = { packagesDir: conf.packagesDir, packageName: spec.packageName, snapshotsDir, digestsDir };
     const pin = await (options.dryRun ? hashPackage(source) : snapshotPackage(source));
-    const modelPins = await pinModels({
-      modelRoot: conf.modelRoot,
-      models: spec.models,
-      digestsDir,
-    });
+    const models = await readModels({ modelRoot: conf.modelRoot, models: spec.models, digestsDir });
     return {
       ok: true,
+      models,
       spec: pinSpec(spec, {
         package: pin,
-        modelPins,
+        modelPins: models.map((model) => model.pin),
         modelRoot: conf.modelRoot,
         projectDir: conf.projectDir,
       }),
@@ -91,4 +94,26 @@ async function pinOne(
       },
     };
   }
+}
+
+/** Keeps each model once, however many deployments name it. @returns a warning for each that has to be used in place */
+async function keepAll(
+  models: readonly ReadModel[],
+  conf: CompiledConf,
+  { contents }: DraftOptions,
+): Promise<readonly Finding[]> {
+  const byHash = new Map(models.map((model) => [model.pin.sha256, model]));
+  const inPlace = await keepModels(
+    [...byHash.values()].map(({ content }) => content),
+    contents,
+  );
+  return inPlace.map(({ hash, root }) => ({
+    file: conf.confPath,
+    line: null,
+    section: null,
+    key: null,
+    expected: `room in the state directory for a copy of ${byHash.get(hash)?.pin.name ?? hash}`,
+    found: 'too little',
+    hint: `${root} is used in place: leave it as it is for as long as a revision names it`,
+  }));
 }

@@ -1,35 +1,34 @@
 import type { PinnedSpec } from '../cluster/spec/types.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { pruneSnapshots } from '../packages/prune.ts';
 import type { LeaderState } from './leader-state.ts';
 import type { DurableRevisions } from './revisions.ts';
 
 /** Older revisions go unless a rollout stands on them. */
 const REVISIONS_KEPT = 30;
+/** Of the newest revisions, packages and models are kept, too: any of them can be returned to. */
+const CONTENTS_KEPT = 10;
+/** Longer than any apply takes from its snapshots to its recorded revision. */
+const GRACE_MS = 3_600_000;
 const EVERY_MS = 600_000;
-
-export interface HousekeepingOptions {
-  readonly snapshotsDir: string;
-}
 
 export interface HousekeepingDependencies {
   readonly revisions: Pick<DurableRevisions, 'numbers' | 'read' | 'remove'>;
   readonly state: Pick<LeaderState, 'rollouts'>;
   /** what nodes are assigned, lost ones included; null while this head does not lead: it cannot know then */
   readonly assigned: () => readonly PinnedSpec[] | null;
+  /** deletes the packages and models that none of these names and nothing used lately; returns their hashes */
+  readonly pruneContents: (keep: readonly PinnedSpec[], graceMs: number) => Promise<readonly string[]>;
   readonly log: Log;
 }
 
-/** Removes what nothing can come back to from the head's disk: old revisions, and the snapshots that only they name. */
+/** Removes what nothing can come back to from the head's disk: old revisions, and packages and models that only they name. */
 export class Housekeeping {
-  readonly #options: HousekeepingOptions;
   readonly #dependencies: HousekeepingDependencies;
   #timer: NodeJS.Timeout | null = null;
   #running: Promise<void> = Promise.resolve();
 
-  constructor(options: HousekeepingOptions, dependencies: HousekeepingDependencies) {
-    this.#options = options;
+  constructor(dependencies: HousekeepingDependencies) {
     this.#dependencies = dependencies;
   }
 
@@ -54,9 +53,9 @@ export class Housekeeping {
     if (running === null) return;
     try {
       const { kept, removed } = await this.#tidyRevisions();
-      const keep = [...kept, ...this.#rolledOut(), ...running].map((spec) => spec.package.hash);
-      const snapshots = await pruneSnapshots({ snapshotsDir: this.#options.snapshotsDir, keep });
-      if (removed.length + snapshots.length > 0) log.info({ revisions: removed, snapshots }, 'disk tidied');
+      const keep = [...kept, ...this.#rolledOut(), ...running];
+      const contents = await this.#dependencies.pruneContents(keep, GRACE_MS);
+      if (removed.length + contents.length > 0) log.info({ revisions: removed, contents }, 'disk tidied');
     } catch (error) {
       log.warn({ error: messageOf(error) }, 'the disk could not be tidied');
     }
@@ -74,7 +73,7 @@ export class Housekeeping {
     const removed = numbers.slice(0, -REVISIONS_KEPT).filter((number) => !stoodOn.has(number));
     for (const number of removed) await revisions.remove(number);
     const kept: PinnedSpec[] = [];
-    for (const number of numbers) {
+    for (const number of numbers.slice(-CONTENTS_KEPT)) {
       if (!removed.includes(number)) kept.push(...((await revisions.read(number))?.deployments ?? []));
     }
     return { kept, removed };

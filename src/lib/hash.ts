@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { canonicalJson } from './json.ts';
 
 /** SHA-256 in hex. */
@@ -14,4 +14,15 @@ export function hashOf(value: unknown): string {
 /** HMAC-SHA-256 in hex of a label under a secret: one secret gives independent keys, each of which can be handed out alone. */
 export function deriveKey(secret: string, label: string): string {
   return createHmac('sha256', secret).update(label).digest('hex');
+}
+
+/** Whether two secrets are equal, in a time that says nothing of where they differ. */
+export function isSameSecret(given: string, expected: string): boolean {
+  // Hashed first, so that the lengths are equal.
+  return timingSafeEqual(Buffer.from(sha256(given)), Buffer.from(sha256(expected)));
+}
+
+/** The key in an `authorization: Bearer …` header, '' where there is none. */
+export function bearerKey(authorization: string | undefined): string {
+  return /^Bearer (.+)$/.exec(authorization ?? '')?.[1] ?? '';
 }

@@ -2,9 +2,10 @@ import { realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import type { ModelPin } from '../cluster/spec/types.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
+import type { StoredContent } from '../lib/content/content-store.ts';
+import { folderHash, totalBytesOf } from '../lib/content/manifest.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import { cachedDigest, type FileDigest } from '../lib/file-digests.ts';
-import { sha256 } from '../lib/hash.ts';
 import { isWithin, listTree, TreeError } from '../lib/tree.ts';
 
 /** A model that cannot be pinned; the message names the file and what to do about it. */
@@ -37,20 +38,32 @@ const MAX_FILES_IN_A_FOLDER = 10_000;
 const FILES_AT_ONCE = 4;
 const PROGRESS_STEP_BYTES = 64 * 1024 ** 2;
 
+/** A model as a revision pins it, and where its files lie now. */
+export interface ReadModel {
+  readonly pin: ModelPin;
+  readonly content: StoredContent;
+}
+
+/** The pins of readModels. */
+export async function pinModels(options: PinOptions): Promise<readonly ModelPin[]> {
+  return (await readModels(options)).map(({ pin }) => pin);
+}
+
 /**
  * Size and SHA-256 of each model, in the order given. A folder's hash is over the names and hashes of its files.
  * @throws ModelError when one is missing, or leads out of the model folder; FileChangedError when one is written to
  * while it is read
  */
-export async function pinModels(options: PinOptions): Promise<readonly ModelPin[]> {
+export async function readModels(options: PinOptions): Promise<readonly ReadModel[]> {
   if (options.models.length === 0) return [];
   const boundary = await realpath(options.modelRoot).catch(() => options.modelRoot);
-  return mapConcurrently(options.models, FILES_AT_ONCE, async (model) => {
-    const path = await locate(model, boundary);
-    const digest = (await stat(path)).isDirectory()
-      ? await digestFolder(model, path, { ...options, modelRoot: boundary })
-      : await digestOne(model, path, options);
-    return { name: model, sizeBytes: digest.sizeBytes, sha256: digest.sha256 };
+  return mapConcurrently(options.models, FILES_AT_ONCE, async (name) => {
+    const root = await locate(name, boundary);
+    if ((await stat(root)).isDirectory())
+      return await readFolder(name, root, { ...options, modelRoot: boundary });
+    const digest = await digestOne(name, root, options);
+    const files = [{ path: '', executable: false, ...digest }];
+    return { pin: { name, ...digest }, content: { hash: digest.sha256, root, files } };
   });
 }
 
@@ -80,16 +93,17 @@ async function locate(model: string, boundary: string): Promise<string> {
   );
 }
 
-async function digestFolder(model: string, path: string, options: PinOptions): Promise<FileDigest> {
-  const files = await filesOf(model, path, options.modelRoot);
-  const digests = await mapConcurrently(files, FILES_AT_ONCE, async (file) => ({
-    path: file.path,
-    ...(await digestOne(model, file.source, options)),
+async function readFolder(name: string, root: string, options: PinOptions): Promise<ReadModel> {
+  const listed = await filesOf(name, root, options.modelRoot);
+  const files = await mapConcurrently(listed, FILES_AT_ONCE, async ({ path, source, executable }) => ({
+    path,
+    executable,
+    ...(await digestOne(name, source, options)),
   }));
-  const lines = digests.map((file) => `${file.sha256} ${file.path}\0`);
+  const hash = folderHash(files);
   return {
-    sizeBytes: digests.reduce((sum, file) => sum + file.sizeBytes, 0),
-    sha256: sha256(`modelserve model folder 1\0${lines.join('')}`),
+    pin: { name, sizeBytes: totalBytesOf(files), sha256: hash },
+    content: { hash, root, files },
   };
 }
 

@@ -1,10 +1,10 @@
 import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mapConcurrently } from '../lib/concurrency.ts';
+import { packageHash } from '../lib/content/manifest.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import { cachedDigest, digestFile, FileChangedError } from '../lib/file-digests.ts';
 import { readIfThere } from '../lib/files.ts';
-import { sha256 } from '../lib/hash.ts';
 import { listTree, TreeError, type TreeFile } from '../lib/tree.ts';
 import { compileIgnore, type IsIgnored } from './ignore.ts';
 import { PackageError } from './package-error.ts';
@@ -49,16 +49,7 @@ export async function readPackage(source: PackageSource): Promise<PackageContent
       throw changedOr(error, source.packageName);
     }
   });
-  return { hash: hashOfFiles(files), files };
-}
-
-/**
- * SHA-256 over names, execute bits and contents of a package's files, sorted by path. The name of the package is in
- * it, since it is part of each path: equal folders of two names are two packages.
- */
-export function hashOfFiles(files: readonly Pick<PackageFile, 'path' | 'executable' | 'sha256'>[]): string {
-  const lines = files.map((file) => `${file.sha256} ${file.executable ? 'x' : '-'} ${file.path}\0`);
-  return sha256(`modelserve package 1\0${lines.join('')}`);
+  return { hash: packageHash(files), files };
 }
 
 /** What a file that vanished or was written to while it was read means for the package; other failures stay. */

@@ -4,18 +4,16 @@ import { join } from 'node:path';
 import { codeOf } from '../lib/errors.ts';
 import { TEMPORARY_PREFIX } from './snapshot.ts';
 
-/** Longer than any apply takes from its snapshots to its recorded revision. */
-const GRACE_MS = 3_600_000;
-
 /**
  * Deletes the snapshots that no revision names any more, and what interrupted runs left behind. What was made or used
- * within the last hour stays: the revision that will name it may not be recorded yet.
+ * within the time of grace stays: the revision that will name it may not be recorded yet.
  * @param options.keep hashes of all revisions that can still be returned to or are still running somewhere
  * @returns the hashes deleted
  */
 export async function pruneSnapshots(options: {
   readonly snapshotsDir: string;
   readonly keep: Iterable<string>;
+  readonly graceMs: number;
 }): Promise<readonly string[]> {
   const keep = new Set(options.keep);
   const deleted: string[] = [];
@@ -24,7 +22,7 @@ export async function pruneSnapshots(options: {
     if (!isTemporary && (keep.has(name) || !/^[0-9a-f]{64}$/.test(name))) continue;
     const path = join(options.snapshotsDir, name);
     const status = await stat(path).catch(() => null);
-    if (status === null || Date.now() - status.mtimeMs < GRACE_MS) continue;
+    if (status === null || Date.now() - status.mtimeMs < options.graceMs) continue;
     await removeWhole(path, options.snapshotsDir);
     if (!isTemporary) deleted.push(name);
   }

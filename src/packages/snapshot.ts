@@ -3,11 +3,11 @@ import { chmod, mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { PackagePin } from '../cluster/spec/types.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
+import { packageHash } from '../lib/content/manifest.ts';
 import { codeOf } from '../lib/errors.ts';
 import { digestFile } from '../lib/file-digests.ts';
 import {
   changedOr,
-  hashOfFiles,
   type PackageContent,
   type PackageFile,
   type PackageSource,
@@ -92,7 +92,7 @@ async function copyContent(
       throw changedOr(error, packageName);
     }
   });
-  if (hashOfFiles(copied) !== hash) {
+  if (packageHash(copied) !== hash) {
     const changed = copied.find((file, index) => file.sha256 !== files[index]?.sha256);
     throw new PackageError(
       `package ${packageName} changed while it was copied (${changed?.source}); apply again once it is complete`,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { AdminServer } from '../admin/server.ts';
 import type { Agent } from '../agent/agent.ts';
+import type { ContentService } from '../agent/content/content-service.ts';
 import { childEnvironment } from '../config/environment.ts';
 import { agentSocket, type StatePaths, statePaths } from '../config/paths.ts';
 import { type ClusterKeys, clusterKeys, readOrMakeToken } from '../config/token.ts';
@@ -25,7 +26,14 @@ import { adminBackend } from './admin-backend.ts';
 import { Closers } from './closers.ts';
 import { type ConfChoice, confToApply, initialPort } from './initial-conf.ts';
 import { hasLeftovers } from './leftovers.ts';
-import { createAgent, type NodeFlags, type RunningNode, type Say, type StopHow } from './node.ts';
+import {
+  createAgent,
+  createContent,
+  type NodeFlags,
+  type RunningNode,
+  type Say,
+  type StopHow,
+} from './node.ts';
 import { NodeControl } from './node-control.ts';
 import { ReplicaLogs } from './replica-logs.ts';
 import { announceHead, followUntilReady } from './start-report.ts';
@@ -53,12 +61,14 @@ interface Ground {
   readonly keys: ClusterKeys;
   readonly nodeId: string;
   readonly log: Log;
+  readonly host: { readonly bound: string; readonly advertised: string };
   readonly announce: (admin: string) => Promise<void>;
 }
 
 interface Control {
   readonly server: StoreServer;
   readonly store: Store;
+  readonly content: ContentService;
   readonly queue: ApplyQueue<ApplyJob, Recorded>;
   readonly state: LeaderState;
   readonly leader: Leader;
@@ -111,7 +121,8 @@ async function layGround(flags: HeadFlags, closers: Closers): Promise<Ground> {
   closers.add(lock.release);
   const keys = clusterKeys(await readOrMakeToken(paths.token));
   const log = openLog(join(paths.logs, 'node.log'), 'node');
-  return { paths, keys, nodeId: await nodeIdOf(paths), log, announce: lock.announce };
+  const host = { bound: flags.host, advertised: advertisedAddress(flags.host) };
+  return { paths, keys, nodeId: await nodeIdOf(paths), log, host, announce: lock.announce };
 }
 
 async function startControl(
@@ -134,6 +145,9 @@ async function startControl(
   // A head that comes back while its store is away serves on; at the very first start it says what is wrong.
   const store = await connectStore({ ...target, mayBeLost: state.revision !== null });
   closers.add(async () => await store.close());
+  const content = createContent({ ...ground, store });
+  await content.start();
+  closers.add(async () => await content.stop());
   const queue = createApplyQueue<ApplyJob, Recorded>({
     ...target,
     onError: (error) => log.warn({ error: error.message }, 'apply queue'),
@@ -147,26 +161,25 @@ async function startControl(
     {
       snapshotsDir: paths.snapshots,
       digestsDir: paths.digests,
+      contents: content.store,
       queueTimeoutMs: QUEUE_TIMEOUT_MS,
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
     },
     { queue, leader, state, log },
   );
-  const housekeeping = new Housekeeping(
-    { snapshotsDir: paths.snapshots },
-    {
-      ...{ state, log },
-      revisions: new DurableRevisions(paths.revisions),
-      assigned: () => (leader.leadership === null ? null : leader.view.assignedSpecs),
-    },
-  );
+  const housekeeping = new Housekeeping({
+    ...{ state, log },
+    revisions: new DurableRevisions(paths.revisions),
+    assigned: () => (leader.leadership === null ? null : leader.view.assignedSpecs),
+    pruneContents: (keep, graceMs) => content.prune(keep, graceMs),
+  });
   housekeeping.start();
   closers.add(async () => await housekeeping.stop());
   const plane = new ControlPlane(
     { cluster: keys.clusterId, storeKind: server.kind },
     { desk, leader, state, store },
   );
-  return { server, store, queue, state, leader, desk, plane };
+  return { server, store, content, queue, state, leader, desk, plane };
 }
 
 function storeTarget(
@@ -231,14 +244,13 @@ async function startAgent(
   { ground, control, stop }: Started,
   closers: Closers,
 ): Promise<Agent> {
-  const { store, state, leader, desk, server } = control;
+  const { store, content, state, leader, desk, server } = control;
   const { url, password } = storeTarget(flags, server, ground.keys);
   const agent = createAgent({
     role: 'head',
     flags,
     ...ground,
-    host: { bound: flags.host, advertised: advertisedAddress(flags.host) },
-    store,
+    ...{ store, content },
     storeTarget: { url, password: password ?? null },
     port: await initialPort(flags.conf, state.revision),
     onLeaveRequested: () => void stop({ keepReplicas: false }),

@@ -1,6 +1,8 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from '../agent/agent.ts';
+import { ContentService } from '../agent/content/content-service.ts';
+import type { ContentNode } from '../agent/content/fetch-content.ts';
 import type { NodeRole } from '../cluster/nodes/types.ts';
 import { childEnvironment, visibleDevices } from '../config/environment.ts';
 import type { StatePaths } from '../config/paths.ts';
@@ -9,7 +11,11 @@ import { modelserveVersion } from '../config/version.ts';
 import type { Log } from '../lib/log.ts';
 import { packageRoot } from '../lib/package-root.ts';
 import type { Store } from '../store/types.ts';
+import { formatHostPort } from './addresses.ts';
 import { backendPrograms } from './backend-programs.ts';
+
+/** Nodes come and go by the second; fetches ask many times a second. */
+const NODES_FRESH_MS = 1_000;
 
 /** What a person says about a node on the command line. */
 export interface NodeFlags {
@@ -45,6 +51,7 @@ export interface AgentParts {
   readonly keys: ClusterKeys;
   readonly storeTarget: { readonly url: string; readonly password: string | null };
   readonly store: Store;
+  readonly content: ContentService;
   readonly log: Log;
   /** the ingress port until a routing table names another */
   readonly port: number;
@@ -53,7 +60,7 @@ export interface AgentParts {
 
 /** The agent of this machine with everything it needs of it. */
 export function createAgent(parts: AgentParts): Agent {
-  const { flags, nodeId, host, paths, keys, store, log } = parts;
+  const { flags, nodeId, host, paths, keys, store, content, log } = parts;
   const env = childEnvironment();
   const root = packageRoot();
   return new Agent(
@@ -85,12 +92,42 @@ export function createAgent(parts: AgentParts): Agent {
       },
     },
     {
-      ...{ store, log },
+      ...{ store, content, log },
       nowMs: () => Date.now(),
       hasElsewhere: async () => await hasElsewhere(store, nodeId),
       onLeaveRequested: parts.onLeaveRequested,
     },
   );
+}
+
+/** Packages and models of this machine, and the server that gives them to other nodes; the caller starts and stops it. */
+export function createContent(
+  parts: Pick<AgentParts, 'nodeId' | 'host' | 'paths' | 'keys' | 'store' | 'log'>,
+): ContentService {
+  const { nodeId, host, paths, keys, store, log } = parts;
+  let known: readonly ContentNode[] = [];
+  let readAtMs = Number.NEGATIVE_INFINITY;
+  const nodes = async (): Promise<readonly ContentNode[]> => {
+    if (performance.now() - readAtMs < NODES_FRESH_MS) return known;
+    readAtMs = performance.now();
+    // While the store is away, those that were there last are asked.
+    known = await contentNodes(store, nodeId).catch(() => known);
+    return known;
+  };
+  return new ContentService({ nodeId, paths, host, key: keys.contentKey }, { nodes, log });
+}
+
+/** Other nodes that can be asked for packages and models; a head whose lease has lapsed may be about to come back. */
+async function contentNodes(store: Store, nodeId: string): Promise<readonly ContentNode[]> {
+  const entries = await store.readNodes();
+  return entries
+    .filter(({ record, leased }) => record.nodeId !== nodeId && (leased || record.role === 'head'))
+    .filter(({ record }) => (record.contentPort ?? 0) > 0)
+    .map(({ record }) => ({
+      nodeId: record.nodeId,
+      address: formatHostPort({ host: record.host, port: record.contentPort ?? 0 }),
+      isHead: record.role === 'head',
+    }));
 }
 
 /** Whether a leader is there to move replicas, and another node to take them. */

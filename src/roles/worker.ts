@@ -13,7 +13,14 @@ import { openLog } from '../telemetry/logger.ts';
 import { advertisedAddress, formatHostPort, type HostPort, localAddressTowards } from './addresses.ts';
 import { Closers } from './closers.ts';
 import { hasLeftovers } from './leftovers.ts';
-import { createAgent, type NodeFlags, type RunningNode, type Say, type StopHow } from './node.ts';
+import {
+  createAgent,
+  createContent,
+  type NodeFlags,
+  type RunningNode,
+  type Say,
+  type StopHow,
+} from './node.ts';
 import { NodeControl } from './node-control.ts';
 import { lockStateDir, nodeIdOf } from './state-dir.ts';
 
@@ -76,17 +83,24 @@ async function joinCluster(
   const bound = flags.host ?? (await localAddressTowards(storeAddress(flags), REACH_TIMEOUT_MS));
   const store = await connectStore({ ...target, prefix: clusterPrefix(keys.clusterId) });
   closers.add(async () => await store.close());
-  const agent = createAgent({
-    role: 'worker',
-    ...{ flags, paths, keys, log, store },
+  const ground = {
+    ...{ paths, keys, log, store },
     nodeId: await nodeIdOf(paths),
     host: { bound, advertised: advertisedAddress(bound) },
+  };
+  const content = createContent(ground);
+  await content.start();
+  closers.add(async () => await content.stop());
+  const agent = createAgent({
+    role: 'worker',
+    ...{ ...ground, flags, content },
     storeTarget: { url: target.url, password: target.password ?? null },
     port: (await store.readRevision())?.revision.settings.port ?? DEFAULT_PORT,
     onLeaveRequested: () => void stop({ keepReplicas: false }),
   });
   closers.add(async (how) => await agent.stop(how));
   await agent.start();
+  content.pruneRegularly(() => agent.assignedSpecs);
   const control = new NodeControl(agentSocket(paths.sockets), { stop: (how) => void stop(how) });
   await control.start();
   closers.add(async () => await control.stop());

@@ -10,7 +10,7 @@ import { ingressSocket } from '../../src/config/paths.ts';
 import { readIfThere } from '../../src/lib/files.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { killSession } from '../../src/lib/process/signals.ts';
-import { type Workplace, workplace } from './harness.ts';
+import { ALL_HERE, type Workplace, workplace } from './harness.ts';
 import { MemoryStore } from './memory-store.ts';
 
 const SOON = { timeout: 10_000, interval: 10 };
@@ -54,7 +54,11 @@ function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): Te
         },
       },
     },
-    { store, log: silentLog, nowMs: Date.now, hasElsewhere: async () => hasElsewhere, onLeaveRequested },
+    {
+      ...{ store, log: silentLog, nowMs: Date.now, onLeaveRequested },
+      content: { contents: ALL_HERE, port: 0 },
+      hasElsewhere: async () => hasElsewhere,
+    },
   );
   onTestFinished(async () => {
     await agent.stop({ keepReplicas: true });

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
-import { Preparations } from '../../src/agent/environments/preparations.ts';
+import { type Contents, Preparations } from '../../src/agent/environments/preparations.ts';
 import type { PrepareOptions } from '../../src/agent/environments/prepare-backend.ts';
 import { Claims } from '../../src/agent/replicas/claims.ts';
 import { LIFE_SIGN_LIMITS, type LifeSignLimits } from '../../src/agent/replicas/hang.ts';
@@ -110,11 +110,14 @@ export interface TestSet {
   readonly status: (replicaId: string) => ReplicaStatus | undefined;
 }
 
+/** Packages and models lie where specs say. */
+export const ALL_HERE: Contents = { obtain: async (spec) => spec, obtainModels: async (spec) => spec };
+
 /** The replicas of one agent; whatever it started is gone when the test ends. */
 export function replicaSet(place: Workplace, lifeSignLimits: LifeSignLimits = LIFE_SIGN_LIMITS): TestSet {
   let capacity: NodeCapacity = { cpuMilli: 4_000, memoryBytes: 2 ** 30, gpus: gpus(2) };
   const claims = new Claims(() => capacity);
-  const preparations = new Preparations(place.prepareOptions);
+  const preparations = new Preparations(place.prepareOptions, ALL_HERE);
   const records = new ReplicaRecords(place.paths.processes);
   const set = new ReplicaSet(
     { nodeId: 'n1', paths: place.paths, lifeSignLimits },

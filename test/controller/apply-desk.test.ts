@@ -2,6 +2,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ApplyDesk, type ApplyJob, type Recorded } from '../../src/controller/apply-desk.ts';
+import { ContentStore } from '../../src/lib/content/content-store.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import type { ApplyQueue } from '../../src/store/types.ts';
 import { makeProject, PACKAGES } from '../config/project-fixture.ts';
@@ -56,6 +57,10 @@ async function open(options: { readonly failures?: number } = {}) {
     {
       snapshotsDir,
       digestsDir: join(snapshotsDir, 'digests'),
+      contents: new ContentStore({
+        recordsDir: join(snapshotsDir, 'contents'),
+        filesDir: join(snapshotsDir, 'models'),
+      }),
       queueTimeoutMs: 1_000,
       electionTimeoutMs: 500,
     },

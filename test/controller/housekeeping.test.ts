@@ -6,6 +6,7 @@ import type { PinnedSpec } from '../../src/cluster/spec/types.ts';
 import { Housekeeping } from '../../src/controller/housekeeping.ts';
 import { DurableRevisions } from '../../src/controller/revisions.ts';
 import { silentLog } from '../../src/lib/log.ts';
+import { pruneSnapshots } from '../../src/packages/prune.ts';
 import { pinnedSpec } from '../cluster/builders.ts';
 import { rollout } from '../cluster/rollout/scene.ts';
 
@@ -37,25 +38,40 @@ async function disk(count: number): Promise<{ revisions: DurableRevisions; snaps
   return { revisions, snapshotsDir };
 }
 
+function pruneIn(snapshotsDir: string) {
+  return (keep: readonly PinnedSpec[], graceMs: number): Promise<readonly string[]> =>
+    pruneSnapshots({ snapshotsDir, keep: keep.map((spec) => spec.package.hash), graceMs });
+}
+
 const snapshotsIn = (folder: string): number[] =>
   readdirSync(folder)
     .map((name) => Number.parseInt(name, 16))
     .sort((left, right) => left - right);
 
-test('keeps the last thirty revisions, those that rollouts stand on, and what runs; the rest goes', async () => {
+test('keeps the last thirty revisions, the contents of the last ten, and what rollouts stand on or runs', async () => {
   const { revisions, snapshotsDir } = await disk(40);
   const standing = rollout({ revision: 40, spec: specOf(40) }, { revision: 3, spec: specOf(3) });
-  const dependencies = { revisions, log: silentLog, state: { rollouts: [standing] } };
-  await new Housekeeping({ snapshotsDir }, { ...dependencies, assigned: () => [specOf(5)] }).tidy();
+  const dependencies = {
+    revisions,
+    log: silentLog,
+    pruneContents: pruneIn(snapshotsDir),
+    state: { rollouts: [standing] },
+  };
+  await new Housekeeping({ ...dependencies, assigned: () => [specOf(5)] }).tidy();
   const last = Array.from({ length: 30 }, (_, index) => index + 11);
   expect(await revisions.numbers()).toEqual([3, ...last]);
-  expect(snapshotsIn(snapshotsDir)).toEqual([3, 5, ...last]);
+  expect(snapshotsIn(snapshotsDir)).toEqual([3, 5, ...last.slice(-10)]);
 });
 
 test('touches nothing while it cannot know what runs', async () => {
   const { revisions, snapshotsDir } = await disk(32);
-  const dependencies = { revisions, log: silentLog, state: { rollouts: [] } };
-  await new Housekeeping({ snapshotsDir }, { ...dependencies, assigned: () => null }).tidy();
+  const dependencies = {
+    revisions,
+    log: silentLog,
+    pruneContents: pruneIn(snapshotsDir),
+    state: { rollouts: [] },
+  };
+  await new Housekeeping({ ...dependencies, assigned: () => null }).tidy();
   expect(await revisions.numbers()).toHaveLength(32);
   expect(snapshotsIn(snapshotsDir)).toHaveLength(32);
 });

@@ -19,6 +19,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { pruneSnapshots } from '../../src/packages/prune.ts';
 import { hashPackage, snapshotPackage } from '../../src/packages/snapshot.ts';
 
+const HOUR_MS = 3_600_000;
 let root = '';
 const at = (...names: readonly string[]): string => join(root, 'algopkg', ...names);
 const put = async (path: string, content: string | Uint8Array = path): Promise<void> => {
@@ -243,7 +244,11 @@ describe('pruneSnapshots', () => {
     const remains = join(root, 'snapshots', '.tmp-0123');
     await mkdir(join(remains, 'algopkg'), { recursive: true });
     for (const folder of [kept.snapshotDir, unnamed.snapshotDir, remains]) await utimes(folder, 1, 1);
-    const deleted = await pruneSnapshots({ snapshotsDir: join(root, 'snapshots'), keep: [kept.hash] });
+    const deleted = await pruneSnapshots({
+      snapshotsDir: join(root, 'snapshots'),
+      keep: [kept.hash],
+      graceMs: HOUR_MS,
+    });
     expect(deleted).toEqual([unnamed.hash]);
     expect(await readdir(join(root, 'snapshots'))).toEqual([kept.hash, young.hash].sort());
   });
@@ -252,10 +257,14 @@ describe('pruneSnapshots', () => {
     const pin = await snapshotPackage(source());
     await utimes(pin.snapshotDir, 1, 1);
     await snapshotPackage(source());
-    expect(await pruneSnapshots({ snapshotsDir: join(root, 'snapshots'), keep: [] })).toEqual([]);
+    expect(
+      await pruneSnapshots({ snapshotsDir: join(root, 'snapshots'), keep: [], graceMs: HOUR_MS }),
+    ).toEqual([]);
   });
 
   it('has nothing to do where no snapshot was ever made', async () => {
-    expect(await pruneSnapshots({ snapshotsDir: join(root, 'snapshots'), keep: [] })).toEqual([]);
+    expect(
+      await pruneSnapshots({ snapshotsDir: join(root, 'snapshots'), keep: [], graceMs: HOUR_MS }),
+    ).toEqual([]);
   });
 });

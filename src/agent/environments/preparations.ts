@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
+import type { NodeContents } from '../content/node-contents.ts';
 import type { OnProgress } from './build-once.ts';
-import { checkModels } from './models.ts';
 import {
   type PreparedBackend,
   type PrepareOptions,
@@ -10,31 +10,41 @@ import {
   prepareBackend,
 } from './prepare-backend.ts';
 
+/** Brings packages and models to this node; see NodeContents. */
+export type Contents = Pick<NodeContents, 'obtain' | 'obtainModels'>;
+
+/** What is ready to be started, and where this node has what its spec names. */
+export interface ReadyBackend extends PreparedBackend {
+  /** the spec with this node's own paths: working directory, model folder */
+  readonly spec: PinnedSpec;
+}
+
 /** Preparations that ended well and are remembered: more than a node runs deployments. */
 const REMEMBERED = 256;
 
 /** The preparations of one agent: replicas of the same content share one, and a later one finds it done. */
 export class Preparations {
   readonly #options: PrepareOptions;
-  readonly #running = new Map<string, Promise<PreparedBackend>>();
+  readonly #contents: Contents;
+  readonly #running = new Map<string, Promise<ReadyBackend>>();
   readonly #watchers = new Map<string, Set<OnProgress>>();
-  readonly #done = new Map<string, PreparedBackend>();
+  readonly #done = new Map<string, ReadyBackend>();
   readonly #stopping = new AbortController();
 
-  constructor(options: PrepareOptions) {
+  constructor(options: PrepareOptions, contents: Contents) {
     this.#options = options;
+    this.#contents = contents;
   }
 
   /**
-   * See prepareBackend.
+   * Brings what a spec names to this node, then see prepareBackend.
    * @returns null when the caller's signal came first; the preparation then goes on for others that wait for it
    */
-  async prepare(spec: PinnedSpec, { onProgress, signal }: Progress): Promise<PreparedBackend | null> {
+  async prepare(spec: PinnedSpec, { onProgress, signal }: Progress): Promise<ReadyBackend | null> {
     const key = preparationKey(spec);
     const done = this.#done.get(key);
     if (done !== undefined && existsSync(done.command) && existsSync(done.codeDir)) {
-      await checkModels(spec.modelRoot, spec.modelPins);
-      return done;
+      return await this.#again(done, spec, { onProgress, signal });
     }
     const watchers = this.#watchers.get(key) ?? new Set();
     this.#watchers.set(key, watchers.add(onProgress));
@@ -59,14 +69,27 @@ export class Preparations {
     this.#stopping.abort();
   }
 
-  async #begin(key: string, spec: PinnedSpec): Promise<PreparedBackend> {
+  /** What was prepared stays so, but for models, which lie where somebody may have touched them. */
+  async #again(done: ReadyBackend, spec: PinnedSpec, progress: Progress): Promise<ReadyBackend | null> {
     try {
-      const prepared = await prepareBackend(spec, this.#options, {
-        onProgress: (line) => {
-          for (const watcher of this.#watchers.get(key) ?? []) watcher(line);
-        },
-        signal: this.#stopping.signal,
-      });
+      const here = await this.#contents.obtainModels({ ...spec, package: done.spec.package }, progress);
+      return { ...done, spec: here };
+    } catch (error) {
+      if (progress.signal.aborted) return null;
+      throw error;
+    }
+  }
+
+  async #begin(key: string, spec: PinnedSpec): Promise<ReadyBackend> {
+    const progress: Progress = {
+      onProgress: (line) => {
+        for (const watcher of this.#watchers.get(key) ?? []) watcher(line);
+      },
+      signal: this.#stopping.signal,
+    };
+    try {
+      const here = await this.#contents.obtain(spec, progress);
+      const prepared = { ...(await prepareBackend(here, this.#options, progress)), spec: here };
       this.#remember(key, prepared);
       return prepared;
     } finally {
@@ -75,7 +98,7 @@ export class Preparations {
     }
   }
 
-  #remember(key: string, prepared: PreparedBackend): void {
+  #remember(key: string, prepared: ReadyBackend): void {
     this.#done.set(key, prepared);
     const [oldest] = this.#done.keys();
     if (this.#done.size > REMEMBERED && oldest !== undefined) this.#done.delete(oldest);

@@ -5,7 +5,6 @@ import { hashOf } from '../../lib/hash.ts';
 import type { OnProgress } from './build-once.ts';
 import { checkImport } from './import-check.ts';
 import { launchOf } from './launch-content.ts';
-import { checkModels } from './models.ts';
 import { nodeEnvironment } from './node-environment.ts';
 import { PreparationError } from './preparation-error.ts';
 import { pythonEnvironment } from './python-environment.ts';
@@ -42,8 +41,8 @@ export interface Progress {
 }
 
 /**
- * Makes everything ready that a backend needs on this node, as its revision pins it: models, environment, code, and an
- * import check in that environment. What was built before is found again by its content.
+ * Makes everything ready that a backend needs beside its package and models, which are on this node by now: environment,
+ * code, and an import check in that environment. What was built before is found again by its content.
  * @throws PreparationError saying what to do, with the tool's or the backend's own output
  */
 export async function prepareBackend(
@@ -55,10 +54,9 @@ export async function prepareBackend(
   if (!existsSync(packageDir)) {
     throw new PreparationError(
       'SNAPSHOT_MISSING',
-      `${packageDir} is not on this node; nodes share a file system for now: mount the head's state directory here`,
+      `${packageDir} is not there: the snapshot ${spec.package.hash} has no package of that name; apply again`,
     );
   }
-  await checkModels(spec.modelRoot, spec.modelPins);
   const request = {
     packageName: spec.packageName,
     packageDir,

@@ -6,7 +6,7 @@ import { replicaSocket, type StatePaths } from '../../config/paths.ts';
 import { sha256 } from '../../lib/hash.ts';
 import { spawnDetached } from '../../lib/process/detached.ts';
 import { launchOf } from '../environments/launch-content.ts';
-import type { PreparedBackend } from '../environments/prepare-backend.ts';
+import type { ReadyBackend } from '../environments/preparations.ts';
 import type { LiveProcess } from './life.ts';
 
 export type ReplicaPaths = Pick<StatePaths, 'sockets' | 'stage' | 'replicaLogs' | 'processes'>;
@@ -32,14 +32,15 @@ export function replicaFiles(paths: ReplicaPaths, replicaId: string, deployment:
  */
 export async function launchReplica(
   assignment: ReplicaAssignment,
-  prepared: PreparedBackend,
+  prepared: ReadyBackend,
   paths: ReplicaPaths,
 ): Promise<LiveProcess> {
   const { replicaId, revision, slices, spec } = assignment;
   const { socket, launchFile, log } = replicaFiles(paths, replicaId, spec.name);
   mkdirSync(paths.sockets, { recursive: true, mode: 0o700 });
   mkdirSync(paths.stage, { recursive: true });
-  const content = launchOf(spec, prepared.codeDir, paths.stage, {
+  const { modelRoot, projectDir } = prepared.spec;
+  const content = launchOf({ ...spec, modelRoot }, prepared.codeDir, paths.stage, {
     replica: replicaId,
     revision,
     socket,
@@ -50,7 +51,7 @@ export async function launchReplica(
   const { identity, exited } = await spawnDetached({
     command: prepared.command,
     args: [...prepared.args, launchFile],
-    cwd: spec.projectDir,
+    cwd: projectDir,
     env: { ...prepared.env, ...gpuEnvironment(slices) },
     logFile: log,
   });

@@ -10,9 +10,9 @@ import type {
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { fileSizeBytes } from '../../lib/process/exit.ts';
+import { ContentError } from '../content/content-error.ts';
 import { PreparationError } from '../environments/preparation-error.ts';
-import type { Preparations } from '../environments/preparations.ts';
-import type { PreparedBackend } from '../environments/prepare-backend.ts';
+import type { Preparations, ReadyBackend } from '../environments/preparations.ts';
 import type { Claims } from './claims.ts';
 import type { LifeSignLimits } from './hang.ts';
 import {
@@ -55,7 +55,7 @@ export class ReplicaSupervisor {
   #assignment: ReplicaAssignment;
   #state: ReplicaState = newReplica();
   #note = '';
-  #prepared: PreparedBackend | null = null;
+  #prepared: ReadyBackend | null = null;
   #run: Run | null = null;
   #left = false;
 
@@ -173,7 +173,7 @@ export class ReplicaSupervisor {
   }
 
   /** @returns null when drained or left meanwhile */
-  async #obtainBackend(): Promise<PreparedBackend | null> {
+  async #obtainBackend(): Promise<ReadyBackend | null> {
     this.#prepared = await this.#dependencies.preparations.prepare(this.#assignment.spec, {
       onProgress: (line) => this.#say(line),
       signal: this.#interrupt.signal,
@@ -200,6 +200,7 @@ export class ReplicaSupervisor {
     await run.bury();
     this.#dispatch({ type: 'exited', failure: run.failure(kind, over.exit) });
     this.#run = null;
+    this.#prepared = null; // its models are looked at anew before the next start
     this.#dependencies.onChange();
   }
 
@@ -214,14 +215,14 @@ export class ReplicaSupervisor {
       if (prepared === null || this.#state.phase !== 'starting') return null;
       return await this.#spawnWith(prepared);
     } catch (error) {
-      const kind = error instanceof PreparationError ? 'prepare' : 'start';
+      const kind = error instanceof PreparationError || error instanceof ContentError ? 'prepare' : 'start';
       this.#prepared = null; // looked at anew before the next try
       this.#dispatch({ type: 'exited', failure: this.#failureOf(kind, error) });
       return null;
     }
   }
 
-  async #spawnWith(prepared: PreparedBackend): Promise<Run | null> {
+  async #spawnWith(prepared: ReadyBackend): Promise<Run | null> {
     const { paths } = this.#options;
     const { records, nowMs } = this.#dependencies;
     const start = {

@@ -11,6 +11,8 @@ export interface NodeRecord {
   readonly host: string;
   readonly httpPort: number;
   readonly linkPort: number;
+  /** of its content server, for packages and models; 0 or missing: it has none (a version before it) */
+  readonly contentPort?: number;
   /** of the node process */
   readonly pid: number;
   readonly capacity: NodeCapacity;

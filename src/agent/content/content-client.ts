@@ -1,0 +1,162 @@
+import { Agent, request } from 'undici';
+import { z } from 'zod';
+import { checkManifest, isManifestOf, type Manifest } from '../../lib/content/manifest.ts';
+import { type Piece, PieceSet } from '../../lib/content/pieces.ts';
+import { codeOf, messageOf, ServeError } from '../../lib/errors.ts';
+import type { Peer } from './swarm.ts';
+
+/** Another node has not given what was asked of it. */
+export class SourceError extends ServeError<{
+  readonly code: 'SOURCE_UNREACHABLE' | 'SOURCE_HAS_NOT' | 'SOURCE_BUSY' | 'SOURCE_ANSWER';
+  readonly address: string;
+}> {
+  override readonly name = 'SourceError';
+}
+
+/** What a node says of itself and others when it hears what the caller holds. */
+export interface SwarmAnswer {
+  /** pieces that the node itself holds */
+  readonly held: PieceSet;
+  readonly peers: readonly Peer[];
+}
+
+export interface ContentClientOptions {
+  readonly key: string;
+  readonly nodeId: string;
+  /** `host:port` of the caller's own content server */
+  readonly address: () => string;
+}
+
+/** A node that gives nothing for this long is asked no further. */
+const SILENCE_MS = 10_000;
+const CONNECTIONS_PER_NODE = 6;
+const MAX_JSON_BYTES = 64 * 1024 ** 2;
+
+const manifestAnswer = z.object({
+  files: z.array(
+    z.object({ path: z.string(), sizeBytes: z.number(), sha256: z.string(), executable: z.boolean() }),
+  ),
+});
+const swarmAnswer = z.object({
+  held: z.string(),
+  peers: z.array(z.object({ nodeId: z.string(), address: z.string(), held: z.string() })),
+});
+
+/** What is asked of other nodes' content servers. Each call ends: by its answer, a SourceError, or the signal. */
+export class ContentClient {
+  readonly #options: ContentClientOptions;
+  readonly #connections = new Agent({
+    connections: CONNECTIONS_PER_NODE,
+    connectTimeout: SILENCE_MS,
+    headersTimeout: SILENCE_MS,
+    bodyTimeout: SILENCE_MS,
+  });
+
+  constructor(options: ContentClientOptions) {
+    this.#options = options;
+  }
+
+  /** @throws SourceError; ManifestError when the list is not what the hash names, or leads out of its folder */
+  async manifest(address: string, hash: string, signal: AbortSignal): Promise<Manifest> {
+    const answer = await this.#ask(address, { path: `${hash}/manifest`, signal });
+    const { files } = manifestAnswer.parse(parseJson(answer.bytes, address));
+    checkManifest(files);
+    if (isManifestOf(hash, files)) return files;
+    throw new SourceError(`${address} sent a list of files that is not that of ${hash}`, {
+      ...{ code: 'SOURCE_ANSWER', address },
+    });
+  }
+
+  /** Says what is held here, and hears who holds what. */
+  async announce(address: string, hash: string, held: PieceSet, signal: AbortSignal): Promise<SwarmAnswer> {
+    const { nodeId } = this.#options;
+    const body = { nodeId, address: this.#options.address(), held: held.encode() };
+    const answer = await this.#ask(address, { path: `${hash}/swarm`, body, signal });
+    const told = swarmAnswer.parse(parseJson(answer.bytes, address));
+    return {
+      held: PieceSet.decode(told.held, held.size),
+      peers: told.peers.map((peer) => ({ ...peer, held: PieceSet.decode(peer.held, held.size) })),
+    };
+  }
+
+  /**
+   * Has a node that holds everything choose one of the wanted pieces.
+   * @returns null when others have all of them
+   */
+  async anyPiece(
+    address: string,
+    hash: string,
+    wanted: PieceSet,
+    signal: AbortSignal,
+  ): Promise<{ readonly piece: number; readonly bytes: Uint8Array } | null> {
+    const body = { nodeId: this.#options.nodeId, wanted: wanted.encode() };
+    const answer = await this.#ask(address, { path: `${hash}/pieces`, body, signal });
+    return answer.status === 204 ? null : { piece: answer.piece, bytes: answer.bytes };
+  }
+
+  async piece(address: string, hash: string, part: Piece, signal: AbortSignal): Promise<Uint8Array> {
+    const range = `bytes=${part.offset}-${part.offset + part.length - 1}`;
+    return (await this.#ask(address, { path: `${hash}/bytes`, range, signal })).bytes;
+  }
+
+  async close(): Promise<void> {
+    await this.#connections.destroy();
+  }
+
+  async #ask(
+    address: string,
+    call: {
+      readonly path: string;
+      readonly body?: object;
+      readonly range?: string;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<{ readonly status: number; readonly piece: number; readonly bytes: Uint8Array }> {
+    try {
+      const { statusCode, headers, body } = await request(`http://${address}/content/${call.path}`, {
+        method: call.body === undefined ? 'GET' : 'POST',
+        headers: {
+          authorization: `Bearer ${this.#options.key}`,
+          ...(call.range === undefined ? {} : { range: call.range }),
+          ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+        signal: call.signal,
+        dispatcher: this.#connections,
+      });
+      const length = Number(headers['content-length'] ?? 0);
+      if (statusCode >= 400 || length > MAX_JSON_BYTES) {
+        await body.dump();
+        throw refusal(statusCode, address, call.path);
+      }
+      const bytes = new Uint8Array(await body.arrayBuffer());
+      return { status: statusCode, piece: Number(headers['x-piece'] ?? -1), bytes };
+    } catch (cause) {
+      if (cause instanceof SourceError) throw cause;
+      call.signal.throwIfAborted();
+      throw new SourceError(
+        `${address} does not answer (${codeOf(cause) ?? messageOf(cause)})`,
+        { code: 'SOURCE_UNREACHABLE', address },
+        { cause },
+      );
+    }
+  }
+}
+
+function refusal(status: number, address: string, path: string): SourceError {
+  if (status === 404 || status === 416) {
+    return new SourceError(`${address} does not have it`, { code: 'SOURCE_HAS_NOT', address });
+  }
+  if (status === 503) return new SourceError(`${address} is busy`, { code: 'SOURCE_BUSY', address });
+  return new SourceError(`${address} answered ${status} to /content/${path}`, {
+    ...{ code: 'SOURCE_ANSWER', address },
+  });
+}
+
+function parseJson(bytes: Uint8Array, address: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    throw new SourceError(`${address} sent what is no JSON`, { code: 'SOURCE_ANSWER', address });
+  }
+}

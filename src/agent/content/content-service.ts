@@ -1,0 +1,94 @@
+import type { PinnedSpec } from '../../cluster/spec/types.ts';
+import type { StatePaths } from '../../config/paths.ts';
+import { ContentStore } from '../../lib/content/content-store.ts';
+import { messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import { ContentClient } from './content-client.ts';
+import { ContentServer } from './content-server.ts';
+import type { ContentNode } from './fetch-content.ts';
+import { NodeContents } from './node-contents.ts';
+import { pruneContents } from './prune-contents.ts';
+
+export interface ContentServiceOptions {
+  readonly nodeId: string;
+  readonly paths: StatePaths;
+  readonly host: { readonly bound: string; readonly advertised: string };
+  /** of the cluster's content servers */
+  readonly key: string;
+}
+
+export interface ContentServiceDependencies {
+  /** other nodes of the cluster */
+  readonly nodes: () => Promise<readonly ContentNode[]>;
+  readonly log: Log;
+}
+
+const PRUNE_EVERY_MS = 600_000;
+/** A worker cannot know what may be returned to; what it needs again later, others have. */
+const GRACE_MS = 24 * 3_600_000;
+
+/** What a node has of packages and models, gets from others and gives to others. */
+export class ContentService {
+  readonly store: ContentStore;
+  readonly contents: NodeContents;
+  readonly #options: ContentServiceOptions;
+  readonly #log: Log;
+  readonly #client: ContentClient;
+  readonly #server: ContentServer;
+  #pruning: NodeJS.Timeout | null = null;
+  #stopped: Promise<void> | null = null;
+
+  constructor(options: ContentServiceOptions, { nodes, log }: ContentServiceDependencies) {
+    const { nodeId, paths, host, key } = options;
+    this.#options = options;
+    this.#log = log;
+    this.store = new ContentStore({ recordsDir: paths.contents, filesDir: paths.models });
+    this.#client = new ContentClient({ key, nodeId, address: () => hostPort(host.advertised, this.port) });
+    this.contents = new NodeContents(paths, { store: this.store, client: this.#client, nodes });
+    this.#server = new ContentServer(
+      { host: host.bound, key },
+      { find: (hash) => this.contents.find(hash), log },
+    );
+  }
+
+  /** Gives to others from here on. @throws the listen error */
+  async start(): Promise<void> {
+    await this.#server.start();
+  }
+
+  /** of its server, named in the node's record */
+  get port(): number {
+    return this.#server.port;
+  }
+
+  /** Prunes by itself now and then, on a node where nothing else does. */
+  pruneRegularly(assigned: () => readonly PinnedSpec[]): void {
+    this.#pruning ??= setInterval(() => {
+      this.prune(assigned(), GRACE_MS).catch((error: unknown) =>
+        this.#log.warn({ error: messageOf(error) }, 'packages and models could not be pruned'),
+      );
+    }, PRUNE_EVERY_MS);
+  }
+
+  /** Deletes what no spec names and nothing has used for a while. @returns the hashes of what was deleted */
+  async prune(keep: readonly PinnedSpec[], graceMs: number): Promise<readonly string[]> {
+    return await pruneContents({ paths: this.#options.paths, keep, graceMs }, this.store);
+  }
+
+  /** Idempotent; what is being fetched ends, and goes on at the next start. */
+  async stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    await this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#pruning !== null) clearInterval(this.#pruning);
+    await this.contents.stop();
+    await this.#client.close();
+    await this.#server.stop();
+  }
+}
+
+function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, rename, rm, stat, symlink, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ModelPin } from '../../cluster/spec/types.ts';
+import { mapConcurrently } from '../../lib/concurrency.ts';
+import type { StoredContent } from '../../lib/content/content-store.ts';
+import { codeOf } from '../../lib/errors.ts';
+import { hashOf } from '../../lib/hash.ts';
+
+/** A model under the name that conf.ini gives it. */
+export interface NamedModel {
+  readonly name: string;
+  readonly content: StoredContent;
+}
+
+const LINKS_AT_ONCE = 8;
+
+/** The name of the view of these models: the same names and contents, the same view. */
+export function viewKey(pins: readonly Pick<ModelPin, 'name' | 'sha256'>[]): string {
+  return hashOf(pins.map(({ name, sha256 }) => [name, sha256])).slice(0, 32);
+}
+
+/**
+ * Makes a folder that shows models under their names, as a model folder does: user code joins folder and name. Files are
+ * hard links to the bytes kept on this node (what belongs beside each other lies beside each other, whatever resolves
+ * links); symlinks where a hard link cannot be made. One that is right already is left as it is.
+ * @param folder absolute
+ */
+export async function showModels(folder: string, models: readonly NamedModel[]): Promise<void> {
+  const links = linksOf(models);
+  const isRight = await mapConcurrently(links, LINKS_AT_ONCE, ({ path, target }) =>
+    isSameFile(join(folder, path), target),
+  );
+  if (isRight.every(Boolean) && (await exists(folder))) return await touch(folder);
+  const draft = `${folder}.${randomBytes(6).toString('hex')}`;
+  try {
+    await mkdir(draft, { recursive: true });
+    await mapConcurrently(links, LINKS_AT_ONCE, async ({ path, target }) => {
+      await mkdir(dirname(join(draft, path)), { recursive: true });
+      await linkTo(target, join(draft, path));
+    });
+    await replaceFolder(draft, folder);
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+interface Link {
+  readonly path: string;
+  readonly target: string;
+}
+
+/** A file that two models name (a folder, and a file in it) is one file of one revision. */
+function linksOf(models: readonly NamedModel[]): readonly Link[] {
+  const links = new Map<string, string>();
+  for (const { name, content } of models) {
+    for (const file of content.files) links.set(join(name, file.path), join(content.root, file.path));
+  }
+  return [...links].map(([path, target]) => ({ path, target }));
+}
+
+async function linkTo(target: string, path: string): Promise<void> {
+  try {
+    await link(target, path);
+  } catch (error) {
+    if (!['EXDEV', 'EPERM', 'EMLINK', 'EACCES'].includes(codeOf(error) ?? '')) throw error;
+    await symlink(target, path);
+  }
+}
+
+/** A process that has the old folder open keeps what it has. */
+async function replaceFolder(draft: string, folder: string): Promise<void> {
+  await mkdir(dirname(folder), { recursive: true });
+  const old = `${draft}.old`;
+  await rename(folder, old).catch((error: unknown) => {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  });
+  await rename(draft, folder);
+  await rm(old, { recursive: true, force: true });
+}
+
+async function isSameFile(path: string, target: string): Promise<boolean> {
+  const [here, there] = await Promise.all([path, target].map((one) => stat(one).catch(() => null)));
+  return here !== null && there !== null && here?.ino === there?.ino && here?.dev === there?.dev;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null)) !== null;
+}
+
+async function touch(folder: string): Promise<void> {
+  const now = new Date();
+  await utimes(folder, now, now);
+}

@@ -1,0 +1,182 @@
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { ModelPin, PinnedSpec } from '../../cluster/spec/types.ts';
+import type { StatePaths } from '../../config/paths.ts';
+import type { ContentStore, StoredContent } from '../../lib/content/content-store.ts';
+import { totalBytesOf } from '../../lib/content/manifest.ts';
+import { PieceSet, pieceCount } from '../../lib/content/pieces.ts';
+import type { ContentClient } from './content-client.ts';
+import type { ServedContent } from './content-server.ts';
+import { ContentFetch, type ContentNode, type FetchOptions } from './fetch-content.ts';
+import { modelInPlace, packageInPlace } from './in-place.ts';
+import { type NamedModel, showModels, viewKey } from './model-view.ts';
+
+export interface NodeContentsDependencies {
+  readonly store: ContentStore;
+  readonly client: ContentClient;
+  /** other nodes of the cluster whose content servers can be asked */
+  readonly nodes: () => Promise<readonly ContentNode[]>;
+}
+
+export interface ObtainProgress {
+  readonly onProgress: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** A fetch that several wait for; it ends when nobody does any more. */
+interface SharedFetch {
+  readonly fetch: ContentFetch;
+  readonly result: Promise<StoredContent>;
+  readonly watchers: Set<ObtainProgress>;
+  readonly nobodyWaits: AbortController;
+}
+
+/** How long what was looked at is given without another look: whoever fetches makes sure of it anyway. */
+const SERVED_MS = 3_000;
+
+export type ContentPaths = Pick<StatePaths, 'snapshots' | 'views' | 'partial' | 'digests'>;
+
+/** The packages and models of this node: what is here, what lies where the head has it, and what has to be fetched. */
+export class NodeContents {
+  readonly #paths: ContentPaths;
+  readonly #dependencies: NodeContentsDependencies;
+  readonly #fetches = new Map<string, SharedFetch>();
+  readonly #served = new Map<string, { readonly content: ServedContent; readonly atMs: number }>();
+
+  constructor(paths: ContentPaths, dependencies: NodeContentsDependencies) {
+    this.#paths = paths;
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * Makes sure that everything a spec names is on this node, as its hashes say.
+   * @returns the spec with this node's own paths
+   * @throws ContentError; the signal's reason
+   */
+  async obtain(spec: PinnedSpec, progress: ObtainProgress): Promise<PinnedSpec> {
+    const { hash } = spec.package;
+    const code =
+      (await this.#known(hash)) ??
+      (await this.#adopt(packageInPlace(spec.package, this.#paths.digests))) ??
+      (await this.#fetch(
+        { hash, what: `package ${spec.packageName}`, target: join(this.#paths.snapshots, hash) },
+        progress,
+      ));
+    return await this.obtainModels({ ...spec, package: { hash, snapshotDir: code.root } }, progress);
+  }
+
+  /** The same for the models alone, and for what follows from them: model folder and working directory. */
+  async obtainModels(spec: PinnedSpec, progress: ObtainProgress): Promise<PinnedSpec> {
+    const models: NamedModel[] = [];
+    for (const pin of spec.modelPins) {
+      models.push({ name: pin.name, content: await this.#model(spec.modelRoot, pin, progress) });
+    }
+    const isInPlace = models.every(({ name, content }) => content.root === join(spec.modelRoot, name));
+    const view = join(this.#paths.views, viewKey(spec.modelPins));
+    const modelRoot =
+      isInPlace && existsSync(spec.modelRoot) ? spec.modelRoot : join(view, basename(spec.modelRoot));
+    // A folder of that name that has no packages is not the project.
+    const projectDir = existsSync(join(spec.projectDir, 'algopkg')) ? spec.projectDir : view;
+    if (modelRoot !== spec.modelRoot || projectDir === view) {
+      await showModels(join(view, basename(spec.modelRoot)), models);
+    }
+    return { ...spec, modelRoot, projectDir };
+  }
+
+  /** What this node can give to others, whole or while it is still on its way; null when it has nothing of it. */
+  async find(hash: string): Promise<ServedContent | null> {
+    const partial = this.#fetches.get(hash)?.fetch.partial ?? null;
+    if (partial !== null) return { root: partial.root, files: partial.files, held: partial.held };
+    const served = this.#served.get(hash);
+    if (served !== undefined && performance.now() - served.atMs < SERVED_MS) return served.content;
+    const content = await this.#whole(hash);
+    if (content !== null) this.#served.set(hash, { content, atMs: performance.now() });
+    for (const [other, { atMs }] of this.#served) {
+      if (performance.now() - atMs >= SERVED_MS) this.#served.delete(other);
+    }
+    return content;
+  }
+
+  async #whole(hash: string): Promise<ServedContent | null> {
+    const found =
+      (await this.#dependencies.store.find(hash)) ??
+      (await this.#adopt(
+        packageInPlace({ hash, snapshotDir: join(this.#paths.snapshots, hash) }, this.#paths.digests),
+      ));
+    if (found === null) return null;
+    return { ...found, held: PieceSet.full(pieceCount(totalBytesOf(found.files))) };
+  }
+
+  /** Ends what is being fetched; what has come stays for the next time. */
+  async stop(): Promise<void> {
+    const running = [...this.#fetches.values()];
+    for (const { nobodyWaits } of running) nobodyWaits.abort();
+    await Promise.allSettled(running.map(({ result }) => result));
+  }
+
+  async #model(modelRoot: string, pin: ModelPin, progress: ObtainProgress): Promise<StoredContent> {
+    const { store } = this.#dependencies;
+    return (
+      (await this.#known(pin.sha256)) ??
+      (await this.#adopt(modelInPlace(modelRoot, pin, this.#paths.digests))) ??
+      (await this.#fetch(
+        { hash: pin.sha256, what: `model ${pin.name}`, target: store.pathOf(pin.sha256) },
+        progress,
+      ))
+    );
+  }
+
+  async #known(hash: string): Promise<StoredContent | null> {
+    const { store } = this.#dependencies;
+    const found = await store.find(hash);
+    if (found !== null) await store.touch(hash);
+    return found;
+  }
+
+  async #adopt(found: Promise<StoredContent | null>): Promise<StoredContent | null> {
+    const content = await found;
+    return content === null ? null : await this.#dependencies.store.add(content);
+  }
+
+  /** Several that want the same wait for one fetch. */
+  async #fetch(wish: Omit<FetchOptions, 'partialDir'>, progress: ObtainProgress): Promise<StoredContent> {
+    progress.signal.throwIfAborted();
+    const shared = this.#fetches.get(wish.hash) ?? this.#begin(wish);
+    shared.watchers.add(progress);
+    const over = new AbortController();
+    const interrupted = new Promise<never>((_resolve, reject) => {
+      const leave = (): void => reject(progress.signal.reason);
+      progress.signal.addEventListener('abort', leave, { once: true, signal: over.signal });
+    });
+    try {
+      return await Promise.race([shared.result, interrupted]);
+    } finally {
+      over.abort();
+      shared.watchers.delete(progress);
+      if (shared.watchers.size === 0) shared.nobodyWaits.abort();
+    }
+  }
+
+  #begin(wish: Omit<FetchOptions, 'partialDir'>): SharedFetch {
+    const { store, client, nodes } = this.#dependencies;
+    const watchers = new Set<ObtainProgress>();
+    const nobodyWaits = new AbortController();
+    const fetch = new ContentFetch(
+      { ...wish, partialDir: join(this.#paths.partial, wish.hash) },
+      {
+        ...{ client, nodes, signal: nobodyWaits.signal },
+        onProgress: (line) => {
+          for (const watcher of watchers) watcher.onProgress(line);
+        },
+      },
+    );
+    const result = fetch
+      .run()
+      .then((files) => store.add({ hash: wish.hash, root: wish.target, files }))
+      .finally(() => this.#fetches.delete(wish.hash));
+    result.catch(() => undefined); // whoever waits has it, too; nobody may wait any more
+    const shared = { fetch, result, watchers, nobodyWaits };
+    this.#fetches.set(wish.hash, shared);
+    return shared;
+  }
+}

@@ -1,0 +1,58 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PinnedSpec } from '../../cluster/spec/types.ts';
+import type { StatePaths } from '../../config/paths.ts';
+import type { ContentStore } from '../../lib/content/content-store.ts';
+import { codeOf } from '../../lib/errors.ts';
+import { pruneSnapshots } from '../../packages/prune.ts';
+import { viewKey } from './model-view.ts';
+
+export interface PruneOptions {
+  readonly paths: Pick<StatePaths, 'snapshots' | 'views' | 'partial'>;
+  /** what may be started here: its packages, models and views stay */
+  readonly keep: readonly PinnedSpec[];
+  /** what was used within this time stays, too */
+  readonly graceMs: number;
+}
+
+/**
+ * Deletes packages, models, views and halves of fetches that nothing needs. A process that has such a file open keeps
+ * what it has open.
+ * @returns the hashes of packages and models deleted
+ */
+export async function pruneContents(
+  { paths, keep, graceMs }: PruneOptions,
+  store: ContentStore,
+): Promise<readonly string[]> {
+  const packages = new Set(keep.map((spec) => spec.package.hash));
+  const models = new Set(keep.flatMap((spec) => spec.modelPins.map((pin) => pin.sha256)));
+  const before = Date.now() - graceMs;
+  const deleted: string[] = [];
+  for (const { hash, usedAtMs } of await store.list()) {
+    if (packages.has(hash) || models.has(hash) || usedAtMs >= before) continue;
+    await store.remove(hash);
+    deleted.push(hash);
+  }
+  const snapshots = await pruneSnapshots({ snapshotsDir: paths.snapshots, keep: packages, graceMs });
+  await pruneFolder(paths.views, new Set(keep.map((spec) => viewKey(spec.modelPins))), before);
+  await pruneFolder(paths.partial, new Set([...packages, ...models]), before);
+  return [...new Set([...deleted, ...snapshots])];
+}
+
+async function pruneFolder(folder: string, keep: ReadonlySet<string>, before: number): Promise<void> {
+  for (const name of await namesIn(folder)) {
+    if (keep.has(name)) continue;
+    const path = join(folder, name);
+    const status = await stat(path).catch(() => null);
+    if (status !== null && status.mtimeMs < before) await rm(path, { recursive: true, force: true });
+  }
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { chmod, copyFile, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { mapConcurrently } from '../lib/concurrency.ts';
+import type { ContentStore, StoredContent } from '../lib/content/content-store.ts';
+import { totalBytesOf } from '../lib/content/manifest.ts';
+import { codeOf } from '../lib/errors.ts';
+import { digestFile, FileChangedError } from '../lib/file-digests.ts';
+
+/** What is to stay free on the disk after a copy. */
+const SPARE_BYTES = 1024 ** 3;
+const FILES_AT_ONCE = 2;
+
+/**
+ * Keeps models by their hashes, so that a revision has its bytes whatever becomes of the files in the model folder: a
+ * clone where the file system can share blocks, a copy where not. One without room for a copy is used in place.
+ * @param models as they lie in the model folder
+ * @returns those that are used in place
+ * @throws FileChangedError when one is written to meanwhile
+ */
+export async function keepModels(
+  models: readonly StoredContent[],
+  store: ContentStore,
+): Promise<readonly StoredContent[]> {
+  const inPlace: StoredContent[] = [];
+  for (const model of models) {
+    const known = await store.find(model.hash);
+    if (known?.root === store.pathOf(model.hash)) await store.touch(model.hash);
+    else if (!(await keep(model, store))) inPlace.push(model);
+  }
+  return inPlace;
+}
+
+/** @returns false when there was no room */
+async function keep(model: StoredContent, store: ContentStore): Promise<boolean> {
+  const target = store.pathOf(model.hash);
+  const draft = `${target}.${randomBytes(6).toString('hex')}`;
+  await mkdir(dirname(target), { recursive: true });
+  try {
+    await copyAll(model, draft);
+    await rm(target, { recursive: true, force: true });
+    await rename(draft, target);
+    await store.add({ ...model, root: target });
+    return true;
+  } catch (error) {
+    if (codeOf(error) !== 'ENOSPC' && codeOf(error) !== 'EDQUOT') throw error;
+    await store.add(model);
+    return false;
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+async function copyAll({ root, files }: StoredContent, draft: string): Promise<void> {
+  const clones = await cloneAll({ root, files }, draft);
+  if (clones) return;
+  const { bavail, bsize } = await statfs(dirname(draft));
+  if (bavail * bsize < totalBytesOf(files) + SPARE_BYTES) {
+    throw Object.assign(new Error('no room for a copy'), { code: 'ENOSPC' });
+  }
+  await each(files, draft, async ({ path, sha256 }, copy) => {
+    const source = join(root, path);
+    const handle = await open(copy, 'wx', 0o600);
+    try {
+      const digest = await digestFile(source, { copyTo: handle });
+      if (digest.sha256 !== sha256) throw changed(source);
+      await handle.chmod(0o444);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  });
+}
+
+/** @returns false when the file system cannot share blocks between files */
+async function cloneAll(
+  { root, files }: Pick<StoredContent, 'root' | 'files'>,
+  draft: string,
+): Promise<boolean> {
+  try {
+    await each(files, draft, async ({ path, sha256 }, copy) => {
+      await copyFile(join(root, path), copy, constants.COPYFILE_FICLONE_FORCE);
+      if ((await digestFile(copy)).sha256 !== sha256) throw changed(join(root, path));
+      await chmod(copy, 0o444);
+    });
+    return true;
+  } catch (error) {
+    if (!['ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'ENOSYS', 'EINVAL', 'ENOTTY'].includes(codeOf(error) ?? '')) {
+      throw error;
+    }
+    await rm(draft, { recursive: true, force: true });
+    return false;
+  }
+}
+
+async function each(
+  files: StoredContent['files'],
+  draft: string,
+  work: (file: StoredContent['files'][number], copy: string) => Promise<void>,
+): Promise<void> {
+  await mapConcurrently(files, FILES_AT_ONCE, async (file) => {
+    const copy = join(draft, file.path);
+    await mkdir(dirname(copy), { recursive: true });
+    await work(file, copy);
+  });
+}
+
+function changed(path: string): FileChangedError {
+  return new FileChangedError(`${path} changed while it was copied; apply again once it is complete`, {
+    code: 'FILE_CHANGED',
+    path,
+  });
+}
