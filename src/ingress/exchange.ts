@@ -86,9 +86,19 @@ export class Exchange implements Waiting, StreamListener {
 
   begin(): void {
     this.#call.response.once('close', () => this.#onClosed());
+    if (this.#call.response.socket === null) this.#followConnection();
     this.#call.response.on('error', () => {}); // a write that crosses the client's leaving: `close` tells the same
     this.#call.queue.countRequest();
     this.#body.gather((outcome) => this.#onGathered(outcome));
+  }
+
+  /** A response that waits behind others of its connection is not told by node:http when that is gone. */
+  #followConnection(): void {
+    const { socket } = this.#call.request;
+    const onGone = () => this.#onClosed();
+    socket.setMaxListeners(0); // one for each request that is pipelined
+    socket.once('close', onGone);
+    this.#call.response.once('close', () => socket.off('close', onGone));
   }
 
   start(target: Target): void {

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { FakeCall } from './fake-replica.ts';
 import { call, routeOf, TestNode, until } from './test-node.ts';
@@ -181,6 +182,21 @@ describe('a client that hangs up', () => {
     await until('the next is there', () => one.calls.length === 2);
     one.calls[1]?.answer('served');
     expect((await next).text).toBe('served');
+  });
+
+  it('frees all that it has pipelined', async () => {
+    const one = held();
+    const route = { requestTimeoutMs: 600_000 };
+    await node.serve({ 'Echo-1': one.script }, { replica: { maxOngoing: 20 }, route });
+    const socket = connect(node.port, '127.0.0.1');
+    socket.write('GET /echo HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(30));
+    await until('all are there', () => node.ingress.state.queued === 10 && one.calls.length === 20);
+    one.calls[7]?.answer('one behind others may have its answer already');
+    await until('that is there', () => node.ingress.state.queued === 9);
+    socket.destroy();
+    await Promise.all(one.calls.filter((_, at) => at !== 7).map(({ cancelled }) => cancelled));
+    await until('all are gone', () => node.ingress.state.open === 0);
+    expect(node.ingress.state).toMatchObject({ inFlight: 0, queued: 0 });
   });
 });
 
