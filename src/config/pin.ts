@@ -99,15 +99,18 @@ export function differences(recorded: PinnedSpec, to: PinnedSpec): readonly Diff
   );
 }
 
-/** How two states of `[MODEL SERVE]` differ, key by key, with values as a conf.ini has them. */
+/**
+ * How two states of `[MODEL SERVE]` differ, key by key, with values as a conf.ini has them. What the first lacks, being
+ * recorded by an earlier version, counts as its default.
+ */
 export function settingsDifferences(
   from: ClusterSettings,
   to: ClusterSettings,
 ): PlannedChange['differences'] {
   return Object.entries<Key<unknown>>(SETTINGS_KEYS)
-    .map(([field, { name, form }]) => ({
+    .map(([field, { name, form, fallback }]) => ({
       key: name,
-      from: form.write(from[field as keyof ClusterSettings]),
+      from: form.write(from[field as keyof ClusterSettings] ?? fallback?.('')),
       to: form.write(to[field as keyof ClusterSettings]),
     }))
     .filter((pair) => pair.from !== pair.to);

@@ -46,6 +46,15 @@ export const SETTINGS_KEYS: KeyTable<ClusterSettings> = {
       'The HTTP port of every node. A port below 1024 needs the right to bind it. A node started with `--http-port` keeps its own.',
     example: '8000',
   },
+  ingressProcesses: {
+    name: 'ingress_processes',
+    form: wholeNumber({ min: 1, max: 64 }),
+    fallback: () => 1,
+    effect: 'routing',
+    description:
+      'How many processes of each node accept on the port; each takes every n-th connection. More than one helps where requests keep one CPU busy with carrying them. Each is an ingress of its own to the replicas: queue bounds count per process. A change loses no request.',
+    example: '2',
+  },
   maxBodyBytes: {
     name: 'max_body',
     form: byteSize({ minBytes: 1 }),

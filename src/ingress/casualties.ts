@@ -1,7 +1,7 @@
 import type { Casualty } from '../cluster/replicas/types.ts';
 
 /** Of each node all of them travel with its report: few, and none of them long. */
-const KEPT = 10;
+export const MOST_CASUALTIES = 10;
 const PATH_CHARACTERS = 200;
 
 /** The last requests that were given up because replicas died with them: who looks for a query of death starts here. */
@@ -10,7 +10,7 @@ export class Casualties {
 
   add(casualty: Casualty): void {
     this.#list.push({ ...casualty, path: casualty.path.slice(0, PATH_CHARACTERS) });
-    if (this.#list.length > KEPT) this.#list.shift();
+    if (this.#list.length > MOST_CASUALTIES) this.#list.shift();
   }
 
   /** Oldest first. */

@@ -7,7 +7,8 @@ import type { IngressState } from './state.ts';
 
 /** What can be asked of a running ingress. */
 export interface Controlled {
-  readonly state: IngressState;
+  /** what all its processes have to do, asked of each */
+  report(): Promise<IngressState>;
   /** see Ingress.drain */
   drain(graceMs: number): Promise<boolean>;
 }
@@ -25,7 +26,7 @@ export async function openControl(
   onStop: () => void,
 ): Promise<FastifyInstance> {
   const app = fastify({ logger: false, forceCloseConnections: true });
-  app.get('/state', async () => ingress.state);
+  app.get('/state', () => ingress.report());
   app.post<{ Body: { graceMs?: unknown } | null }>('/drain', async (request) => {
     const graceMs = request.body?.graceMs;
     return { drained: await ingress.drain(typeof graceMs === 'number' ? graceMs : DEFAULT_GRACE_MS) };

@@ -15,7 +15,7 @@ export interface FrontOptions {
 const KEEP_ALIVE_MS = 65_000;
 
 /**
- * The HTTP server of one port. What is for deployments goes straight to the handler: fastify's parsing, validation and
+ * An HTTP server, for connections that are given to it. What is for deployments goes straight to the handler: fastify's parsing, validation and
  * serialisation have nothing to do there, and GET has a body like any other method. What is under `/-/` is fastify's.
  */
 export function createFront(

@@ -1,4 +1,4 @@
-import type { Server } from 'node:http';
+import { createServer, type Server, type Socket } from 'node:net';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { listenForHttp } from './listening.ts';
@@ -9,18 +9,19 @@ export interface HttpListenerOptions {
   readonly log: Log;
 }
 
-/** Shorter than what an agent waits for the process to end. */
-const CLOSE_MS = 2_000;
-/** What is still open on a port of before after this time is cut. */
-const LONGEST_RETIREMENT_MS = 600_000;
+export interface HttpListenerEvents {
+  /** accepted, and not read from yet */
+  readonly onConnection: (socket: Socket) => void;
+  /** it listens on another port than before, and on that one no more */
+  readonly onMoved: () => void;
+}
+
 const RETRY_MS = 2_000;
 
-/** The HTTP port of the ingress. A change of port opens the new one first; then the old one finishes what it has. */
+/** Accepts on the HTTP port of the ingress. A change of port opens the new one first. Accepted connections are others'. */
 export class HttpListener {
   readonly #options: HttpListenerOptions;
-  readonly #create: () => Server;
-  /** servers of ports that are not wanted any more, with what finishes on them */
-  readonly #retired = new Map<Server, Promise<void>>();
+  readonly #events: HttpListenerEvents;
   #server: Server | null = null;
   #wantedPort: number | null = null;
   #port: number | null = null;
@@ -28,10 +29,9 @@ export class HttpListener {
   #last: Promise<void> = Promise.resolve();
   #retry: NodeJS.Timeout | null = null;
 
-  /** @param create makes a server that does not listen yet */
-  constructor(options: HttpListenerOptions, create: () => Server) {
+  constructor(options: HttpListenerOptions, events: HttpListenerEvents) {
     this.#options = options;
-    this.#create = create;
+    this.#events = events;
   }
 
   /** null until it listens. */
@@ -62,23 +62,24 @@ export class HttpListener {
     });
   }
 
-  /** Finishes requests that are under way, cuts what is left after some seconds. Idempotent. */
+  /** Accepts nothing more. Idempotent. */
   async close(): Promise<void> {
     this.#cancelRetry();
     await this.#last;
     this.#cancelRetry();
-    if (this.#server !== null) this.#retire(this.#server);
+    this.#server?.close();
     this.#server = null;
     this.#port = null;
-    const deadline = setTimeout(() => this.#cutRetired(), CLOSE_MS);
-    await Promise.all(this.#retired.values());
-    clearTimeout(deadline);
   }
 
   async #switchTo(port: number): Promise<void> {
     if (port === this.#wantedPort && this.#server !== null) return;
     const { host, clusterId, log } = this.#options;
-    const server = this.#create();
+    // Paused: whoever serves it, this process or another, reads its first byte.
+    const server = createServer(
+      { pauseOnConnect: true, allowHalfOpen: true, noDelay: true },
+      this.#events.onConnection,
+    );
     let bound: number;
     try {
       bound = await listenForHttp(server, { host, port }, clusterId);
@@ -94,31 +95,13 @@ export class HttpListener {
     this.#port = bound;
     this.#problem = null;
     log.info({ host, port: bound, wanted: port }, 'listening');
-    if (old !== null) this.#retire(old);
+    if (old === null) return;
+    old.close();
+    this.#events.onMoved();
   }
 
   #cancelRetry(): void {
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#retry = null;
-  }
-
-  /** Takes no new connection there; those that have a request under way get its answer, and are closed with it. */
-  #retire(server: Server): void {
-    server.prependListener('request', (_request, response) => {
-      response.shouldKeepAlive = false;
-    });
-    const closed = new Promise<void>((resolve) => {
-      const deadline = setTimeout(() => server.closeAllConnections(), LONGEST_RETIREMENT_MS);
-      server.close(() => {
-        clearTimeout(deadline);
-        this.#retired.delete(server);
-        resolve();
-      });
-    });
-    this.#retired.set(server, closed);
-  }
-
-  #cutRetired(): void {
-    for (const server of this.#retired.keys()) server.closeAllConnections();
   }
 }

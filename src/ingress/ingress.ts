@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { Socket } from 'node:net';
 import { LinkServer } from '../channel/link-server.ts';
 import type { RequestHead } from '../channel/messages.ts';
 import type { RequestListener, ServerStream } from '../channel/server-streams.ts';
@@ -6,20 +6,15 @@ import type { RoutingTable } from '../cluster/routing/types.ts';
 import type { StatePaths } from '../config/paths.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { isLoopback } from '../lib/loopback.ts';
-import { adminRoutes } from './admin-routes.ts';
-import { ByteBudget } from './byte-budget.ts';
-import { Casualties } from './casualties.ts';
-import { Dispatcher } from './dispatcher.ts';
-import { Fleet } from './fleet.ts';
-import { createFront } from './http-front.ts';
+import type { ForkedProcess } from '../lib/process/fork.ts';
+import { Helpers } from './helpers/helpers.ts';
 import { HttpListener } from './http-listener.ts';
 import { deafListener, splice } from './link-service.ts';
 import { ListenError } from './listening.ts';
+import { totalLoad } from './load.ts';
 import { answerLogs } from './log-service.ts';
-import { RequestHandler } from './request-handler.ts';
+import { RequestPath, type RequestPathLimits } from './request-path.ts';
 import { RoutingSource, type RoutingStore } from './routing-source.ts';
-import { watchSockets } from './socket-watch.ts';
 import type { IngressState } from './state.ts';
 
 export interface IngressOptions {
@@ -39,11 +34,7 @@ export interface IngressOptions {
   readonly limits: IngressLimits;
 }
 
-export interface IngressLimits {
-  /** of all request bodies that are kept for another try */
-  readonly retryBufferBytes: number;
-  readonly headersTimeoutMs: number;
-  readonly maxHeaderBytes: number;
+export interface IngressLimits extends RequestPathLimits {
   /** how often the store is asked for a newer routing table without a hint */
   readonly pollMs: number;
 }
@@ -57,44 +48,49 @@ export const DEFAULT_LIMITS: IngressLimits = {
   pollMs: 5_000,
 };
 
-const DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024;
+export interface IngressDependencies {
+  readonly log: Log;
+  /** starts the program of a helper; used where a routing table asks for more than one process */
+  readonly forkHelper: () => ForkedProcess;
+}
 
 /** The parts, each of which knows only what it was given. */
 interface Parts {
-  readonly dispatcher: Dispatcher;
-  readonly budget: ByteBudget;
-  readonly casualties: Casualties;
-  readonly handler: RequestHandler;
+  readonly path: RequestPath;
+  readonly helpers: Helpers;
   readonly routing: RoutingSource;
-  readonly fleet: Fleet;
   readonly links: LinkServer;
   readonly http: HttpListener;
-  readonly admin: FastifyInstance;
 }
 
-/** The HTTP front of a node: puts its parts together, and starts, drains and stops them. */
+/**
+ * The HTTP front of a node: accepts, serves, and is there for other nodes. Where the routing table says so, helpers
+ * serve a share of the connections; listening, links and routing stay with this, the main process.
+ */
 export class Ingress {
   readonly #options: IngressOptions;
   readonly #log: Log;
   readonly #parts: Parts;
   #linkPort = 0;
-  #unwatchSockets: (() => void) | null = null;
   #isStarted = false;
   #isDraining = false;
   /** what other nodes were told last */
   #announced = '[]';
 
-  constructor(options: IngressOptions, dependencies: { readonly log: Log }) {
+  constructor(options: IngressOptions, dependencies: IngressDependencies) {
     this.#options = options;
     this.#log = dependencies.log;
-    this.#parts = this.#assemble();
+    this.#parts = this.#assemble(dependencies);
   }
 
+  /** With what the helpers said last of themselves. */
   get state(): IngressState {
-    const { budget, casualties, dispatcher, handler, http, routing } = this.#parts;
-    const deployments = dispatcher.counts;
+    const { helpers, http, path, routing } = this.#parts;
+    const { load } = path;
+    const { pid, connections, open, inFlight, queued } = load;
     return {
-      pid: process.pid,
+      ...totalLoad([load, ...helpers.all.map((helper) => helper.load)], helpers.past),
+      pid,
       nodeId: this.#options.nodeId,
       version: this.#options.version,
       host: this.#options.host,
@@ -105,13 +101,14 @@ export class Ingress {
       routingVersion: routing.table?.version ?? -1,
       incarnation: routing.table?.incarnation ?? '',
       draining: this.#isDraining,
-      open: handler.openCount,
-      inFlight: deployments.reduce((sum, { inFlight }) => sum + inFlight, 0),
-      queued: deployments.reduce((sum, { queued }) => sum + queued, 0),
-      keptBytes: budget.takenBytes,
-      deployments,
-      poison: casualties.list,
+      processes: [{ pid, phase: 'main', connections, open, inFlight, queued }, ...helpers.states],
     };
+  }
+
+  /** The state, with what the helpers say now. */
+  async report(): Promise<IngressState> {
+    await this.#parts.helpers.refresh();
+    return this.state;
   }
 
   /**
@@ -119,10 +116,9 @@ export class Ingress {
    * @throws ListenError, when the HTTP port cannot be had
    */
   async start(): Promise<void> {
-    const { host, httpPort, httpPortFixed, linkPort, paths } = this.#options;
-    const { admin, fleet, http, links, routing } = this.#parts;
-    await admin.ready();
-    this.#unwatchSockets = watchSockets(paths.sockets, this.#log, () => fleet.hurry());
+    const { host, httpPort, httpPortFixed, linkPort } = this.#options;
+    const { http, links, path, routing } = this.#parts;
+    await path.start();
     await routing.loadSaved();
     this.#linkPort = await listenForLinks(links, host, linkPort);
     const port = httpPortFixed ? httpPort : (routing.table?.port ?? httpPort);
@@ -141,68 +137,67 @@ export class Ingress {
    */
   async drain(graceMs: number): Promise<boolean> {
     this.#isDraining = true;
-    return this.#parts.handler.untilIdle(graceMs);
+    const { helpers, path } = this.#parts;
+    const drained = await Promise.all([path.drain(graceMs), helpers.drain(graceMs)]);
+    return drained.every(Boolean);
   }
 
   /** Ends everything that start and follow began. Idempotent. */
   async stop(): Promise<void> {
-    const { admin, fleet, http, links, routing } = this.#parts;
+    const { helpers, http, links, path, routing } = this.#parts;
     this.#isDraining = true;
-    this.#unwatchSockets?.();
     await routing.stop();
     await http.close();
-    await admin.close();
+    await Promise.all([path.stop(), helpers.stop()]);
     await links.close();
-    fleet.close();
   }
 
-  #assemble(): Parts {
-    const options = this.#options;
-    const { host, nodeId, clusterId, linkKey, paths, limits } = options;
-    const log = this.#log;
-    const isDraining = () => this.#isDraining;
-    const dispatcher = new Dispatcher(Math.random);
-    const budget = new ByteBudget(limits.retryBufferBytes);
-    const casualties = new Casualties();
-    const fleet = new Fleet(
-      { nodeId, linkKey, log, random: Math.random, socketsDir: paths.sockets },
-      { onRoom: (deployment) => dispatcher.pump(deployment), onLocalChange: () => this.#announce() },
-    );
+  #assemble({ log, forkHelper }: IngressDependencies): Parts {
+    const { host, nodeId, clusterId, linkKey, version, paths, limits } = this.#options;
+    const pathOptions = { host, nodeId, clusterId, linkKey, version, limits, socketsDir: paths.sockets };
+    const path = new RequestPath(pathOptions, { log, onLocalChange: () => this.#announce() });
+    const helpers = new Helpers(pathOptions, {
+      log,
+      fork: forkHelper,
+      onJoined: () => path.renewConnections(),
+      onReturned: (socket) => this.#deal(socket),
+    });
     const links = new LinkServer(
       { nodeId, linkKey },
       {
-        ready: () => fleet.readyHere(),
+        ready: () => path.readyHere(),
         onRequest: (head, end, stream) => this.#serveLink(head, end, stream),
       },
     );
     const routing = new RoutingSource({ nodeId, log, file: paths.routing, pollMs: limits.pollMs }, (table) =>
       this.#adopt(table),
     );
-    const handler = new RequestHandler({
-      dispatcher,
-      budget,
-      casualties,
-      maxBodyBytes: () => routing.table?.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
-      isDraining,
-      isLoopback: isLoopback(host),
-    });
-    const { version } = options;
-    const admin = adminRoutes({
-      nodeId,
-      clusterId,
-      version,
-      dispatcher,
-      table: () => routing.table,
-      isDraining,
-    });
-    const http = new HttpListener({ host, clusterId, log }, () => createFront(limits, { handler, admin }));
-    return { dispatcher, budget, casualties, handler, routing, fleet, links, http, admin };
+    const http = new HttpListener(
+      { host, clusterId, log },
+      {
+        onConnection: (socket) => this.#deal(socket),
+        onMoved: () => {
+          path.renewConnections();
+          helpers.renew();
+        },
+      },
+    );
+    return { path, helpers, routing, links, http };
   }
 
-  #adopt(table: RoutingTable): void {
-    const { dispatcher, fleet, http } = this.#parts;
-    fleet.adopt(table);
-    dispatcher.adopt(table, fleet.targets());
+  /** Whose turn it is gets the connection. */
+  #deal(socket: Socket): void {
+    const { helpers, path } = this.#parts;
+    const helper = helpers.next();
+    if (helper === null) path.take(socket);
+    else helper.give(socket);
+  }
+
+  #adopt(read: RoutingTable): void {
+    const table = { ...read, ingressProcesses: read.ingressProcesses ?? 1 }; // one of before an upgrade has none
+    const { helpers, http, path } = this.#parts;
+    path.adopt(table);
+    helpers.adopt(table);
     this.#announce();
     const { version, revision, incarnation } = table;
     this.#log.info({ version, revision, incarnation }, 'routing table adopted');
@@ -211,7 +206,7 @@ export class Ingress {
 
   /** Tells linked nodes what is ready here, where that has changed. */
   #announce(): void {
-    const announced = JSON.stringify(this.#parts.fleet.readyHere());
+    const announced = JSON.stringify(this.#parts.path.readyHere());
     if (announced === this.#announced) return;
     this.#announced = announced;
     this.#parts.links.announce();
@@ -219,7 +214,7 @@ export class Ingress {
 
   #serveLink(head: RequestHead, end: boolean, stream: ServerStream): RequestListener {
     if (head.replica === '') return answerLogs(head, stream, this.#options.paths.replicaLogs);
-    const target = this.#parts.fleet.localTarget(head.replica);
+    const target = this.#parts.path.localTarget(head.replica);
     if (target === null || !target.isUp) {
       stream.refuse(target === null ? 'unknown_replica' : 'not_ready');
       return deafListener;

@@ -1,5 +1,5 @@
-import { request, type Server } from 'node:http';
-import type { Server as NetServer } from 'node:net';
+import { request } from 'node:http';
+import type { Server } from 'node:net';
 import { codeOf, type FailureData, messageOf, ServeError } from '../lib/errors.ts';
 import { programOnPort } from '../lib/ports.ts';
 import { CLUSTER_HEADER } from './admin-routes.ts';
@@ -35,7 +35,7 @@ export async function listenForHttp(
 
 /** @throws the error of node:net as it is */
 function listenOn(
-  server: NetServer,
+  server: Server,
   address: { readonly host: string; readonly port: number } | { readonly path: string },
 ): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -1,8 +1,19 @@
-import type { Casualty } from '../cluster/replicas/types.ts';
-import type { DeploymentCounts } from './deployment-queue.ts';
+import type { TotalLoad } from './load.ts';
 
-/** What `GET /state` on the control socket answers: agent and admin read it. */
-export interface IngressState {
+/** One process of an ingress, as its main process knows it. */
+export interface IngressProcessState {
+  readonly pid: number;
+  /** a helper that leaves takes no connections any more, and ends with its last one */
+  readonly phase: 'main' | 'starting' | 'serving' | 'leaving';
+  readonly connections: number;
+  readonly open: number;
+  readonly inFlight: number;
+  readonly queued: number;
+}
+
+/** What `GET /state` on the control socket answers: agent and admin read it. Loads are of all processes together. */
+export interface IngressState extends TotalLoad {
+  /** of the main process */
   readonly pid: number;
   readonly nodeId: string;
   readonly version: string;
@@ -18,13 +29,6 @@ export interface IngressState {
   readonly routingVersion: number;
   readonly incarnation: string;
   readonly draining: boolean;
-  /** requests that are not over, of clients of this ingress */
-  readonly open: number;
-  readonly inFlight: number;
-  readonly queued: number;
-  /** bytes of request bodies that are kept for another try */
-  readonly keptBytes: number;
-  readonly deployments: readonly DeploymentCounts[];
-  /** requests given up because replicas died with them, oldest first */
-  readonly poison: readonly Casualty[];
+  /** the main one first */
+  readonly processes: readonly IngressProcessState[];
 }

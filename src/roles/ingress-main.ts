@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import { ingressSocket, statePaths } from '../config/paths.ts';
 import { openControl } from '../ingress/control.ts';
@@ -8,6 +9,7 @@ import { DEFAULT_LIMITS, Ingress } from '../ingress/ingress.ts';
 import type { IngressLaunch } from '../ingress/launch.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { forkProcess } from '../lib/process/fork.ts';
 import { clusterPrefix } from '../store/keys.ts';
 import { connectStore } from '../store/redis-store.ts';
 import type { Store } from '../store/types.ts';
@@ -22,12 +24,18 @@ const DRAIN_MS = 30_000;
 const STORE_RETRY_MS = 2_000;
 /** A store that is away is not waited for at the end: nothing is written to it then. */
 const STORE_CLOSE_MS = 500;
+/** A program of its own: what only the main process needs (the store) would cost every helper 10 MB. */
+const HELPER_PROGRAM = fileURLToPath(new URL('./ingress-helper-main.js', import.meta.url));
 
 async function main(): Promise<void> {
   const launch = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as IngressLaunch;
   const paths = statePaths(launch.stateDir);
-  const log = openLog(join(paths.logs, 'ingress.log'), 'ingress');
-  const ingress = new Ingress({ ...launch, paths, limits: DEFAULT_LIMITS }, { log });
+  const logFile = join(paths.logs, 'ingress.log');
+  const log = openLog(logFile, 'ingress');
+  const ingress = new Ingress(
+    { ...launch, paths, limits: DEFAULT_LIMITS },
+    { log, forkHelper: () => forkProcess(HELPER_PROGRAM, [logFile]) },
+  );
   const ending = new AbortController();
   const control = await openControl(ingressSocket(paths.sockets), ingress, () => ending.abort());
   try {

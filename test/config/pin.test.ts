@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { DeploymentSpec, Effect } from '../../src/cluster/spec/types.ts';
+import type { ClusterSettings, DeploymentSpec, Effect } from '../../src/cluster/spec/types.ts';
 import { completeSpec, differences, settingsDifferences } from '../../src/config/pin.ts';
 import { hashOf } from '../../src/lib/hash.ts';
 import { anySpec, PINS, pinned, SPEC } from './specs.ts';
@@ -13,11 +13,21 @@ function changedHashes(changes: Partial<DeploymentSpec>, pins: Partial<typeof PI
 }
 
 it('tells how [MODEL SERVE] changes, in the words of a conf.ini', () => {
-  const before = { port: 8000, maxBodyBytes: 64 * 1024 * 1024 };
+  const before = { port: 8000, ingressProcesses: 1, maxBodyBytes: 64 * 1024 * 1024 };
   expect(settingsDifferences(before, { ...before })).toEqual([]);
-  expect(settingsDifferences(before, { port: 9000, maxBodyBytes: 1024 ** 3 })).toEqual([
+  expect(settingsDifferences(before, { port: 9000, ingressProcesses: 2, maxBodyBytes: 1024 ** 3 })).toEqual([
     { key: 'port', from: '8000', to: '9000' },
+    { key: 'ingress_processes', from: '1', to: '2' },
     { key: 'max_body', from: '64MiB', to: '1GiB' },
+  ]);
+});
+
+it('takes what an older version did not record of [MODEL SERVE] for its default', () => {
+  const recorded = { port: 8000, maxBodyBytes: 1024 } as ClusterSettings;
+  const now = { port: 8000, ingressProcesses: 1, maxBodyBytes: 1024 };
+  expect(settingsDifferences(recorded, now)).toEqual([]);
+  expect(settingsDifferences(recorded, { ...now, ingressProcesses: 3 })).toEqual([
+    { key: 'ingress_processes', from: '1', to: '3' },
   ]);
 });
 

@@ -13,6 +13,7 @@ import {
 } from '../../src/ingress/ingress.ts';
 import type { RoutingStore } from '../../src/ingress/routing-source.ts';
 import { silentLog } from '../../src/lib/log.ts';
+import type { ForkedProcess } from '../../src/lib/process/fork.ts';
 import { type FakeCall, type FakeOptions, FakeReplica } from './fake-replica.ts';
 
 /** Waits for a fact, looking often; fails at the deadline with what was waited for. */
@@ -63,6 +64,7 @@ export function tableOf(
     epoch: 1,
     incarnation: 'one',
     revision: 1,
+    ingressProcesses: 1,
     maxBodyBytes: 64 * 1024 * 1024,
     port: 0,
     deployments,
@@ -169,6 +171,10 @@ export class TestNode {
   readonly nodeId: string;
   readonly replicas = new Map<string, FakeReplica>();
   #ingress: Ingress | null = null;
+  /** starts a helper of the ingress; most tests want none */
+  forkHelper: () => ForkedProcess = () => {
+    throw new RangeError('this test wants no second process');
+  };
   readonly #closers: (() => Promise<void> | void)[] = [];
 
   constructor(nodeId = 'node-a') {
@@ -209,7 +215,7 @@ export class TestNode {
         ...change,
         limits: { ...DEFAULT_LIMITS, ...change.limits },
       },
-      { log: silentLog },
+      { log: silentLog, forkHelper: () => this.forkHelper() },
     );
     await this.#ingress.start();
     await this.#ingress.follow(this.store);

@@ -1,32 +1,24 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ingressSocket } from '../../src/config/paths.ts';
 import type { IngressLaunch } from '../../src/ingress/launch.ts';
+import { identityOf, isRunning } from '../../src/lib/process/identity.ts';
+import { bundleIngressPrograms, type IngressPrograms } from '../ingress/ingress-programs.ts';
 import { call, holdPort, routeOf, TestNode, tableOf, until } from '../ingress/test-node.ts';
 
-// The program is bundled where its packages are found, since the entry has to run as a process of its own.
-const bundleDir = join(import.meta.dirname, `../../node_modules/.ingress-main-test-${process.pid}`);
-const entry = join(bundleDir, 'ingress-main.mjs');
+let programs: IngressPrograms;
 let node: TestNode;
 let children: ChildProcess[];
 
 beforeAll(async () => {
-  await build({
-    entryPoints: [join(import.meta.dirname, '../../src/roles/ingress-main.ts')],
-    outfile: entry,
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    logLevel: 'silent',
-  });
+  programs = await bundleIngressPrograms();
 });
 
-afterAll(() => rmSync(bundleDir, { recursive: true, force: true }));
+afterAll(() => programs.remove());
 
 beforeEach(() => {
   node = new TestNode();
@@ -61,7 +53,7 @@ function launch(change: Partial<IngressLaunch> = {}): Running {
   };
   mkdirSync(node.paths.root, { recursive: true });
   writeFileSync(file, JSON.stringify(content), { mode: 0o600 });
-  const child = spawn(process.execPath, [entry, file], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [programs.main, file], { stdio: ['ignore', 'pipe', 'pipe'] });
   children.push(child);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -77,6 +69,7 @@ async function state(): Promise<{
   readonly httpPort: number;
   readonly open: number;
   readonly deployments: readonly { readonly ready: number }[];
+  readonly processes: readonly { readonly pid: number; readonly phase: string }[];
 }> {
   let found: Awaited<ReturnType<typeof state>> | null = null;
   const look = () =>
@@ -125,6 +118,30 @@ describe('the ingress process', () => {
     expect((await answer).text).toBe('from the process');
     expect(await running.exit).toBe(0);
     expect(running.output()).toBe('');
+  });
+
+  it('that is killed leaves what its helper has begun to be finished, and the helper ends then', async () => {
+    const calls: (() => void)[] = [];
+    await node.replica('Echo-1', ({ answer }) => void calls.push(() => answer('from a helper')));
+    writeFileSync(node.paths.routing, JSON.stringify(tableOf([routeOf()], { ingressProcesses: 2 })));
+    const running = launch();
+    let found = await state();
+    const isServing = () => found.processes.some(({ phase }) => phase === 'serving');
+    for (const end = performance.now() + 30_000; !isServing() && performance.now() < end; )
+      found = await state();
+    const helper = identityOf(found.processes.find(({ phase }) => phase === 'serving')?.pid ?? -1);
+    const answers = [call(found.httpPort), call(found.httpPort)].map((answer) =>
+      answer.then(({ text }) => text).catch(() => 'broken'),
+    );
+    await until('both are under way', () => calls.length === 2, 30_000);
+    const ended = once(running.child, 'exit');
+    running.child.kill('SIGKILL');
+    await ended;
+    expect(await Promise.race(answers)).toBe('broken');
+    await expect(call(found.httpPort)).rejects.toThrow('ECONNREFUSED');
+    for (const finish of calls) finish();
+    expect((await Promise.all(answers)).sort()).toEqual(['broken', 'from a helper']);
+    await until('the helper has ended', () => helper !== null && !isRunning(helper), 30_000);
   });
 
   it('ends with the reason as its last line when its port is taken', async () => {

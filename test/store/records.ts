@@ -35,6 +35,7 @@ export function routingTable(leadership: Leadership, version: number): RoutingTa
     version,
     ...leadership,
     revision: 1,
+    ingressProcesses: 1,
     maxBodyBytes: 1,
     port: 8000,
     deployments: [],
@@ -48,7 +49,7 @@ export function revision(number: number): Revision {
     createdAtMs: 1,
     confPath: '/conf.ini',
     confText: '[MODEL SERVE]\n',
-    settings: { port: 8000, maxBodyBytes: 1 },
+    settings: { port: 8000, ingressProcesses: 1, maxBodyBytes: 1 },
     deployments: [],
   };
 }

@@ -9,14 +9,17 @@ import type { Log } from '../../lib/log.ts';
 import { spawnDetached } from '../../lib/process/detached.ts';
 import { describeExit, type Exit, fileSizeBytes, lastOutput } from '../../lib/process/exit.ts';
 import { identityOf, isRunning, type ProcessIdentity } from '../../lib/process/identity.ts';
-import { killSession, waitForExit } from '../../lib/process/signals.ts';
+import { killSession, waitForExit, waitForSession } from '../../lib/process/signals.ts';
 import { watchExit } from '../../lib/process/watch-exit.ts';
 import { callIngress, type IngressState, readIngressState } from './ingress-client.ts';
 
 const START_TIMEOUT_MS = 20_000;
 /** An ingress that lived so long did not fail to start. */
 const SETTLED_AFTER_MS = 5_000;
-/** For requests in flight when an ingress of another version, or one started in another way, is replaced. */
+/**
+ * For requests in flight when an ingress of another version, or one started in another way, is replaced, and for those
+ * at the further processes of one that has died.
+ */
 const HANDOVER_MS = 10_000;
 /**
  * How much its heap, buffers included, may hold before V8 looks through all of it. V8 sets that to about twice what is alive,
@@ -74,6 +77,8 @@ export class IngressProcess {
   #state: IngressState | null = null;
   #running: RunningIngress | null = null;
   #failures = 0;
+  /** sessions of dead ingresses, whose further processes finish what they have */
+  readonly #remains = new Set<number>();
 
   constructor(options: IngressOptions, dependencies: IngressDependencies) {
     this.#options = options;
@@ -118,6 +123,7 @@ export class IngressProcess {
     this.#leaving.abort();
     const running = this.#running;
     this.#running = null;
+    await Promise.all([...this.#remains].map((sessionId) => killSession(sessionId)));
     if (running === null) return;
     await this.#end(running.identity);
     running.release();
@@ -141,7 +147,7 @@ export class IngressProcess {
         const exit = await running.exited;
         if (signal.aborted) return;
         this.#dependencies.log.error({ exit: describeExit(exit) }, 'the ingress ended; it is started again');
-        await killSession(running.identity.pid);
+        void this.#clear(running.identity.pid);
       }
       this.#failures = performance.now() - startedAt < SETTLED_AFTER_MS ? this.#failures + 1 : 0;
       const delayMs = restartDelayMs(this.#failures - 1);
@@ -152,6 +158,14 @@ export class IngressProcess {
         return null;
       });
     }
+  }
+
+  /** Ends what is left of a dead ingress, after some time. The next one needs nothing that those hold. */
+  async #clear(sessionId: number): Promise<void> {
+    this.#remains.add(sessionId);
+    await waitForSession(sessionId, HANDOVER_MS);
+    await killSession(sessionId);
+    this.#remains.delete(sessionId);
   }
 
   /** @returns null where none runs that this agent can go on with; what was there is gone then */

@@ -36,6 +36,7 @@ export function route(input: RouteInput): TableContent {
     revision: revision.number,
     maxBodyBytes: revision.settings.maxBodyBytes,
     port: revision.settings.port,
+    ingressProcesses: revision.settings.ingressProcesses ?? 1, // a revision of before an upgrade has none
     deployments: rollouts
       .flatMap((rollout) => routeOf(rollout, input))
       .sort((left, right) => (left.deployment < right.deployment ? -1 : 1)),
@@ -50,8 +51,9 @@ export function sameTable(left: TableContent, right: TableContent): boolean {
   return canonicalJson(contentOf(left)) === canonicalJson(contentOf(right));
 }
 
-function contentOf({ revision, maxBodyBytes, port, deployments, nodes }: TableContent): TableContent {
-  return { revision, maxBodyBytes, port, deployments, nodes };
+function contentOf(table: TableContent): TableContent {
+  const { revision, maxBodyBytes, port, ingressProcesses = 1, deployments, nodes } = table;
+  return { revision, maxBodyBytes, port, ingressProcesses, deployments, nodes };
 }
 
 function routeOf(rollout: Rollout, input: RouteInput): DeploymentRoute[] {

@@ -40,6 +40,8 @@ export interface RoutingTable {
   readonly maxBodyBytes: number;
   /** `[MODEL SERVE] port`: what an ingress listens on unless its node was told otherwise */
   readonly port: number;
+  /** `[MODEL SERVE] ingress_processes`: how many processes of an ingress share the port */
+  readonly ingressProcesses: number;
   readonly deployments: readonly DeploymentRoute[];
   readonly nodes: readonly NodeAddress[];
 }

@@ -78,6 +78,8 @@ export interface PinnedSpec extends DeploymentSpec {
 export interface ClusterSettings {
   /** every node's ingress port */
   readonly port: number;
+  /** processes of every node's ingress, which share its port */
+  readonly ingressProcesses: number;
   readonly maxBodyBytes: number;
 }
 

@@ -46,3 +46,11 @@ export async function waitForExit(identity: ProcessIdentity, timeoutMs: number):
   }
   return true;
 }
+
+/** Waits until a session has no process any more, at most `timeoutMs`; looks every 100 ms. Keeps no process alive. */
+export async function waitForSession(sessionId: number, timeoutMs: number): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  while (sessionMembers(sessionId).length > 0 && performance.now() < end) {
+    await delay(100, undefined, { ref: false });
+  }
+}

@@ -95,6 +95,8 @@ export function launchCommand(args: readonly string[], cwd: string): TestProcess
 
 export interface HeadOptions {
   readonly conf: string;
+  /** it listens where conf.ini says, which may change */
+  readonly httpPortOfConf?: boolean;
   readonly args?: readonly string[];
   readonly env?: Record<string, string>;
   readonly stateDir?: string;
@@ -118,8 +120,7 @@ export class TestHead extends TestNode {
         String(storePort),
         '--dashboard-port',
         String(adminPort),
-        '--http-port',
-        String(httpPort),
+        ...(options.httpPortOfConf === true ? [] : ['--http-port', String(httpPort)]),
         ...(options.args ?? []),
       ],
       {

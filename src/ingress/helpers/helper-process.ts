@@ -1,0 +1,104 @@
+import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RoutingTable } from '../../cluster/routing/types.ts';
+import type { Log } from '../../lib/log.ts';
+import { RequestPath, type RequestPathOptions } from '../request-path.ts';
+import type { FromHelper, ToHelper } from './messages.ts';
+
+/** How long a helper waits for its channels to replicas before it takes connections all the same. */
+const CONNECT_MS = 2_000;
+const LOOK_MS = 10;
+/** What is under way when the main process dies has so long to finish. */
+const ORPHAN_MS = 8_000;
+
+export interface HelperProcessDependencies {
+  readonly log: Log;
+  /** to the main process; resolves when it is written, or cannot be */
+  readonly say: (message: FromHelper) => Promise<void>;
+  /** this process may end */
+  readonly onEnd: () => void;
+}
+
+/** The inside of a helper: does with its request path what the main process tells it. */
+export class HelperProcess {
+  readonly #dependencies: HelperProcessDependencies;
+  #path: RequestPath | null = null;
+  #ending: Promise<void> | null = null;
+
+  constructor(dependencies: HelperProcessDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** @param socket of a client; undefined also where it was gone before it arrived */
+  receive(message: ToHelper, socket: Socket | undefined): void {
+    if (message.do === 'begin') {
+      void this.#begin(message.options, message.table);
+      return;
+    }
+    if (this.#path !== null) this.#obey(this.#path, message, socket);
+  }
+
+  /** The main process is gone: nothing new comes, and what is under way is finished as far as it can be. */
+  async orphaned(): Promise<void> {
+    const path = this.#path;
+    if (path !== null) {
+      await path.drain(ORPHAN_MS);
+      await path.stop();
+    }
+    this.#dependencies.onEnd();
+  }
+
+  async #begin(options: RequestPathOptions, table: RoutingTable): Promise<void> {
+    const path = new RequestPath(options, { log: this.#dependencies.log, onLocalChange: () => {} });
+    this.#path = path;
+    path.adopt(table);
+    await path.start();
+    const end = performance.now() + CONNECT_MS;
+    while (!isConnected(path, table) && performance.now() < end) await delay(LOOK_MS);
+    await this.#dependencies.say({ say: 'ready' });
+  }
+
+  #obey(path: RequestPath, message: ToHelper, socket: Socket | undefined): void {
+    const { say } = this.#dependencies;
+    switch (message.do) {
+      case 'adopt':
+        path.adopt(message.table);
+        return;
+      case 'take':
+        void say({ say: 'took' });
+        if (socket !== undefined) path.take(socket);
+        return;
+      case 'renew':
+        path.renewConnections();
+        return;
+      case 'report':
+        void say({ say: 'load', ask: message.ask, load: path.load });
+        return;
+      case 'drain':
+        void path
+          .drain(message.graceMs)
+          .then((drained) => say({ say: 'drained', ask: message.ask, drained }));
+        return;
+      case 'leave':
+        path.renewConnections();
+        void path.untilDeserted().then(() => this.#end(path));
+        return;
+      case 'end':
+        void this.#end(path);
+    }
+  }
+
+  #end(path: RequestPath): Promise<void> {
+    this.#ending ??= path
+      .stop()
+      .then(() => this.#dependencies.say({ say: 'load', ask: 0, load: path.load }))
+      .then(() => this.#dependencies.onEnd());
+    return this.#ending;
+  }
+}
+
+/** Every deployment that has replicas can reach one. */
+function isConnected(path: RequestPath, table: RoutingTable): boolean {
+  const up = new Set(path.load.deployments.filter(({ ready }) => ready > 0).map((one) => one.deployment));
+  return table.deployments.every(({ deployment, endpoints }) => endpoints.length === 0 || up.has(deployment));
+}

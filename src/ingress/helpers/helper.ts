@@ -1,0 +1,138 @@
+import type { Socket } from 'node:net';
+import type { ForkedProcess } from '../../lib/process/fork.ts';
+import type { ProcessLoad } from '../load.ts';
+import type { FromHelper, ToHelper } from './messages.ts';
+
+/** One that has so many connections on their way to it (it is stopped, or far behind) gets no more. */
+const MOST_UNTAKEN = 256;
+const ANSWER_MS = 500;
+const END_MS = 2_500;
+
+type HelperPhase = 'starting' | 'serving' | 'leaving';
+
+export interface HelperListener {
+  /** it takes connections from now on */
+  onReady(helper: Helper): void;
+  /** once; `untaken`: connections that it has not touched */
+  onEnded(helper: Helper, untaken: readonly Socket[]): void;
+}
+
+/** One further process of an ingress, as the main one sees it. */
+export class Helper {
+  readonly startedMs = performance.now();
+  readonly #forked: ForkedProcess;
+  readonly #listener: HelperListener;
+  /** given to it, oldest first, and not reported as taken */
+  readonly #untaken: Socket[] = [];
+  readonly #asked = new Map<number, (answer: FromHelper | null) => void>();
+  #phase: HelperPhase = 'starting';
+  #load: ProcessLoad;
+  #lastAsk = 0;
+  #hasEnded = false;
+
+  constructor(forked: ForkedProcess, listener: HelperListener) {
+    this.#forked = forked;
+    this.#listener = listener;
+    this.#load = { ...IDLE, pid: forked.pid };
+    forked.onMessage((message) => this.#hear(message as FromHelper));
+    void forked.exited.then(() => {
+      this.#hasEnded = true;
+      for (const answer of this.#asked.values()) answer(null);
+      this.#listener.onEnded(this, this.#untaken.splice(0));
+    });
+  }
+
+  get phase(): HelperPhase {
+    return this.#phase;
+  }
+
+  /** as it said last */
+  get load(): ProcessLoad {
+    return this.#load;
+  }
+
+  get canTake(): boolean {
+    return this.#phase === 'serving' && this.#untaken.length < MOST_UNTAKEN;
+  }
+
+  tell(message: ToHelper): void {
+    this.#forked.send(message);
+  }
+
+  /** Gives it a connection that has not been read from. It comes back by `onEnded` where the helper dies before it has it. */
+  give(socket: Socket): void {
+    this.#untaken.push(socket);
+    socket.on('error', () => {}); // nobody reads it here
+    this.#forked.send({ do: 'take' } satisfies ToHelper, socket);
+  }
+
+  /** It takes no connections any more, and ends when those it has are gone. */
+  leave(): void {
+    this.#phase = 'leaving';
+    this.tell({ do: 'leave' });
+  }
+
+  /** Asks it for its load; what it said before stands where it is too busy to answer. */
+  async refresh(): Promise<void> {
+    await this.#ask((ask) => ({ do: 'report', ask }), ANSWER_MS);
+  }
+
+  /** @returns whether its requests were over within `graceMs` */
+  async drain(graceMs: number): Promise<boolean> {
+    const answer = await this.#ask((ask) => ({ do: 'drain', ask, graceMs }), graceMs + ANSWER_MS);
+    return answer?.say === 'drained' ? answer.drained : this.#hasEnded;
+  }
+
+  /** Ends it, by force where it takes too long. */
+  async end(): Promise<void> {
+    this.#phase = 'leaving';
+    this.tell({ do: 'end' });
+    const deadline = setTimeout(() => this.kill(), END_MS);
+    await this.#forked.exited;
+    clearTimeout(deadline);
+  }
+
+  kill(): void {
+    this.#forked.kill('SIGKILL');
+  }
+
+  #hear(message: FromHelper): void {
+    switch (message.say) {
+      case 'ready':
+        if (this.#phase !== 'starting') return;
+        this.#phase = 'serving';
+        this.#listener.onReady(this);
+        return;
+      case 'took':
+        this.#untaken.shift()?.destroy(); // this end of it: the helper has its own
+        return;
+      case 'load':
+        this.#load = message.load;
+        this.#asked.get(message.ask)?.(message);
+        return;
+      case 'drained':
+        this.#asked.get(message.ask)?.(message);
+    }
+  }
+
+  /** @returns null where no answer came in time */
+  #ask(messageOf: (ask: number) => ToHelper, timeoutMs: number): Promise<FromHelper | null> {
+    this.#lastAsk += 1;
+    const ask = this.#lastAsk;
+    return new Promise((resolve) => {
+      const settle = (answer: FromHelper | null): void => {
+        clearTimeout(deadline);
+        this.#asked.delete(ask);
+        resolve(answer);
+      };
+      const deadline = setTimeout(() => settle(null), timeoutMs);
+      this.#asked.set(ask, settle);
+      this.tell(messageOf(ask));
+    });
+  }
+}
+
+const IDLE: Omit<ProcessLoad, 'pid'> = {
+  ...{ connections: 0, open: 0, inFlight: 0, queued: 0, keptBytes: 0 },
+  ...{ deployments: [], poison: [] },
+};
