@@ -76,7 +76,7 @@ class Call:
 
     def body(self):
         """Return the whole body."""
-        if len(self._chunks) > 1:
+        if len(self._chunks) > 1 or type(self._chunks[0]) is memoryview:
             self._chunks = [b"".join(self._chunks)]
         return self._chunks[0]
 

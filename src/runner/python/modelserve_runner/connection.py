@@ -64,8 +64,12 @@ class Connection:
             self._guard.has_unsent(self)
 
     def send(self, kind, flags, stream, payload=b""):
-        """Send a frame."""
-        self.put(frames.encode_frame(kind, flags, stream, payload))
+        """Send a frame. A large payload is not copied: it must not change afterwards."""
+        if len(payload) < frames.PIECE_BYTES:
+            self.put(frames.encode_frame(kind, flags, stream, payload))
+        else:
+            self.put(frames.encode_header(kind, flags, stream, len(payload)))
+            self.put(payload)
 
     def send_json(self, kind, flags, stream, value):
         """Send a frame with a JSON payload."""

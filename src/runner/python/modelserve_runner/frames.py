@@ -7,6 +7,8 @@ PROTOCOL_VERSION = 1
 HEADER = struct.Struct(">IBBI")
 HEADER_BYTES = HEADER.size
 MAX_PAYLOAD_BYTES = 64 * 1024
+#: So much of a data frame is large: it is handed on in parts, as views, and sent without being joined to its header.
+PIECE_BYTES = 4096
 #: How much a sender may have unacknowledged on one stream and direction before the receiver grants more.
 INITIAL_WINDOW_BYTES = 1024 * 1024
 
@@ -33,12 +35,16 @@ class FrameError(Exception):
     """What a peer sent breaks the protocol: the connection cannot be trusted any further and is closed."""
 
 
-def encode_frame(kind, flags, stream, payload=b""):
-    """Return header and payload of one frame as bytes; ``struct.error`` or ValueError for what does not fit."""
-    size = len(payload)
+def encode_header(kind, flags, stream, size):
+    """Return the header of a frame; ``struct.error`` or ValueError for what does not fit."""
     if size > MAX_PAYLOAD_BYTES:
         raise ValueError("frame payload of %d bytes is over the limit of %d" % (size, MAX_PAYLOAD_BYTES))
-    return b"".join((HEADER.pack(size, kind, flags, stream), payload))
+    return HEADER.pack(size, kind, flags, stream)
+
+
+def encode_frame(kind, flags, stream, payload=b""):
+    """Return header and payload of one frame as bytes; raises as encode_header does."""
+    return b"".join((encode_header(kind, flags, stream, len(payload)), payload))
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -65,25 +71,50 @@ def decode_json(payload):
 
 
 class FrameDecoder:
-    """Cuts a byte stream into frames, however it was split on its way."""
+    """Cuts a byte stream into frames, however it was split on its way.
+
+    Of a large data frame each part is handed on when it comes, as a data frame of its own, END on the last of them:
+    joining them would copy nearly every body once more.
+    """
 
     def __init__(self):
         self._pending = b""
+        #: what is left of a data frame whose beginning was handed on
+        self._owed = 0
+        self._owed_flags = 0
+        self._owed_stream = 0
 
     def feed(self, chunk):
-        """Yield the frames that are complete now, as (type, flags, stream, payload) tuples; to be iterated to its end.
+        """Yield what is complete now, as (type, flags, stream, payload) tuples; to be iterated to its end.
 
-        Raises FrameError when a length is over the limit.
+        A payload is bytes, or of large data frames a view of them. Raises FrameError when a length is over the limit.
         """
         received = self._pending + chunk if self._pending else chunk
+        self._pending = b""
         offset = 0
+        if self._owed:
+            if len(received) < min(PIECE_BYTES, self._owed):
+                self._pending = received
+                return
+            offset = min(len(received), self._owed)
+            yield self._part(memoryview(received)[:offset])
         while len(received) - offset >= HEADER_BYTES:
             size, kind, flags, stream = HEADER.unpack_from(received, offset)
             if size > MAX_PAYLOAD_BYTES:
                 raise FrameError("frame of %d bytes: not a modelserve channel?" % size)
             start = offset + HEADER_BYTES
-            if len(received) < start + size:
-                break
-            offset = start + size
-            yield kind, flags, stream, received[start:offset]
+            end = start + size
+            if len(received) < end:
+                if kind != DATA or len(received) - start < PIECE_BYTES:
+                    break
+                self._owed, self._owed_flags, self._owed_stream = size, flags, stream
+                yield self._part(memoryview(received)[start:])
+                return
+            offset = end
+            is_large = size >= PIECE_BYTES and kind == DATA
+            yield kind, flags, stream, memoryview(received)[start:end] if is_large else received[start:end]
         self._pending = received[offset:]
+
+    def _part(self, payload):
+        self._owed -= len(payload)
+        return DATA, self._owed_flags & ~END if self._owed else self._owed_flags, self._owed_stream, payload

@@ -1,11 +1,19 @@
 """Bytes to and from one peer: a non-blocking socket, what it has not taken yet, and who hears of either."""
 
 import socket
+from collections import deque
+from itertools import islice
 
 #: The socket's owner is to give it no more data while it has this much to send.
 WRITE_BUFFER_BYTES = 256 * 1024
 #: Written at once when so much has gathered.
-GATHER_BYTES = 128 * 1024
+GATHER_BYTES = 512 * 1024
+#: What the kernel may hold, where it lets this be chosen: each time it is full costs a turn of the reader thread.
+SEND_BUFFER_BYTES = 1024 * 1024
+#: Less than this is joined for one write, which costs less than naming the pieces to the kernel.
+JOIN_BYTES = 16 * 1024
+#: How many pieces Linux takes in one write.
+MAX_PIECES = 1024
 #: A peer that lets this much pile up does not read: data waits for its window, so all of this is small frames.
 MAX_BACKLOG_BYTES = 8 * 1024 * 1024
 #: Below the size from which malloc maps and unmaps memory for each read.
@@ -15,16 +23,19 @@ RECEIVE_BYTES = 64 * 1024
 class Wire:
     """Guarded. ``paused`` is whether the socket takes no more data for now; ``watch_writable`` is called with a bool."""
 
-    __slots__ = ("paused", "closed", "_socket", "_gathered", "_gathered_bytes", "_backlog", "_watch_writable")
+    __slots__ = ("paused", "closed", "_socket", "_gathered", "_gathered_bytes", "_backlog", "_backlog_bytes",
+                 "_watch_writable")
 
     def __init__(self, peer, watch_writable):
         peer.setblocking(False)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.paused = False
         self.closed = False
         self._socket = peer
         self._gathered = []
         self._gathered_bytes = 0
-        self._backlog = b""
+        self._backlog = deque()
+        self._backlog_bytes = 0
         self._watch_writable = watch_writable
 
     def fileno(self):
@@ -55,27 +66,29 @@ class Wire:
         gathered = self._gathered
         if self.closed or not gathered:
             return
-        whole = gathered[0] if len(gathered) == 1 else b"".join(gathered)
+        if self._gathered_bytes < JOIN_BYTES:
+            gathered = [gathered[0] if len(gathered) == 1 else b"".join(gathered)]
+        had_backlog = bool(self._backlog)
+        self._backlog.extend(gathered)
+        self._backlog_bytes += self._gathered_bytes
         self._gathered = []
         self._gathered_bytes = 0
-        if self._backlog:
-            self._backlog = b"".join((self._backlog, whole))
-        else:
-            self._backlog = self._write(whole)
+        if not had_backlog:
+            self._write()
             if not self._backlog:
                 return
             self._watch_writable(True)
-        self.paused = len(self._backlog) > WRITE_BUFFER_BYTES
-        if len(self._backlog) > MAX_BACKLOG_BYTES:
+        self.paused = self._backlog_bytes > WRITE_BUFFER_BYTES
+        if self._backlog_bytes > MAX_BACKLOG_BYTES:
             self.shut()
 
     def resume(self):
         """Write more of what the socket did not take."""
-        if not self.closed and self._backlog:
-            self._backlog = self._write(self._backlog)
+        if not self.closed:
+            self._write()
         if not self._backlog:
             self._watch_writable(False)
-        self.paused = len(self._backlog) > WRITE_BUFFER_BYTES
+        self.paused = self._backlog_bytes > WRITE_BUFFER_BYTES
 
     @property
     def is_empty(self):
@@ -86,7 +99,7 @@ class Wire:
         """End the connection for both sides; its reader then finds its end."""
         self.closed = True
         self._gathered = []
-        self._backlog = b""
+        self._drop_backlog()
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -96,12 +109,27 @@ class Wire:
         """Let go of the descriptor; nobody may watch it any more."""
         self._socket.close()
 
-    def _write(self, whole):
-        """Return what the socket did not take."""
-        try:
-            sent = self._socket.send(whole)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        except OSError:
-            return b""  # the peer has gone, which its reader finds out
-        return b"" if sent == len(whole) else memoryview(whole)[sent:]
+    def _write(self):
+        """Write what the socket takes of the backlog."""
+        backlog = self._backlog
+        while backlog:
+            try:
+                if len(backlog) == 1:
+                    sent = self._socket.send(backlog[0])
+                else:
+                    sent = self._socket.sendmsg(islice(backlog, MAX_PIECES))
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self._drop_backlog()  # the peer has gone, which its reader finds out
+                return
+            self._backlog_bytes -= sent
+            while backlog and sent >= len(backlog[0]):
+                sent -= len(backlog.popleft())
+            if sent:
+                backlog[0] = memoryview(backlog[0])[sent:]
+                return
+
+    def _drop_backlog(self):
+        self._backlog.clear()
+        self._backlog_bytes = 0
