@@ -66,11 +66,12 @@ export function dial(options: DialOptions, handlers: DialHandlers): FrameConnect
 
 /**
  * The JSON object of a frame's payload.
+ * @param text the payload as text, where the caller needs that, too
  * @throws ChannelError CHANNEL_PROTOCOL
  */
-export function parsePayload(frame: Frame): object {
+export function parsePayload(frame: Frame, text = frame.payload.toString('utf8')): object {
   try {
-    const value: unknown = JSON.parse(frame.payload.toString('utf8'));
+    const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null) return value;
   } catch {
     // falls through to the error that names the frame

@@ -1,8 +1,8 @@
 import { choose } from '../cluster/routing/choose.ts';
 import type { DeploymentRoute } from '../cluster/routing/types.ts';
+import { type Queueable, WaitQueue } from '../lib/wait-queue.ts';
 import { type FrameworkError, notReady, queueFull } from './framework-error.ts';
 import type { Target } from './target.ts';
-import { type Queueable, WaitQueue } from './wait-queue.ts';
 
 /** A request, as the queue knows it. */
 export interface Waiting extends Queueable<Waiting> {

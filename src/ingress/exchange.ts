@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { EncodedHead, Refusal, ResponseHead, StreamFailure } from '../channel/messages.ts';
 import type { ClientStream, StreamListener } from '../channel/streams.ts';
+import type { Place } from '../lib/wait-queue.ts';
 import { Answer } from './answer.ts';
 import type { Casualties } from './casualties.ts';
 import { probeClient } from './client-probe.ts';
@@ -19,7 +20,6 @@ import {
 import { type BodyRules, type Gathered, RequestBody } from './request-body.ts';
 import { requestHead } from './request-head.ts';
 import type { Target } from './target.ts';
-import type { Place } from './wait-queue.ts';
 
 /** What came in, with what the ingress has found out about it. */
 export interface Call {

@@ -5,10 +5,11 @@ import { ChunkSource, type Chunks } from './chunk-source.ts';
 import { encodeJson, UnencodableError } from './encode-json.ts';
 import { BadBodyError } from './request.ts';
 import { AS_IT_IS, layoutOf } from './stream-layout.ts';
+import type { AnswerBytes } from './thread-calls.ts';
 
 export interface WholeAnswer {
   readonly head: ResponseHead;
-  readonly body: Uint8Array<ArrayBuffer>;
+  readonly body: AnswerBytes;
 }
 
 /** An answer ready to be sent: whole, or its head and where the rest comes from. Its bytes are its own, so that they can be transferred. */
@@ -16,7 +17,15 @@ export type Answer =
   | WholeAnswer
   | { readonly head: ResponseHead; readonly first: Uint8Array<ArrayBuffer>; readonly rest: ChunkSource };
 
+/** The call that is answered; its head is read where it matters only. */
+export interface Asked {
+  readonly head: RequestHead;
+}
+
 type Headers = ResponseHead['headers'];
+
+/** Longer texts are encoded in the thread of the instance: the main one is everybody's. */
+const MOST_TEXT_CHARS = 1024;
 
 const encoder = new TextEncoder();
 const TEXT: Headers = [['content-type', 'text/plain; charset=utf-8']];
@@ -28,31 +37,39 @@ const JSON_TYPE: Headers = [['content-type', 'application/json']];
  * A streamed answer has its first chunk already, so that what fails before it still becomes an error answer.
  * @throws UnencodableError, and whatever the iterable throws
  */
-export async function toAnswer(result: unknown, request: RequestHead): Promise<Answer> {
-  if (typeof result === 'string') return whole(TEXT, encoder.encode(result));
+export function toAnswer(result: unknown, asked: Asked): Answer | Promise<Answer> {
+  if (typeof result === 'string') return whole(TEXT, encoded(result));
   if (result instanceof Uint8Array) return whole(BYTES, new Uint8Array(result));
   if (result instanceof ArrayBuffer) return whole(BYTES, new Uint8Array(result.slice(0)));
   if (isResponse(result)) return fromResponse(result);
   const chunks = chunksOf(result);
-  if (chunks !== null) return fromChunks(chunks, request);
-  const body = encoder.encode(encodeJson(result));
+  if (chunks !== null) return fromChunks(chunks, asked);
+  const body = encoded(encodeJson(result));
   return { head: { status: 200, headers: sized(JSON_TYPE, body), ok: !saysFailed(result) }, body };
 }
 
+/** The answer for what user code threw: 400 for a body that cannot be parsed, which counts as the client's failure, else 500. */
+export function failureAnswer(thrown: unknown, { head }: Asked): WholeAnswer {
+  const status = thrown instanceof BadBodyError ? 400 : 500;
+  const body = encoded(failureText(thrown, head));
+  return { head: { status, headers: sized(JSON_TYPE, body), ok: status < 500 }, body };
+}
+
 /**
- * The answer for what user code threw: 400 for a body that cannot be parsed, which counts as the client's failure, else 500. What was
- * thrown may hold secrets: its traceback goes to the client only where the request's head allows it.
+ * The framework's JSON about what user code threw. That may hold secrets: the traceback goes to the client only where the request's head
+ * allows it.
  */
-export function failureAnswer(thrown: unknown, request: RequestHead): WholeAnswer {
-  if (thrown instanceof BadBodyError) return frameworkError(400, thrown.code, thrown.message, request);
-  if (thrown instanceof UnencodableError) {
-    return frameworkError(500, 'BACKEND_ERROR', `the answer cannot be encoded: ${thrown.message}`, request);
-  }
+export function failureText(thrown: unknown, request: RequestHead): string {
+  const code = thrown instanceof BadBodyError ? thrown.code : 'BACKEND_ERROR';
+  return JSON.stringify({ status: 0, code, info: failureInfo(thrown, request), request_id: request.id });
+}
+
+function failureInfo(thrown: unknown, request: RequestHead): string {
+  if (thrown instanceof BadBodyError) return thrown.message;
+  if (thrown instanceof UnencodableError) return `the answer cannot be encoded: ${thrown.message}`;
+  if (request.expose_errors) return tracebackOf(thrown);
   const type = thrown instanceof Error ? thrown.name : typeof thrown;
-  const info = request.expose_errors
-    ? tracebackOf(thrown)
-    : `the backend threw ${type}; the log of its replica has the traceback under this request id`;
-  return frameworkError(500, 'BACKEND_ERROR', info, request);
+  return `the backend threw ${type}; the log of its replica has the traceback under this request id`;
 }
 
 /** Stack, causes and properties of anything that was thrown; the runner's own errors say all in their message. */
@@ -68,16 +85,16 @@ export function describe(thrown: unknown): string {
   return text.split('\n', 1)[0] ?? '';
 }
 
-function frameworkError(status: number, code: string, info: string, request: RequestHead): WholeAnswer {
-  const body = encoder.encode(JSON.stringify({ status: 0, code, info, request_id: request.id }));
-  return { head: { status, headers: sized(JSON_TYPE, body), ok: status < 500 }, body };
+function encoded(text: string): AnswerBytes {
+  return text.length <= MOST_TEXT_CHARS ? text : encoder.encode(text);
 }
 
-function sized(headers: Headers, body: Uint8Array): Headers {
-  return [...headers, ['content-length', String(body.length)]];
+function sized(headers: Headers, body: AnswerBytes): Headers {
+  const sizeBytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+  return [...headers, ['content-length', String(sizeBytes)]];
 }
 
-function whole(headers: Headers, body: Uint8Array<ArrayBuffer>): WholeAnswer {
+function whole(headers: Headers, body: AnswerBytes): WholeAnswer {
   return { head: { status: 200, headers: sized(headers, body), ok: true }, body };
 }
 
@@ -86,14 +103,13 @@ function saysFailed(result: unknown): boolean {
   return typeof result === 'object' && result !== null && 'status' in result && result.status === 0;
 }
 
-/** Also a Response of another Fetch implementation, which is no instance of the global class. */
+/** Of any Fetch implementation. Not by `instanceof`: naming the global class loads Node's, which most backends never need. */
 function isResponse(result: unknown): result is Response {
   return (
-    result instanceof Response ||
-    (typeof result === 'object' &&
-      result !== null &&
-      Object.prototype.toString.call(result) === '[object Response]' &&
-      'arrayBuffer' in result)
+    typeof result === 'object' &&
+    result !== null &&
+    Object.prototype.toString.call(result) === '[object Response]' &&
+    'arrayBuffer' in result
   );
 }
 
@@ -121,7 +137,7 @@ function isGenerator(value: object): value is Iterator<unknown> {
   return 'next' in value && typeof value.next === 'function' && Symbol.iterator in value;
 }
 
-async function fromChunks(chunks: Chunks, request: RequestHead): Promise<Answer> {
+async function fromChunks(chunks: Chunks, { head: request }: Asked): Promise<Answer> {
   const first = await chunks.next();
   if (first.done === true) return whole(TEXT, new Uint8Array());
   const layout = layoutOf(request, first.value);

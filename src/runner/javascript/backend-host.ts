@@ -1,34 +1,16 @@
-import type { RequestHead } from '../../channel/messages.ts';
 import type { JsonValue } from '../../lib/json.ts';
-import { type Answer, describe, failureAnswer, toAnswer, tracebackOf } from './answer.ts';
+import { type Answer, describe, failureAnswer, toAnswer, tracebackOf, type WholeAnswer } from './answer.ts';
 import { answerBatch } from './batch-call.ts';
-import type { ChunkSource, Portion } from './chunk-source.ts';
+import type { IncomingCall } from './incoming-call.ts';
 import { type Backend, loadBackendClass } from './load-class.ts';
-import { note } from './note.ts';
+import { noteFailure } from './note.ts';
 import { BackendRequest } from './request.ts';
-import type {
-  BatchReply,
-  BatchTask,
-  CallReply,
-  CallTask,
-  NextReply,
-  Outcome,
-  StartReply,
-  StartTask,
-} from './thread-tasks.ts';
-
-/** The call that a thread is at; `rest` is set once its answer is being streamed. */
-interface RunningCall {
-  readonly head: RequestHead;
-  readonly abort: AbortController;
-  rest: ChunkSource | null;
-}
+import type { Outcome, StartReply, StartTask } from './thread-tasks.ts';
 
 /** One instance of the user's class in its thread. Nothing that user code throws leaves it: it comes back as a reply. */
 export class BackendHost {
   #backend: Backend | null = null;
   #call: Call = notStarted;
-  #running: RunningCall | null = null;
 
   async start(task: StartTask): Promise<StartReply> {
     const beganMs = performance.now();
@@ -55,43 +37,19 @@ export class BackendHost {
     }
   }
 
-  async call(task: CallTask): Promise<CallReply> {
-    const running: RunningCall = { head: task.head, abort: new AbortController(), rest: null };
-    this.#running = running;
-    const answer = await this.#answer(task, running);
-    if ('body' in answer) {
-      this.#running = null;
-      return { head: answer.head, chunk: answer.body, more: false };
+  /** Calls user code; what it throws is an answer, too. */
+  async answer(call: IncomingCall): Promise<Answer> {
+    try {
+      return await toAnswer(await this.#call(new BackendRequest(call)), call);
+    } catch (error) {
+      noteFailure(call.head.id, error);
+      return failureAnswer(error, call);
     }
-    running.rest = answer.rest;
-    return { head: answer.head, chunk: answer.first, more: true };
   }
 
-  /** Several calls as one; each gets its own reply. */
-  async batch(task: BatchTask): Promise<BatchReply> {
-    const predict = (items: unknown[]): unknown => this.#backend?.predictBatch?.(items);
-    const answers = await answerBatch(task.calls, predict);
-    return { replies: answers.map(({ head, body }) => ({ head, chunk: body, more: false })) };
-  }
-
-  async next(): Promise<NextReply> {
-    const running = this.#running;
-    if (running?.rest == null) return { chunk: new Uint8Array(), more: false };
-    const portion = await running.rest.next();
-    if (!portion.done) return { chunk: portion.bytes, more: true };
-    this.#running = null;
-    if (!('failure' in portion)) return { chunk: portion.bytes, more: false };
-    logFailure(running.head, portion.failure);
-    return { chunk: lastWords(portion, running.head, running.rest), error: describe(portion.failure) };
-  }
-
-  /** Best effort: user code that does not look at `request.signal` runs to its end. */
-  async cancel(): Promise<Outcome> {
-    const running = this.#running;
-    running?.abort.abort(new Error('the request was cancelled: nobody reads its answer'));
-    if (running?.rest == null) return { ok: true };
-    this.#running = null;
-    return outcome(async () => running.rest?.close());
+  /** Several calls as one; the answers in their order. */
+  answerTogether(calls: readonly IncomingCall[]): Promise<readonly WholeAnswer[]> {
+    return answerBatch(calls, (items) => this.#backend?.predictBatch?.(items));
   }
 
   reconfigure(config: JsonValue): Promise<Outcome> {
@@ -107,16 +65,6 @@ export class BackendHost {
 
   shutdown(): Promise<Outcome> {
     return outcome(() => this.#backend?.shutdown?.());
-  }
-
-  async #answer(task: CallTask, running: RunningCall): Promise<Answer> {
-    try {
-      const request = new BackendRequest(task.head, task.body, running.abort.signal);
-      return await toAnswer(await this.#call(request), task.head);
-    } catch (error) {
-      logFailure(task.head, error);
-      return failureAnswer(error, task.head);
-    }
   }
 }
 
@@ -140,19 +88,6 @@ function alone(): never {
   throw new Error('the class takes batches only');
 }
 
-/** What was made before the failure, and what a client that reads items can still be told. */
-function lastWords(
-  { bytes, failure }: Portion,
-  head: RequestHead,
-  rest: ChunkSource,
-): Uint8Array<ArrayBuffer> {
-  const told = rest.layout.failure(Buffer.from(failureAnswer(failure, head).body).toString());
-  const whole = new Uint8Array(bytes.length + told.length);
-  whole.set(bytes);
-  whole.set(told, bytes.length);
-  return whole;
-}
-
 async function outcome(run: () => unknown): Promise<Outcome> {
   try {
     await run();
@@ -160,10 +95,6 @@ async function outcome(run: () => unknown): Promise<Outcome> {
   } catch (error) {
     return { ok: false, error: tracebackOf(error) };
   }
-}
-
-function logFailure(head: RequestHead, error: unknown): void {
-  note(`request ${head.id} failed: ${tracebackOf(error)}`);
 }
 
 function notStarted(): never {

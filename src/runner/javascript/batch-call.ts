@@ -1,13 +1,13 @@
 import { failureAnswer, toAnswer, tracebackOf, type WholeAnswer } from './answer.ts';
-import { note } from './note.ts';
+import type { IncomingCall } from './incoming-call.ts';
+import { note, noteFailure } from './note.ts';
 import { BackendRequest } from './request.ts';
-import type { CallTask } from './thread-tasks.ts';
 
 type PredictBatch = (items: unknown[]) => unknown;
 
 /** What one call of a batch has: its parameters, or already its result. */
 interface Item {
-  readonly task: CallTask;
+  readonly call: IncomingCall;
   readonly parameters: unknown;
   /** set when its body is no JSON */
   readonly failure: Error | null;
@@ -18,21 +18,20 @@ interface Item {
  * call fails, or its result has another length, the items are tried one by one, so that a bad one fails alone.
  */
 export async function answerBatch(
-  tasks: readonly CallTask[],
+  calls: readonly IncomingCall[],
   predictBatch: PredictBatch,
 ): Promise<readonly WholeAnswer[]> {
-  const items = await Promise.all(tasks.map(readItem));
+  const items = await Promise.all(calls.map(readItem));
   const good = items.filter((item) => item.failure === null);
   const results = new Map(good.length > 0 ? await resultsOf(good, predictBatch) : []);
   return Promise.all(items.map((item) => answerOf(item, item.failure ?? results.get(item))));
 }
 
-async function readItem(task: CallTask): Promise<Item> {
+async function readItem(call: IncomingCall): Promise<Item> {
   try {
-    const request = new BackendRequest(task.head, task.body, new AbortController().signal);
-    return { task, parameters: await request.json(), failure: null };
+    return { call, parameters: await new BackendRequest(call).json(), failure: null };
   } catch (error) {
-    return { task, parameters: null, failure: asError(error) };
+    return { call, parameters: null, failure: asError(error) };
   }
 }
 
@@ -54,16 +53,16 @@ async function resultsOf(
   }
 }
 
-async function answerOf({ task }: Item, result: unknown): Promise<WholeAnswer> {
+async function answerOf({ call }: Item, result: unknown): Promise<WholeAnswer> {
   try {
     if (result instanceof Error) throw result;
-    const answer = await toAnswer(result, task.head);
+    const answer = await toAnswer(result, call);
     if ('body' in answer) return answer;
     await answer.rest.close();
     throw new TypeError('predictBatch returned a stream for an item: only whole results can be in a batch');
   } catch (error) {
-    note(`request ${task.head.id} failed: ${tracebackOf(error)}`);
-    return failureAnswer(error, task.head);
+    noteFailure(call.head.id, error);
+    return failureAnswer(error, call);
   }
 }
 

@@ -1,68 +1,78 @@
 import type { FrameConnection } from '../../channel/connection.ts';
-import { FLAG_END, type Frame, FrameType, MAX_PAYLOAD_BYTES, windowPayload } from '../../channel/frames.ts';
-import type { Refusal, RequestHead, ResponseHead, StreamFailure } from '../../channel/messages.ts';
-import { failureAnswer } from './answer.ts';
-import { UnencodableError } from './encode-json.ts';
-import type { CallTarget } from './instance-pool.ts';
+import { FLAG_END, type Frame, FrameType, windowPayload } from '../../channel/frames.ts';
+import type { Refusal, RequestHead, StreamFailure } from '../../channel/messages.ts';
+import type { Place } from '../../lib/wait-queue.ts';
+import type { Seat } from './call-desk.ts';
 import { RequestBody } from './request-body.ts';
-import type { Job, Ticket } from './scheduler.ts';
+import type { Job, Scheduler } from './scheduler.ts';
 import { StreamWriter } from './stream-writer.ts';
-import type { CallReply } from './thread-tasks.ts';
+import type { AnswerPart, CallContent } from './thread-calls.ts';
 
 export interface ExchangeOptions {
   readonly connection: FrameConnection;
   readonly stream: number;
   readonly head: RequestHead;
+  /** the JSON that the head came as */
+  readonly headText: string;
 }
 
 export interface ExchangeDependencies {
-  readonly submit: (job: Job) => Ticket;
+  readonly scheduler: Pick<Scheduler, 'submit' | 'withdraw'>;
   /** the request takes up nothing any more. Called once */
   readonly onOver: () => void;
 }
 
+const INCOMPLETE: CallContent = { headText: '', body: '' };
+
 /** One request on one stream: from its head, when it was let in, to the last byte of its answer. */
-export class Exchange {
-  readonly head: RequestHead;
+export class Exchange implements Job {
   readonly arrivedAtMs = performance.now();
-  readonly #connection: FrameConnection;
-  readonly #stream: number;
+  submittedAtMs = this.arrivedAtMs;
+  /** what user code is called with, once the request is complete */
+  content: CallContent = INCOMPLETE;
+  place: Place<Job> | null = null;
+  seat: Seat | null = null;
+  readonly #options: ExchangeOptions;
   readonly #dependencies: ExchangeDependencies;
   readonly #body: RequestBody;
   readonly #writer: StreamWriter;
-  #ticket: Ticket | null = null;
-  #instance: CallTarget | null = null;
+  /** the last part of the answer is here */
+  #isAnswered = false;
 
   constructor(options: ExchangeOptions, dependencies: ExchangeDependencies) {
-    this.head = options.head;
-    this.#connection = options.connection;
-    this.#stream = options.stream;
+    const { connection, stream } = options;
+    this.#options = options;
     this.#dependencies = dependencies;
-    this.#body = new RequestBody((bytes) => this.#send(FrameType.window, windowPayload(bytes)));
-    this.#writer = new StreamWriter(options.connection, options.stream);
+    this.#body = new RequestBody((bytes) =>
+      connection.send(FrameType.window, 0, stream, windowPayload(bytes)),
+    );
+    this.#writer = new StreamWriter(connection, stream);
+  }
+
+  get head(): RequestHead {
+    return this.#options.head;
+  }
+
+  get deadlineMs(): number {
+    return this.arrivedAtMs + this.head.timeout_ms;
   }
 
   get isInUserCode(): boolean {
-    return this.#instance !== null;
+    return this.seat?.isBegun ?? false;
   }
 
   /** A frame of the request body; the call is due when the last one has come. */
   receive(frame: Frame): void {
-    if (this.#ticket !== null || this.#writer.isClosed) return;
+    if (this.content !== INCOMPLETE || this.#writer.isClosed) return;
     if (frame.payload.length > 0) this.#body.push(frame.payload);
     if ((frame.flags & FLAG_END) !== 0) this.begin();
   }
 
   /** The request is complete. */
   begin(): void {
-    this.#ticket = this.#dependencies.submit({
-      run: (instance) => this.#run(instance).catch(lostWithItsThread),
-      waitMs: Math.max(0, this.head.timeout_ms - (performance.now() - this.arrivedAtMs)),
-      onExpired: () => {
-        this.#fail('DEADLINE', 'the deadline passed while the request waited for an instance of the backend');
-        this.#over();
-      },
-    });
+    this.content = { headText: this.#options.headText, body: this.#body.take() };
+    this.submittedAtMs = performance.now();
+    this.#dependencies.scheduler.submit(this);
   }
 
   grant(bytes: number): void {
@@ -73,103 +83,78 @@ export class Exchange {
   cancel(): void {
     if (this.#writer.isClosed) return;
     this.#writer.close();
-    if (this.#withdraw()) this.#over();
-    else void this.#instance?.cancel();
+    if (this.#isAnswered || this.#withdraw()) this.#over();
+    else this.seat?.cancel();
   }
 
   /** The replica ends: what user code has not seen may go elsewhere, the rest has failed. */
   cutOff(): void {
     if (this.#writer.isClosed) return;
-    if (this.#withdraw()) {
+    if (!this.#isAnswered && this.#withdraw()) {
       const refusal: Refusal = { reason: 'draining' };
-      this.#connection.sendJson(FrameType.refuse, FLAG_END, this.#stream, refusal);
+      this.#sendLast(FrameType.refuse, refusal);
       this.#over();
       return;
     }
     this.#fail('REPLICA_STOPPED', 'the replica was stopped, and its grace for running calls is over');
-    void this.#instance?.cancel();
+    if (this.#isAnswered) this.#over();
+    else this.seat?.cancel();
+  }
+
+  onExpired(): void {
+    this.#fail('DEADLINE', 'the deadline passed while the request waited for an instance of the backend');
+    this.#over();
+  }
+
+  onReply(part: AnswerPart): void {
+    this.#isAnswered = !part.more;
+    if (this.#writer.isClosed) {
+      if (this.#isAnswered) this.#over();
+      return;
+    }
+    const { chunk, headText, failure } = part;
+    const end = this.#isAnswered && failure === null;
+    if (headText !== null) {
+      const { connection, stream } = this.#options;
+      const isEmpty = end && chunk.length === 0;
+      connection.sendText(FrameType.response, isEmpty ? FLAG_END : 0, stream, headText);
+      if (isEmpty) {
+        this.#over();
+        return;
+      }
+    }
+    this.#writer.write(chunk, end, () => this.#goOn(failure));
+  }
+
+  /** A part of the answer has left: the instance makes the next no faster than the reader takes them. */
+  #goOn(failure: string | null): void {
+    if (!this.#isAnswered) {
+      this.seat?.next();
+      return;
+    }
+    if (failure !== null) this.#fail('BACKEND_ERROR', failure);
+    this.#over();
   }
 
   /** True: the call has not begun and never will. */
   #withdraw(): boolean {
-    return this.#ticket === null || this.#ticket.cancel();
-  }
-
-  async #run(instance: CallTarget): Promise<void> {
-    this.#instance = instance;
-    const reply = await instance.call({ head: this.head, body: this.#body.take() });
-    if (!reply.more) {
-      // The instance is free for the next call while this answer leaves at the pace of its reader.
-      this.#instance = null;
-      void this.#answer(reply).then(() => this.#over());
-      return;
-    }
-    await this.#answer(reply);
-    await this.#pump(instance);
-    this.#instance = null;
-    this.#over();
-  }
-
-  async #answer(reply: CallReply): Promise<void> {
-    if (this.#writer.isClosed) return;
-    const isEmpty = !reply.more && reply.chunk.length === 0;
-    if (!this.#sendHead(reply.head, isEmpty) || isEmpty) return;
-    await this.#writer.write(reply.chunk, !reply.more);
-  }
-
-  /** Asks for chunks no faster than the reader takes them. */
-  async #pump(instance: CallTarget): Promise<void> {
-    while (!this.#writer.isClosed) {
-      const next = await instance.next();
-      if ('error' in next) {
-        await this.#writer.write(next.chunk, false);
-        this.#fail('BACKEND_ERROR', next.error);
-        return;
-      }
-      await this.#writer.write(next.chunk, !next.more);
-      if (!next.more) return;
-    }
-    await instance.cancel();
-  }
-
-  /** False when the head itself was too large, and an error was answered in its place. */
-  #sendHead(head: ResponseHead, end: boolean): boolean {
-    const payload = Buffer.from(JSON.stringify(head));
-    if (payload.length <= MAX_PAYLOAD_BYTES) {
-      this.#connection.send(FrameType.response, end ? FLAG_END : 0, this.#stream, payload);
-      return true;
-    }
-    const refused = failureAnswer(
-      new UnencodableError(`headers of ${payload.length} bytes are over the limit of ${MAX_PAYLOAD_BYTES}`),
-      this.head,
-    );
-    this.#connection.sendJson(FrameType.response, 0, this.#stream, refused.head);
-    if ('body' in refused) this.#send(FrameType.data, refused.body, FLAG_END);
-    this.#writer.close();
-    return false;
+    return this.content === INCOMPLETE || this.#dependencies.scheduler.withdraw(this);
   }
 
   #fail(code: string, info: string): void {
     if (this.#writer.isClosed) return;
     this.#writer.close();
     const failure: StreamFailure = { code, info: info.slice(0, 4_000) };
-    this.#connection.sendJson(FrameType.failed, FLAG_END, this.#stream, failure);
+    this.#sendLast(FrameType.failed, failure);
   }
 
-  #send(type: FrameType, payload: Uint8Array, flags = 0): void {
-    this.#connection.send(type, flags, this.#stream, payload);
+  #sendLast(type: FrameType, payload: Refusal | StreamFailure): void {
+    const { connection, stream } = this.#options;
+    connection.sendJson(type, FLAG_END, stream, payload);
   }
 
   #over(): void {
     this.#writer.close();
     this.#dependencies.onOver();
   }
-}
-
-/**
- * A call only fails itself when its thread has died, and then the whole replica ends: that its connection breaks without an answer is what
- * lets an ingress give the request to another replica.
- */
-function lostWithItsThread(): void {
-  // nothing is answered
 }

@@ -5,7 +5,7 @@ import { findBackendFile } from './backend-file.ts';
 import { importableBackend } from './bundle.ts';
 import { type Instance, type OnDeath, startInstances } from './instance-pool.ts';
 import { note } from './note.ts';
-import { type Job, Scheduler, type Ticket } from './scheduler.ts';
+import { type Job, MOST_AHEAD, Scheduler } from './scheduler.ts';
 import type { Outcome } from './thread-tasks.ts';
 
 /** All instances of a replica: `concurrency` of them, in a thread each, treated as one. */
@@ -18,7 +18,8 @@ export class InstanceGroup {
 
   constructor(launch: LaunchFile, onDeath: OnDeath) {
     this.#launch = launch;
-    this.#instances = startInstances(launch.concurrency, onDeath);
+    const slots = Math.max(MOST_AHEAD, launch.max_batch_size);
+    this.#instances = startInstances(launch.concurrency, slots, onDeath);
     this.#scheduler = new Scheduler(this.#instances);
   }
 
@@ -52,8 +53,13 @@ export class InstanceGroup {
     };
   }
 
-  submit(job: Job): Ticket {
-    return this.#scheduler.submit(job);
+  submit(job: Job): void {
+    this.#scheduler.submit(job);
+  }
+
+  /** True: user code has not seen the job and never will. */
+  withdraw(job: Job): boolean {
+    return this.#scheduler.withdraw(job);
   }
 
   /** Gives every instance the config, each between two calls. Applications do not overlap: the last one asked for is in force at the end. */

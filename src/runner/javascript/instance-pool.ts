@@ -1,29 +1,22 @@
 import { fileURLToPath } from 'node:url';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { ServeError } from '../../lib/errors.ts';
 import type { JsonValue } from '../../lib/json.ts';
 import { describe, tracebackOf } from './answer.ts';
-import type {
-  BatchReply,
-  BatchTask,
-  CallReply,
-  CallTask,
-  NextReply,
-  Outcome,
-  StartReply,
-  StartTask,
-  ThreadTaskName,
-  ThreadTasks,
-} from './thread-tasks.ts';
+import { CallDesk } from './call-desk.ts';
+import { Offers } from './offers.ts';
+import type { Job } from './scheduler.ts';
+import type { Outcome, StartReply, StartTask, ThreadTaskName, ThreadTasks } from './thread-tasks.ts';
 
 /** Posts a task to the thread of one instance. */
 type Post = <Name extends ThreadTaskName>(
   name: Name,
   task: ThreadTasks[Name]['task'],
-  transfer?: readonly ArrayBuffer[],
+  transfer?: readonly MessagePort[],
 ) => Promise<ThreadTasks[Name]['reply']>;
 
-type OutcomeTaskName = 'cancel' | 'reconfigure' | 'health' | 'shutdown';
+type OutcomeTaskName = 'reconfigure' | 'health' | 'shutdown';
 
 /** The constructor, `init` or first `reconfigure` of the class failed. */
 export class StartFailedError extends ServeError<{
@@ -33,44 +26,26 @@ export class StartFailedError extends ServeError<{
   override readonly name = 'StartFailedError';
 }
 
-/** What runs a call: an instance, or its part of a batch. */
-export type CallTarget = Pick<Instance, 'call' | 'next' | 'cancel'>;
-
-/** Handle of one instance of the user's class. Calls do not wait for each other here: the scheduler gives an instance one at a time. */
+/** Handle of one instance of the user's class. */
 export class Instance {
+  readonly calls: CallDesk<Job>;
   readonly #post: Post;
+  readonly #offers: Offers;
+  readonly #channel = new MessageChannel();
 
-  constructor(post: Post) {
+  /** @param slots how many calls it may be given at once */
+  constructor(post: Post, slots: number) {
     this.#post = post;
+    this.#offers = new Offers(slots);
+    this.calls = new CallDesk(this.#channel.port1, this.#offers, slots);
   }
 
   /** @throws StartFailedError with the traceback of user code */
   async start(task: StartTask): Promise<Extract<StartReply, { ok: true }>> {
-    const reply = await this.#post('start', task);
+    const callPort = this.#channel.port2;
+    const reply = await this.#post('start', { ...task, callPort, offers: this.#offers.memory }, [callPort]);
     if (reply.ok) return reply;
     throw new StartFailedError(reply.message, { code: 'START_FAILED', traceback: reply.traceback });
-  }
-
-  /** Takes over the bytes of the body: they are transferred. */
-  call(task: CallTask): Promise<CallReply> {
-    return this.#post('call', task, [task.body.buffer]);
-  }
-
-  /** The same for several calls. */
-  batch(task: BatchTask): Promise<BatchReply> {
-    return this.#post(
-      'batch',
-      task,
-      task.calls.map((call) => call.body.buffer),
-    );
-  }
-
-  next(): Promise<NextReply> {
-    return this.#post('next', {});
-  }
-
-  cancel(): Promise<Outcome> {
-    return this.#ask('cancel', {});
   }
 
   reconfigure(config: JsonValue): Promise<Outcome> {
@@ -105,8 +80,9 @@ export type OnDeath = (reason: string, traceback: string) => void;
  * Starts threads that will hold an instance each, on one piscina pool; they end with the process. Every task is addressed to a thread:
  * instances have state, so piscina's choice of any idle thread would not do. Tasks are never aborted, since piscina ends the thread of an
  * aborted task.
+ * @param slots how many calls each may be given at once
  */
-export function startInstances(size: number, onDeath: OnDeath): readonly Instance[] {
+export function startInstances(size: number, slots: number, onDeath: OnDeath): readonly Instance[] {
   const pool = new Piscina({
     filename: fileURLToPath(new URL('./thread-worker.js', import.meta.url)),
     minThreads: size,
@@ -125,9 +101,9 @@ export function startInstances(size: number, onDeath: OnDeath): readonly Instanc
     );
     thread.once('exit', (code) => onDeath(`user code ended its thread with process.exit(${code})`, ''));
     const address = new Address(thread.threadId);
-    return new Instance((name, task, transfer = []) =>
-      pool.run({ ...task, [Piscina.queueOptionsSymbol]: address }, { name, transferList: [...transfer] }),
-    );
+    const post: Post = (name, task, transfer = []) =>
+      pool.run({ ...task, [Piscina.queueOptionsSymbol]: address }, { name, transferList: [...transfer] });
+    return new Instance(post, slots);
   });
 }
 

@@ -1,17 +1,18 @@
-import { Exchange, type ExchangeOptions } from './exchange.ts';
-import type { Job, Ticket } from './scheduler.ts';
+import { StreamTable } from '../../channel/stream-table.ts';
+import { Exchange, type ExchangeDependencies, type ExchangeOptions } from './exchange.ts';
 
 /** The requests that were let in and are not over: their answer has not left yet, or they were cancelled and user code still runs. */
 export class OngoingRequests {
-  readonly #exchanges = new Set<Exchange>();
-  readonly #submit: (job: Job) => Ticket;
+  readonly #exchanges = new StreamTable<Exchange>();
+  readonly #scheduler: ExchangeDependencies['scheduler'];
   /** at most so many at once */
   limit: number;
+  #lastNumber = 0;
   #onIdle: (() => void) | null = null;
 
-  constructor(limit: number, submit: (job: Job) => Ticket) {
+  constructor(limit: number, scheduler: ExchangeDependencies['scheduler']) {
     this.limit = limit;
-    this.#submit = submit;
+    this.#scheduler = scheduler;
   }
 
   get size(): number {
@@ -20,15 +21,17 @@ export class OngoingRequests {
 
   /** @param onOver called once */
   open(options: ExchangeOptions, onOver: () => void): Exchange {
+    this.#lastNumber += 1;
+    const number = this.#lastNumber;
     const exchange = new Exchange(options, {
-      submit: this.#submit,
+      scheduler: this.#scheduler,
       onOver: () => {
-        this.#exchanges.delete(exchange);
+        this.#exchanges.delete(number);
         onOver();
         if (this.#exchanges.size === 0) this.#onIdle?.();
       },
     });
-    this.#exchanges.add(exchange);
+    this.#exchanges.set(number, exchange);
     return exchange;
   }
 
@@ -40,12 +43,13 @@ export class OngoingRequests {
 
   /** The replica ends, whatever they are at. */
   cutOff(): void {
-    for (const exchange of [...this.#exchanges]) exchange.cutOff();
+    for (const exchange of this.#exchanges.values()) exchange.cutOff();
   }
 
   /** A line for each, for the log. */
   describe(): readonly string[] {
-    return [...this.#exchanges].map(({ head, arrivedAtMs, isInUserCode }) => {
+    const inOrder = this.#exchanges.values().sort((one, other) => one.arrivedAtMs - other.arrivedAtMs);
+    return inOrder.map(({ head, arrivedAtMs, isInUserCode }) => {
       const ageMs = Math.round(performance.now() - arrivedAtMs);
       return `${head.id} ${head.method} ${head.path}, ${ageMs} ms, ${isInUserCode ? 'in user code' : 'not in user code'}`;
     });

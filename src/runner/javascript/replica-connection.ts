@@ -12,6 +12,7 @@ import type {
   ReplicaHello,
   RequestHead,
 } from '../../channel/messages.ts';
+import { StreamTable } from '../../channel/stream-table.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Exchange } from './exchange.ts';
 import { note } from './note.ts';
@@ -39,7 +40,7 @@ export class ReplicaConnection {
   readonly #replica: Replica;
   readonly #listener: ReplicaConnectionListener;
   readonly #connection: FrameConnection;
-  readonly #exchanges = new Map<number, Exchange>();
+  readonly #exchanges = new StreamTable<Exchange>();
   readonly #helloTimer: NodeJS.Timeout;
   #role: ConnectorHello['role'] | null = null;
   #isUnaware = false;
@@ -162,7 +163,8 @@ export class ReplicaConnection {
 
   #request(frame: Frame): void {
     this.#checkStream(frame.stream);
-    const head = parsePayload(frame) as RequestHead;
+    const headText = frame.payload.toString('utf8');
+    const head = parsePayload(frame, headText) as RequestHead;
     const reason = this.#replica.refusalOf(head);
     if (reason !== null) {
       const refusal: Refusal = { reason };
@@ -170,7 +172,7 @@ export class ReplicaConnection {
       return;
     }
     const { stream } = frame;
-    const exchange = this.#replica.open({ connection: this.#connection, stream, head }, () => {
+    const exchange = this.#replica.open({ connection: this.#connection, stream, head, headText }, () => {
       this.#exchanges.delete(stream);
     });
     this.#exchanges.set(stream, exchange);
@@ -197,7 +199,6 @@ export class ReplicaConnection {
   #close(): void {
     clearTimeout(this.#helloTimer);
     for (const exchange of this.#exchanges.values()) exchange.cancel();
-    this.#exchanges.clear();
     this.#listener.onClose(this);
   }
 }

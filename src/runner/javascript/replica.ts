@@ -46,7 +46,7 @@ export class Replica {
     this.#allAware = new Promise((resolve) => {
       this.#onAllAware = resolve;
     });
-    this.#ongoing = new OngoingRequests(launch.max_ongoing, (job) => this.#group.submit(job));
+    this.#ongoing = new OngoingRequests(launch.max_ongoing, this.#group);
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });

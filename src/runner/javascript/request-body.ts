@@ -1,3 +1,5 @@
+import { MOST_COPIED_BYTES, type RequestBytes } from './thread-calls.ts';
+
 /** Grants are sent in portions of this size, not for every frame. */
 const GRANT_BYTES = 512 * 1024;
 
@@ -7,7 +9,7 @@ const GRANT_BYTES = 512 * 1024;
  */
 export class RequestBody {
   readonly #grant: (bytes: number) => void;
-  #chunks: Uint8Array[] = [];
+  #chunks: Buffer[] = [];
   #sizeBytes = 0;
   #ungrantedBytes = 0;
 
@@ -16,7 +18,7 @@ export class RequestBody {
     this.#grant = grant;
   }
 
-  push(chunk: Uint8Array): void {
+  push(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#sizeBytes += chunk.length;
     this.#ungrantedBytes += chunk.length;
@@ -25,15 +27,27 @@ export class RequestBody {
     this.#ungrantedBytes = 0;
   }
 
-  /** The whole body in memory of its own, which can be transferred to a thread. */
-  take(): Uint8Array<ArrayBuffer> {
-    const body = new Uint8Array(this.#sizeBytes);
-    let offset = 0;
-    for (const chunk of this.#chunks) {
-      body.set(chunk, offset);
-      offset += chunk.length;
-    }
+  /** The whole body, as it can be sent to a thread. */
+  take(): RequestBytes {
+    const chunks = this.#chunks;
     this.#chunks = [];
-    return body;
+    return this.#sizeBytes <= MOST_COPIED_BYTES ? asText(chunks) : joined(chunks, this.#sizeBytes);
   }
+}
+
+function asText(chunks: readonly Buffer[]): string {
+  let text = '';
+  for (const chunk of chunks) text += chunk.toString('latin1');
+  return text;
+}
+
+/** In memory of its own. */
+function joined(chunks: readonly Buffer[], sizeBytes: number): Uint8Array<ArrayBuffer> {
+  const body = new Uint8Array(sizeBytes);
+  let offset = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return body;
 }

@@ -1,5 +1,5 @@
-import type { RequestHead } from '../../channel/messages.ts';
 import { messageOf } from '../../lib/errors.ts';
+import type { IncomingCall } from './incoming-call.ts';
 
 /** The body of a request is not what user code asked for. If user code lets this pass, the client gets 400 instead of 500. */
 export class BadBodyError extends SyntaxError {
@@ -12,40 +12,62 @@ export class BadBodyError extends SyntaxError {
   }
 }
 
-/** What `call(request)` gets: the request as it came in, whole. */
+/** What `call(request)` gets: the request as it came in, whole. `Headers` and the like are made when they are looked at first. */
 export class BackendRequest {
-  readonly id: string;
-  readonly method: string;
-  readonly path: string;
-  /** the whole address, as the client named it */
-  readonly url: string;
-  readonly headers: Headers;
-  readonly queryParams: URLSearchParams;
-  readonly client: { readonly host: string; readonly port: number } | null;
-  /** aborted when the client has gone or its deadline has passed: nobody will read the answer */
-  readonly signal: AbortSignal;
-  readonly #body: Uint8Array<ArrayBuffer>;
+  readonly #call: IncomingCall;
+  #headers: Headers | null = null;
+  #queryParams: URLSearchParams | null = null;
 
-  constructor(head: RequestHead, body: Uint8Array<ArrayBuffer>, signal: AbortSignal) {
-    this.id = head.id;
-    this.method = head.method;
-    this.path = head.path;
-    this.headers = headersOf(head.headers);
-    this.url = `${head.scheme}://${this.headers.get('host') ?? 'localhost'}${head.path}${head.query === '' ? '' : `?${head.query}`}`;
-    this.queryParams = new URLSearchParams(head.query);
-    this.client = head.client === null ? null : { host: head.client[0], port: head.client[1] };
-    this.signal = signal;
-    this.#body = body;
+  constructor(call: IncomingCall) {
+    this.#call = call;
+  }
+
+  get id(): string {
+    return this.#call.head.id;
+  }
+
+  get method(): string {
+    return this.#call.head.method;
+  }
+
+  get path(): string {
+    return this.#call.head.path;
+  }
+
+  /** The whole address, as the client named it. */
+  get url(): string {
+    const { scheme, path, query } = this.#call.head;
+    return `${scheme}://${this.headers.get('host') ?? 'localhost'}${path}${query === '' ? '' : `?${query}`}`;
+  }
+
+  get headers(): Headers {
+    this.#headers ??= headersOf(this.#call.head.headers);
+    return this.#headers;
+  }
+
+  get queryParams(): URLSearchParams {
+    this.#queryParams ??= new URLSearchParams(this.#call.head.query);
+    return this.#queryParams;
+  }
+
+  get client(): { readonly host: string; readonly port: number } | null {
+    const { client } = this.#call.head;
+    return client === null ? null : { host: client[0], port: client[1] };
+  }
+
+  /** Aborted when the client has gone or its deadline has passed: nobody will read the answer. */
+  get signal(): AbortSignal {
+    return this.#call.signal;
   }
 
   /** The body as bytes. They belong to the caller. */
   async body(): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#body;
+    return this.#call.bytes;
   }
 
   /** The body as UTF-8 text. */
   async text(): Promise<string> {
-    return new TextDecoder().decode(this.#body);
+    return this.#call.text;
   }
 
   /**
@@ -53,10 +75,9 @@ export class BackendRequest {
    * @throws BadBodyError saying where the body stops being JSON
    */
   async json(): Promise<unknown> {
-    if (this.#body.length === 0) return Object.fromEntries(this.queryParams);
-    const text = await this.text();
+    if (!this.#call.hasBody) return Object.fromEntries(this.queryParams);
     try {
-      return JSON.parse(text);
+      return JSON.parse(this.#call.text);
     } catch (error) {
       throw new BadBodyError('BAD_JSON', `the body of the request is not JSON: ${messageOf(error)}`);
     }
@@ -69,7 +90,7 @@ export class BackendRequest {
   async form(): Promise<FormData> {
     const type = this.headers.get('content-type') ?? '';
     try {
-      return await new Response(this.#body, { headers: { 'content-type': type } }).formData();
+      return await new Response(this.#call.bytes, { headers: { 'content-type': type } }).formData();
     } catch (error) {
       throw new BadBodyError(
         'BAD_FORM',
@@ -80,7 +101,7 @@ export class BackendRequest {
 }
 
 /** Names and values were checked by the HTTP server; what `Headers` refuses nevertheless (`:` pseudo names) is left out. */
-function headersOf(pairs: RequestHead['headers']): Headers {
+function headersOf(pairs: readonly (readonly [string, string])[]): Headers {
   const headers = new Headers();
   for (const [name, value] of pairs) {
     try {

@@ -1,13 +1,23 @@
 import type { FrameConnection } from '../../channel/connection.ts';
 import { FLAG_END, FrameType, INITIAL_WINDOW_BYTES, MAX_PAYLOAD_BYTES } from '../../channel/frames.ts';
+import type { AnswerBytes } from './thread-calls.ts';
 
-/** Sends the data of one stream as its window allows. Who closes it sets a waiting write free. */
+/** What is being sent. */
+interface Portion {
+  readonly bytes: Uint8Array;
+  /** END on its last frame */
+  readonly end: boolean;
+  readonly onSent: () => void;
+}
+
+/** Sends the data of one stream as its window allows. */
 export class StreamWriter {
   readonly #connection: FrameConnection;
   readonly #stream: number;
   #windowBytes = INITIAL_WINDOW_BYTES;
   #closed = false;
-  #wake: (() => void) | null = null;
+  #portion: Portion | null = null;
+  #offset = 0;
 
   constructor(connection: FrameConnection, stream: number) {
     this.#connection = connection;
@@ -21,41 +31,52 @@ export class StreamWriter {
   /** The peer takes so many bytes more. */
   grant(bytes: number): void {
     this.#windowBytes += bytes;
-    this.#wakeUp();
+    this.#pump();
   }
 
-  /** Nothing is sent on this stream any more. */
+  /** Nothing is sent on this stream any more; what has not left is dropped. */
   close(): void {
     this.#closed = true;
-    this.#wakeUp();
+    this.#portion = null;
   }
 
   /**
-   * Sends bytes, with END on the last frame if `end`; resolves when all are with the connection, or the stream is closed. How long
-   * that takes is the peer's to bound: its deadline cancels the stream.
+   * Sends a portion, with END on its last frame if `end`; the one before must have been sent. How long that takes is the peer's to bound: its
+   * deadline cancels the stream.
+   * @param onSent called when all is with the connection, perhaps at once; never once the writer is closed
    */
-  async write(bytes: Uint8Array, end: boolean): Promise<void> {
-    let offset = 0;
-    do {
-      while (this.#windowBytes === 0 && offset < bytes.length && !this.#closed) await this.#woken();
-      if (this.#closed) return;
-      const size = Math.min(bytes.length - offset, this.#windowBytes, MAX_PAYLOAD_BYTES);
-      const part = bytes.subarray(offset, offset + size);
-      offset += size;
-      this.#windowBytes -= size;
-      const flags = end && offset === bytes.length ? FLAG_END : 0;
-      if (size > 0 || flags !== 0) this.#connection.send(FrameType.data, flags, this.#stream, part);
-    } while (offset < bytes.length);
+  write(chunk: AnswerBytes, end: boolean, onSent: () => void): void {
+    if (typeof chunk === 'string') {
+      const sizeBytes = Buffer.byteLength(chunk);
+      if (sizeBytes <= Math.min(this.#windowBytes, MAX_PAYLOAD_BYTES)) {
+        this.#windowBytes -= sizeBytes;
+        this.#connection.sendText(FrameType.data, end ? FLAG_END : 0, this.#stream, chunk);
+        onSent();
+        return;
+      }
+    }
+    this.#portion = { bytes: typeof chunk === 'string' ? Buffer.from(chunk) : chunk, end, onSent };
+    this.#offset = 0;
+    this.#pump();
   }
 
-  #woken(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
-  }
-
-  #wakeUp(): void {
-    this.#wake?.();
-    this.#wake = null;
+  #pump(): void {
+    const portion = this.#portion;
+    if (portion === null) return;
+    const { bytes, end } = portion;
+    while (this.#offset < bytes.length && this.#windowBytes > 0) {
+      const part = bytes.subarray(
+        this.#offset,
+        this.#offset + Math.min(this.#windowBytes, MAX_PAYLOAD_BYTES),
+      );
+      this.#offset += part.length;
+      this.#windowBytes -= part.length;
+      const flags = end && this.#offset === bytes.length ? FLAG_END : 0;
+      this.#connection.send(FrameType.data, flags, this.#stream, part);
+    }
+    if (this.#offset < bytes.length) return;
+    if (end && bytes.length === 0) this.#connection.send(FrameType.data, FLAG_END, this.#stream);
+    this.#portion = null;
+    portion.onSent();
   }
 }

@@ -1,17 +1,13 @@
-import type { LoadTimes, RequestHead, ResponseHead } from '../../channel/messages.ts';
+import type { MessagePort } from 'node:worker_threads';
+import type { LoadTimes } from '../../channel/messages.ts';
 import type { JsonValue } from '../../lib/json.ts';
 
-/** What the runner's main thread asks of a thread that holds an instance. Everything here is cloned or transferred. */
+/**
+ * What the runner's main thread asks of a thread that holds an instance, besides calls (see thread-calls.ts). Everything here is cloned or
+ * transferred.
+ */
 export interface ThreadTasks {
-  readonly start: { readonly task: StartTask; readonly reply: StartReply };
-  /** one call; the thread is taken until the answer ends */
-  readonly call: { readonly task: CallTask; readonly reply: CallReply };
-  /** several calls as one, each with a whole answer */
-  readonly batch: { readonly task: BatchTask; readonly reply: BatchReply };
-  /** the next chunks of a streamed answer */
-  readonly next: { readonly task: NoInput; readonly reply: NextReply };
-  /** nobody reads the answer any more: aborts `request.signal` and ends a streamed answer */
-  readonly cancel: { readonly task: NoInput; readonly reply: Outcome };
+  readonly start: { readonly task: StartTask & CallEnd; readonly reply: StartReply };
   readonly reconfigure: { readonly task: { readonly config: JsonValue }; readonly reply: Outcome };
   readonly health: { readonly task: NoInput; readonly reply: Outcome };
   readonly shutdown: { readonly task: NoInput; readonly reply: Outcome };
@@ -31,6 +27,14 @@ export interface StartTask {
   readonly maxBatchSize: number;
 }
 
+/** The thread's end of what calls travel on. */
+export interface CallEnd {
+  /** transferred */
+  readonly callPort: MessagePort;
+  /** of Offers; shared */
+  readonly offers: SharedArrayBuffer;
+}
+
 export type StartReply =
   | {
       readonly ok: true;
@@ -39,32 +43,6 @@ export type StartReply =
       readonly load: LoadTimes;
     }
   | { readonly ok: false; readonly message: string; readonly traceback: string };
-
-export interface CallTask {
-  readonly head: RequestHead;
-  readonly body: Uint8Array<ArrayBuffer>;
-}
-
-export interface BatchTask {
-  readonly calls: readonly CallTask[];
-}
-
-/** In the order of the calls. */
-export interface BatchReply {
-  readonly replies: readonly CallReply[];
-}
-
-export interface CallReply {
-  readonly head: ResponseHead;
-  /** the whole body, or its beginning when `more` */
-  readonly chunk: Uint8Array<ArrayBuffer>;
-  readonly more: boolean;
-}
-
-export type NextReply =
-  | { readonly chunk: Uint8Array<ArrayBuffer>; readonly more: boolean }
-  /** user code raised after its answer had begun; the chunk is the last that the client gets */
-  | { readonly chunk: Uint8Array<ArrayBuffer>; readonly error: string };
 
 export type Outcome =
   | { readonly ok: true }

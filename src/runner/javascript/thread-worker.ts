@@ -1,5 +1,6 @@
-import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { BackendHost } from './backend-host.ts';
+import { CallLine } from './call-line.ts';
+import { Offers } from './offers.ts';
 import { writeOutputDirectly } from './thread-output.ts';
 import type { ThreadTasks } from './thread-tasks.ts';
 
@@ -13,19 +14,11 @@ type Handler<Name extends keyof ThreadTasks> = (
   task: ThreadTasks[Name]['task'],
 ) => Promise<ThreadTasks[Name]['reply']>;
 
-export const start: Handler<'start'> = (task) => host.start(task);
-export const call = async (task: ThreadTasks['call']['task']): Promise<unknown> =>
-  moved(await host.call(task), (reply) => [reply.chunk]);
-export const batch = async (task: ThreadTasks['batch']['task']): Promise<unknown> =>
-  moved(await host.batch(task), ({ replies }) => replies.map((reply) => reply.chunk));
-export const next = async (): Promise<unknown> => moved(await host.next(), (reply) => [reply.chunk]);
-export const cancel: Handler<'cancel'> = () => host.cancel();
+export const start: Handler<'start'> = async (task) => {
+  const reply = await host.start(task);
+  if (reply.ok) new CallLine(task.callPort, new Offers(task.offers), host).open();
+  return reply;
+};
 export const reconfigure: Handler<'reconfigure'> = (task) => host.reconfigure(task.config);
 export const health: Handler<'health'> = () => host.health();
 export const shutdown: Handler<'shutdown'> = () => host.shutdown();
-
-/** A reply whose bytes change hands instead of being copied. */
-function moved<Reply>(reply: Reply, bytesOf: (reply: Reply) => readonly Uint8Array[]): unknown {
-  const buffers = bytesOf(reply).map((bytes) => bytes.buffer);
-  return move({ [transferableSymbol]: buffers, [valueSymbol]: reply } as unknown as ArrayBuffer);
-}

@@ -100,6 +100,12 @@ describe('a request', () => {
     expect(JSON.parse(answer.body.toString())).toEqual(expected);
   });
 
+  it.each([0, 256, 16 * 1024, 16 * 1024 + 1])('has the bytes that were sent: %i', async (size) => {
+    const body = Buffer.from(Array.from({ length: size }, (_, index) => index % 256));
+    const answer = await ask('/bytes', { body });
+    expect(answer.body.equals(Buffer.from(body).reverse())).toBe(true);
+  });
+
   it('may have a body larger than the window', async () => {
     const body = Buffer.alloc(5 * 1024 * 1024, 'ab');
     const answer = await ask('/bytes', { body });

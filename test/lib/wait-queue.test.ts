@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { type Queueable, WaitQueue } from '../../src/ingress/wait-queue.ts';
+import { type Queueable, WaitQueue } from '../../src/lib/wait-queue.ts';
 
 interface Item extends Queueable<Item> {}
 
@@ -28,6 +28,8 @@ it('behaves like an array', () => {
           if (model.includes(victim)) model.splice(model.indexOf(victim), 1);
         }
         expect(queue.size).toBe(model.length);
+        expect(queue.first).toBe(model[0] ?? null);
+        expect([...queue]).toEqual(model);
       }
       expect(queue.drain()).toEqual(model);
       expect(queue.size).toBe(0);

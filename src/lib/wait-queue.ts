@@ -12,7 +12,7 @@ export interface Queueable<Item> {
 
 /**
  * First in, first out, with a way in at the front and a way out from anywhere, each in constant time. Places that are left
- * point nowhere, and there is no Map: what is dead and old must not keep alive what came after it (see StreamTable).
+ * point nowhere, and there is no Map: V8 promotes with a dead old table whatever came into it later (measured: a quarter of a request).
  */
 export class WaitQueue<Item extends Queueable<Item>> {
   #first: Place<Item> | null = null;
@@ -21,6 +21,11 @@ export class WaitQueue<Item extends Queueable<Item>> {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Who is next; null when nobody waits. */
+  get first(): Item | null {
+    return this.#first?.item ?? null;
   }
 
   pushBack(item: Item): void {
@@ -60,6 +65,11 @@ export class WaitQueue<Item extends Queueable<Item>> {
     item.place = null;
     this.#size -= 1;
     return true;
+  }
+
+  /** All, in order; it must not change meanwhile. */
+  *[Symbol.iterator](): Generator<Item, void> {
+    for (let place = this.#first; place !== null; place = place.after) yield place.item;
   }
 
   /** Takes all out, in order. */
