@@ -9,6 +9,7 @@ import type { Log } from '../lib/log.ts';
 import { type AgentStore, STORE_SCHEMA_VERSION, type WatchStore } from '../store/types.ts';
 import { AssignmentFollower } from './assignment-follower.ts';
 import { hostCapacity } from './capacity.ts';
+import { EnvironmentKeeper } from './environments/environment-keeper.ts';
 import { type Contents, Preparations } from './environments/preparations.ts';
 import type { PrepareOptions } from './environments/prepare-backend.ts';
 import { GpuInventory, type GpuOptions } from './gpus/inventory.ts';
@@ -34,7 +35,7 @@ export interface AgentOptions {
   /** --num-cpus, null for what is found */
   readonly declaredCpus: number | null;
   readonly gpus: Omit<GpuOptions, 'nodeId'>;
-  readonly backends: Omit<PrepareOptions, 'environmentsDir' | 'stageDir'>;
+  readonly backends: Omit<PrepareOptions, 'environmentsDir' | 'stageDir' | 'builds'>;
   readonly ingress: Omit<IngressOptions, 'paths'>;
 }
 
@@ -60,6 +61,7 @@ export class Agent {
   readonly #dependencies: AgentDependencies;
   readonly #gpus: GpuInventory;
   readonly #preparations: Preparations;
+  readonly #keeper: EnvironmentKeeper;
   readonly #replicas: ReplicaSet;
   readonly #ingress: IngressProcess;
   readonly #follower: AssignmentFollower;
@@ -93,6 +95,13 @@ export class Agent {
         ...{ preparations: this.#preparations, claims, log, nowMs },
         records: new ReplicaRecords(paths.processes),
         onChange: () => this.#membership.reportChanged(),
+      },
+    );
+    this.#keeper = new EnvironmentKeeper(
+      { environmentsDir: paths.environments, stageDir: paths.stage },
+      {
+        log,
+        inUse: () => this.#replicas.statuses.map(({ assignment }) => assignment.spec.package.hash),
       },
     );
     this.#ingress = new IngressProcess(
@@ -178,6 +187,7 @@ export class Agent {
     await this.#follower.resume();
     await this.#membership.start();
     await this.#follower.start();
+    this.#keeper.start();
   }
 
   /**
@@ -192,6 +202,7 @@ export class Agent {
 
   async #leaveRunning(): Promise<void> {
     this.#preparations.stop();
+    await this.#keeper.stop();
     this.#gpus.stop();
     await this.#follower.stop();
     await this.#membership.stop();
@@ -207,6 +218,7 @@ export class Agent {
     await this.#follower.forget();
     await this.#ingress.drain(this.#longestGraceMs());
     this.#preparations.stop();
+    await this.#keeper.stop();
     await this.#replicas.drainAll();
     await this.#ingress.stop();
     this.#gpus.stop();

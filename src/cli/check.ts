@@ -10,6 +10,7 @@ import { defaultStateDir } from '../config/environment.ts';
 import { type StatePaths, statePaths } from '../config/paths.ts';
 import { pinSpec } from '../config/pin.ts';
 import type { JsonValue } from '../lib/json.ts';
+import { SharedWork } from '../lib/shared-work.ts';
 import { withDetails } from '../lib/text.ts';
 import { pinModels } from '../models/pins.ts';
 import { snapshotPackage } from '../packages/snapshot.ts';
@@ -68,7 +69,11 @@ async function prepare(
   signal: AbortSignal,
 ): Promise<{ readonly prepared: PreparedBackend; readonly environment: string }> {
   const beganMs = performance.now();
-  const where = { environmentsDir: paths.environments, stageDir: paths.stage };
+  const where = {
+    environmentsDir: paths.environments,
+    stageDir: paths.stage,
+    builds: new SharedWork<string>(),
+  };
   let isBuilt = false;
   const onProgress = (line: string) => {
     if (line.startsWith('$ ')) isBuilt = true;

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { modelserveVersion } from '../config/version.ts';
 import { addBackendCommands } from './backend-commands.ts';
 import { addClientCommands } from './client-commands.ts';
+import { addEnvironmentCommands } from './environment-commands.ts';
 import { describeFailure, ExitCode } from './exit.ts';
 import { addNodeCommands } from './node-commands.ts';
 import { endsWithItsReader, printError } from './output.ts';
@@ -20,6 +21,7 @@ const program = new Command('modelserve')
 addNodeCommands(program);
 addClientCommands(program);
 addBackendCommands(program);
+addEnvironmentCommands(program);
 
 try {
   await program.parseAsync(process.argv);

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { DeploymentStatus, NodeStatus, ReplicaDetail, StatusDocument } from '../cluster/status/types.ts';
 import { withDetails } from '../lib/text.ts';
 import type { AdminClient } from './admin-client.ts';
 import { ExitCode } from './exit.ts';
 import { print, printJson } from './output.ts';
+import { table } from './table.ts';
 
 export interface StatusOptions {
   readonly json: boolean;
@@ -124,32 +124,4 @@ function lostRequests(document: StatusDocument): readonly string[] {
 
 function wrap(text: string): string {
   return text.replace(/(.{1,60})(\s+|$)/g, '$1\n').trimEnd();
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = new Table({
-    head: head.map((title) => pc.dim(title)),
-    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
-    chars: Object.fromEntries(
-      [
-        'top',
-        'top-mid',
-        'top-left',
-        'top-right',
-        'bottom',
-        'bottom-mid',
-        'bottom-left',
-        'bottom-right',
-        'left',
-        'left-mid',
-        'mid',
-        'mid-mid',
-        'right',
-        'right-mid',
-        'middle',
-      ].map((side) => [side, '']),
-    ),
-  });
-  lines.push(...rows.map((row) => [...row]));
-  return lines.toString().replace(/ +$/gm, '');
 }

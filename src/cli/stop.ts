@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import { Agent, request } from 'undici';
-import { defaultStateDir } from '../config/environment.ts';
 import { agentSocket, type StatePaths, statePaths } from '../config/paths.ts';
 import { messageOf } from '../lib/errors.ts';
 import { isRunning } from '../lib/process/identity.ts';
@@ -9,6 +8,7 @@ import { endLeftovers } from '../roles/leftovers.ts';
 import { readStateLock, type StateLock } from '../roles/state-dir.ts';
 import type { AdminClient } from './admin-client.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
+import { localStateDir } from './local-state-dir.ts';
 import { print, printError } from './output.ts';
 
 export interface StopCommandOptions {
@@ -42,7 +42,7 @@ async function stopCluster(options: StopCommandOptions): Promise<ExitCode> {
 }
 
 async function stopNode(options: StopCommandOptions): Promise<ExitCode> {
-  const paths = statePaths(resolve(options.stateDir ?? (await runningNodeDir())));
+  const paths = statePaths(resolve(options.stateDir ?? (await localStateDir())));
   const lock = await readStateLock(paths);
   if (lock !== null && isRunning(lock)) return await askNode(paths, lock, options);
   if (options.keepReplicas) {
@@ -56,18 +56,6 @@ async function stopNode(options: StopCommandOptions): Promise<ExitCode> {
       : `ended ${ended} processes that a dead node process had left in ${paths.root}`,
   );
   return ExitCode.done;
-}
-
-/** The head's, unless only the worker runs, or only the worker was ever there. */
-async function runningNodeDir(): Promise<string> {
-  const head = defaultStateDir('head');
-  const worker = defaultStateDir('worker');
-  const [headLock, workerLock] = await Promise.all(
-    [head, worker].map((dir) => readStateLock(statePaths(dir))),
-  );
-  if (headLock != null && isRunning(headLock)) return head;
-  if (workerLock != null && isRunning(workerLock)) return worker;
-  return headLock === null && workerLock !== null ? worker : head;
 }
 
 async function askNode(paths: StatePaths, lock: StateLock, options: StopCommandOptions): Promise<ExitCode> {

@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import type { DeploymentSpec } from '../cluster/spec/types.ts';
+import { findEnvironmentMistakes } from './environment-mistakes.ts';
 import type { FindingDraft } from './finding.ts';
 import type { IniSection } from './ini-lines.ts';
 import { checkReferences, type Project, type Reference } from './project.ts';
@@ -28,7 +30,17 @@ export async function readDeployment(
   const keys = readFields(DEPLOYMENT_KEYS, section, name.deployment);
   const environment = readEnvironmentKeys(section);
   const check = await checkReferences(project, referenceOf(section, name.packageName, keys.fields));
-  const mistakes = [...configMistakes, ...keys.mistakes, ...environment.mistakes, ...check.mistakes];
+  const mistakes = [
+    ...configMistakes,
+    ...keys.mistakes,
+    ...environment.mistakes,
+    ...check.mistakes,
+    ...findEnvironmentMistakes(section, keys.fields, {
+      language: check.language,
+      packageName: name.packageName,
+      packageDir: join(project.packagesDir, name.packageName),
+    }),
+  ];
   const { route } = keys.fields;
   const spec: DeploymentSpec | null =
     mistakes.length > 0 || keys.complete === null || check.language === null

@@ -3,6 +3,7 @@ import {
   byteSize,
   className,
   cpuShare,
+  environmentKind,
   exposure,
   gpuShare,
   httpMethods,
@@ -12,6 +13,7 @@ import {
   routePath,
   seconds,
   type ValueForm,
+  wheelFolder,
   wholeNumber,
 } from './value-forms.ts';
 
@@ -253,8 +255,26 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     fallback: () => null,
     effect: 'replace',
     description:
-      'The interpreter for a Python package: a version that is looked for on the node, or an absolute path. Not given: the `python3` found first.',
+      'The interpreter for a Python package: a version that is looked for on the node, or an absolute path. Not given: the `python3` found first. A conda environment, and `environment = python:/PATH`, have their own.',
     example: '3.9',
+  },
+  environment: {
+    name: 'environment',
+    form: environmentKind,
+    fallback: () => null,
+    effect: 'replace',
+    description:
+      "What the backend runs in: `venv` (built from `requirements.txt`, or the dependencies in `pyproject.toml`), `conda` (built from `environment.yml`), `conda:NAME` (a conda environment that every node has), `system` (the interpreter as it is), `python:/PATH` (that interpreter as it is), `npm` (JavaScript: the packages in `package.json`). Not given: JavaScript has `npm`; for Python the first of these decides: `environment.yml`, `requirements.txt`, `pyproject.toml` with dependencies, a conda environment with the package's name on the nodes, `system`.",
+    example: 'conda:algo-py36',
+  },
+  wheels: {
+    name: 'wheels',
+    form: wheelFolder,
+    fallback: () => null,
+    effect: 'replace',
+    description:
+      'A folder of wheels for a virtual environment: inside the package, and then part of it, or an absolute path that every node has. It is tried alone first; only where something is missing in it the package index is asked, too.',
+    example: 'wheels',
   },
 };
 

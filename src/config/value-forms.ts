@@ -1,3 +1,4 @@
+import { parseEnvironment } from '../cluster/environments/choose.ts';
 import type { DeploymentSpec } from '../cluster/spec/types.ts';
 import { canonicalJson, type JsonValue } from '../lib/json.ts';
 import { findJsonMistake } from './json-text.ts';
@@ -177,6 +178,26 @@ export const pythonInterpreter: ValueForm<string | null> = {
     return /^(?:3(?:\.\d{1,2}){0,2}|\/.+)$/.test(text) ? accept(text) : refuse();
   },
   write: (python) => python ?? '',
+};
+
+export const environmentKind: ValueForm<string | null> = {
+  expected: 'venv, conda, conda:NAME, system, python:/PATH or npm',
+  read: (text) => {
+    if (text === '') return accept(null);
+    return parseEnvironment(text) === null ? refuse() : accept(text);
+  },
+  write: (environment) => environment ?? '',
+};
+
+export const wheelFolder: ValueForm<string | null> = {
+  expected: 'a folder inside the package, such as wheels, or an absolute path',
+  read: (text) => {
+    if (text === '') return accept(null);
+    const folder = text.replace(/^(?:\.\/+)+/, '').replace(/(?<=.)\/+$/, '');
+    const isOutside = folder === '' || folder === '.' || folder.split('/').includes('..');
+    return isOutside ? refuse() : accept(folder);
+  },
+  write: (folder) => folder ?? '',
 };
 
 const EXPOSURES = { auto: 'loopback', on: 'always', off: 'never' } as const;

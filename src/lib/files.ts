@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { codeOf } from './errors.ts';
 
 /**
@@ -41,4 +41,28 @@ export async function readIfThere(path: string): Promise<string | null> {
     if (codeOf(error) === 'ENOENT') return null;
     throw error;
   }
+}
+
+/** Names of what is in a folder, sorted; empty where there is no such folder. */
+export async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(folder)).sort();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+const BLOCK_BYTES = 512;
+
+/** Bytes on disk of all that lies below a folder; what vanishes meanwhile counts nothing. */
+export async function folderSizeBytes(folder: string): Promise<number> {
+  let sizeBytes = 0;
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+    const path = join(folder, entry.name);
+    const status = await lstat(path).catch(() => null);
+    sizeBytes += (status?.blocks ?? 0) * BLOCK_BYTES;
+    if (entry.isDirectory()) sizeBytes += await folderSizeBytes(path);
+  }
+  return sizeBytes;
 }

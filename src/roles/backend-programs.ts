@@ -1,16 +1,18 @@
 import { join } from 'node:path';
 import type { PrepareOptions } from '../agent/environments/prepare-backend.ts';
 import { childEnvironment } from '../config/environment.ts';
+import { modelserveVersion } from '../config/version.ts';
 import { packageRoot } from '../lib/package-root.ts';
 
 /** The programs that run backends, as this installation has them. */
-export function backendPrograms(): Omit<PrepareOptions, 'environmentsDir' | 'stageDir'> {
+export function backendPrograms(): Omit<PrepareOptions, 'environmentsDir' | 'stageDir' | 'builds'> {
   const root = packageRoot();
   return {
     runners: {
       python: join(root, 'src', 'runner', 'python', 'main.py'),
       javascript: join(root, 'dist', 'runner', 'javascript', 'main.js'),
     },
+    version: modelserveVersion(),
     nodePath: process.execPath,
     nodeVersion: process.versions.node,
     baseEnv: childEnvironment(),

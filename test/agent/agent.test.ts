@@ -22,7 +22,7 @@ interface TestAgent {
 }
 
 function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): TestAgent {
-  const { runners, nodePath, nodeVersion, baseEnv } = place.prepareOptions;
+  const { runners, version, nodePath, nodeVersion, baseEnv } = place.prepareOptions;
   const onLeaveRequested = vi.fn();
   const { paths } = place;
   const agent = new Agent(
@@ -35,7 +35,7 @@ function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): Te
       paths,
       declaredCpus: 2,
       gpus: { declared: 1, visibleDevices: null, env: baseEnv },
-      backends: { runners, nodePath, nodeVersion, baseEnv },
+      backends: { runners, version, nodePath, nodeVersion, baseEnv },
       ingress: {
         entry: INGRESS,
         nodePath,

@@ -13,6 +13,7 @@ import type { ReplicaAssignment, ReplicaStatus } from '../../src/cluster/replica
 import { type StatePaths, statePaths } from '../../src/config/paths.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { killSession } from '../../src/lib/process/signals.ts';
+import { SharedWork } from '../../src/lib/shared-work.ts';
 import { gpu, pinnedSpec, type SpecOver } from '../cluster/builders.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -62,6 +63,8 @@ export function prepareOptions(paths: StatePaths, over: Partial<PrepareOptions> 
     environmentsDir: paths.environments,
     stageDir: paths.stage,
     runners: { python: PYTHON_RUNNER, javascript: FAKE_RUNNER },
+    version: '0',
+    builds: new SharedWork(),
     nodePath: process.execPath,
     nodeVersion: process.versions.node,
     baseEnv: baseEnv(),

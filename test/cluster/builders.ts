@@ -89,6 +89,8 @@ export function pinnedSpec(over: SpecOver = {}): PinnedSpec {
     batchWaitTimeoutMs: 0,
     exposeErrors: 'loopback',
     python: null,
+    environment: null,
+    wheels: null,
     env: {},
     package: { hash: 'p', snapshotDir: '/snapshots/p' },
     modelPins: [],

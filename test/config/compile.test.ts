@@ -57,6 +57,8 @@ const REFERENCE_SPEC = {
   batchWaitTimeoutMs: 0,
   exposeErrors: 'loopback',
   python: null,
+  environment: null,
+  wheels: null,
   env: {},
 };
 
@@ -119,6 +121,8 @@ max_batch_size = 8
 batch_wait_timeout_s = 0.01
 expose_errors = ON
 python = 3.9
+environment = venv
+wheels = /opt/wheels
 env.OMP_NUM_THREADS = 2
 env.GREETING = "a; b # c"
 `,
@@ -150,6 +154,8 @@ env.GREETING = "a; b # c"
         batchWaitTimeoutMs: 10,
         exposeErrors: 'always',
         python: '3.9',
+        environment: 'venv',
+        wheels: '/opt/wheels',
         env: { OMP_NUM_THREADS: '2', GREETING: 'a; b # c' },
       },
     ]);

@@ -72,6 +72,8 @@ describe('a change of one thing', () => {
     [{ maxBatchSize: 16 }, 'max_batch_size', '1', '16', 'replace'],
     [{ batchWaitTimeoutMs: 10 }, 'batch_wait_timeout_s', '0', '0.01', 'replace'],
     [{ python: '3.9' }, 'python', '', '3.9', 'replace'],
+    [{ environment: 'conda:a' }, 'environment', '', 'conda:a', 'replace'],
+    [{ wheels: 'wheels' }, 'wheels', '', 'wheels', 'replace'],
     [{ env: { A: '' } }, 'env.A', 'not set', '""', 'replace'],
   ];
   it.each(table)('%o', (changes, ...[key, from, to, effect]) => {

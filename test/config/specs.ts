@@ -27,6 +27,8 @@ export const SPEC: DeploymentSpec = {
   batchWaitTimeoutMs: 0,
   exposeErrors: 'loopback',
   python: null,
+  environment: null,
+  wheels: null,
   env: {},
 };
 
@@ -82,6 +84,8 @@ export const anySpec: fc.Arbitrary<DeploymentSpec> = fc.record({
   maxBatchSize: fc.integer({ min: 1, max: 4096 }),
   batchWaitTimeoutMs: fc.integer({ min: 0, max: 60_000 }),
   exposeErrors: fc.constantFrom('always' as const, 'never' as const, 'loopback' as const),
+  environment: fc.constantFrom(null, 'venv'),
+  wheels: fc.constantFrom(null, '/opt/my wheels'),
   python: fc.constantFrom(null, '3', '3.9', '3.12.1', '/opt/my python/bin/python3'),
   env: fc.dictionary(
     fc.stringMatching(/^[A-Z_][A-Z0-9_]{0,6}$/),

@@ -1,5 +1,5 @@
 import { runCommand } from '../../lib/process/command.ts';
-import type { OnProgress } from './build-once.ts';
+import type { OnProgress } from '../../lib/shared-work.ts';
 import { PreparationError } from './preparation-error.ts';
 
 const STEP_TIMEOUT_MS = 30 * 60 * 1000;
@@ -28,6 +28,7 @@ export async function runStep(step: BuildStep, say: OnProgress, signal: AbortSig
     timeoutMs: STEP_TIMEOUT_MS,
     onLine: say,
     signal,
+    ownSession: true,
   });
   signal.throwIfAborted();
   if (run.exitCode === 0) return;
@@ -37,11 +38,16 @@ export async function runStep(step: BuildStep, say: OnProgress, signal: AbortSig
   throw new PreparationError('ENVIRONMENT_FAILED', `${step.failure}: ${why}`, details);
 }
 
-/** The line that says most: pip's last `ERROR:`; else the first error (npm and uv add advice below theirs). */
+/**
+ * The line that says most: pip's last `ERROR:`; else the first error (npm and uv add advice below theirs), with the cause
+ * that uv gives in the line after it.
+ */
 function headline(lines: readonly string[]): string {
   const pips = lines.findLast((line) => line.startsWith('ERROR:'));
-  const first = lines.find(
+  const first = lines.findIndex(
     (line) => /error|×/i.test(line) && !/^npm (error|ERR!)( code \S+)?\s*$/.test(line),
   );
-  return (pips ?? first ?? lines.at(-1) ?? '').trim();
+  const cause = /^\s*(?:cause:|╰─▶)\s*(.*)/.exec(lines[first + 1] ?? '')?.[1];
+  const told = first < 0 ? lines.at(-1) : [lines[first], cause].filter(Boolean).join(' ');
+  return (pips ?? told ?? '').trim();
 }

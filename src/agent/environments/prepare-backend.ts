@@ -1,28 +1,26 @@
 import { existsSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
+import { completeSpec } from '../../config/pin.ts';
 import { hashOf } from '../../lib/hash.ts';
-import type { OnProgress } from './build-once.ts';
+import type { Progress } from '../../lib/shared-work.ts';
 import { checkImport } from './import-check.ts';
 import { launchOf } from './launch-content.ts';
-import { nodeEnvironment } from './node-environment.ts';
+import type { ModulesEntry } from './npm.ts';
+import { type BuildPlace, type Obtained, obtainEnvironment } from './obtain.ts';
+import { isRemembered, remember } from './passed-checks.ts';
+import type { Env, PackageInPlace, PythonEntry } from './plan.ts';
 import { PreparationError } from './preparation-error.ts';
-import { pythonEnvironment } from './python-environment.ts';
-import { findInterpreter } from './python-interpreter.ts';
+import { type Machine, packageInPlace, planEnvironment } from './prepare-environment.ts';
+import { stageCode } from './stage.ts';
 
-type Env = Readonly<Record<string, string>>;
-
-export interface PrepareOptions {
-  /** built environments and staged code: StatePaths.environments and .stage */
-  readonly environmentsDir: string;
+export interface PrepareOptions extends Machine, BuildPlace {
+  /** staged code and launch files: StatePaths.stage */
   readonly stageDir: string;
   /** entry files of the runners */
   readonly runners: { readonly python: string; readonly javascript: string };
-  /** the node program for JavaScript backends, and its version */
-  readonly nodePath: string;
-  readonly nodeVersion: string;
-  /** what every child process gets; its PATH is what programs are looked for on */
-  readonly baseEnv: Env;
+  /** of modelserve: another one's import check says nothing about this one's runner */
+  readonly version: string;
 }
 
 /** How to start a backend: the path of the launch file is the last argument to add. */
@@ -33,11 +31,8 @@ export interface PreparedBackend {
   readonly env: Env;
   /** holds `algopkg/<package>/`: the launch file's `code_dir` */
   readonly codeDir: string;
-}
-
-export interface Progress {
-  readonly onProgress: OnProgress;
-  readonly signal: AbortSignal;
+  /** folders that were built for it: it is good as long as they are there */
+  readonly folders: readonly string[];
 }
 
 /**
@@ -46,89 +41,105 @@ export interface Progress {
  * @throws PreparationError saying what to do, with the tool's or the backend's own output
  */
 export async function prepareBackend(
-  spec: PinnedSpec,
+  recorded: PinnedSpec,
   options: PrepareOptions,
   progress: Progress,
 ): Promise<PreparedBackend> {
-  const packageDir = join(spec.package.snapshotDir, 'algopkg', spec.packageName);
-  if (!existsSync(packageDir)) {
+  const spec = completeSpec(recorded); // it may be from before an upgrade
+  const inPlace = packageInPlace(spec);
+  if (!existsSync(inPlace.packageDir)) {
     throw new PreparationError(
       'SNAPSHOT_MISSING',
-      `${packageDir} is not there: the snapshot ${spec.package.hash} has no package of that name; apply again`,
+      `${inPlace.packageDir} is not there: the snapshot ${spec.package.hash} has no package of that name; apply again`,
     );
   }
-  const request = {
-    packageName: spec.packageName,
-    packageDir,
-    packageHash: spec.package.hash,
-    environmentsDir: options.environmentsDir,
-    env: options.baseEnv,
-    ...progress,
-  };
+  const { language, plan } = await planEnvironment(spec, inPlace, options);
   const backend =
-    spec.language === 'python'
-      ? await preparePython(spec, options, request)
-      : await prepareJavascript(spec, options, request);
-  progress.onProgress('checking that the backend can be imported');
-  await checkImport({
-    ...backend,
-    cwd: spec.projectDir,
-    launch: launchOf(spec, backend.codeDir, options.stageDir),
-    packageName: spec.packageName,
-    language: spec.language,
-    needsGpu: spec.gpuMilli > 0,
-    stageDir: options.stageDir,
-    signal: progress.signal,
-  });
+    language === 'python'
+      ? enterPython(spec, options, await obtainEnvironment(plan, inPlace, options, progress))
+      : await enterJavascript(
+          { spec, inPlace, options, progress },
+          await obtainEnvironment(plan, inPlace, options, progress),
+        );
+  await checkOnce({ spec, options, progress }, backend);
   return backend;
 }
 
-type Request = Omit<Parameters<typeof pythonEnvironment>[0], 'interpreter'>;
-
-async function preparePython(
+function enterPython(
   spec: PinnedSpec,
-  options: PrepareOptions,
-  request: Request,
-): Promise<PreparedBackend> {
-  const interpreter = await findInterpreter({
-    wanted: spec.python,
-    projectDir: spec.projectDir,
-    env: options.baseEnv,
-  });
-  const environment = await pythonEnvironment({ ...request, interpreter });
+  { runners, baseEnv }: PrepareOptions,
+  { entry, folder }: Obtained<PythonEntry>,
+): PreparedBackend {
   return {
-    command: environment.python,
-    args: [options.runners.python],
-    env: { ...options.baseEnv, ...environment.env, PYTHONUNBUFFERED: '1', ...spec.env },
+    command: entry.python,
+    args: [runners.python],
+    env: { ...baseEnv, ...entry.env, PYTHONUNBUFFERED: '1', ...spec.env },
     codeDir: spec.package.snapshotDir,
+    folders: folder === null ? [] : [folder],
   };
 }
 
-async function prepareJavascript(
-  spec: PinnedSpec,
-  options: PrepareOptions,
-  request: Request,
+interface Preparation {
+  readonly spec: PinnedSpec;
+  readonly options: PrepareOptions;
+  readonly progress: Progress;
+}
+
+async function enterJavascript(
+  { spec, inPlace, options, progress }: Preparation & { readonly inPlace: PackageInPlace },
+  { entry: { modules }, folder }: Obtained<ModulesEntry>,
 ): Promise<PreparedBackend> {
-  const { nodePath, nodeVersion, stageDir, baseEnv } = options;
-  const codeDir = await nodeEnvironment({ ...request, nodePath, nodeVersion, stageDir });
-  const bin = join(codeDir, 'algopkg', spec.packageName, 'node_modules', '.bin');
+  const { nodePath, stageDir, baseEnv, runners } = options;
+  const staged = await stageCode(inPlace, modules, { stageDir, progress });
+  const bin = join(staged.codeDir, 'algopkg', spec.packageName, 'node_modules', '.bin');
   return {
     command: nodePath,
-    args: [options.runners.javascript],
+    args: [runners.javascript],
     env: {
       ...baseEnv,
       PATH: [bin, dirname(nodePath), baseEnv['PATH'] ?? ''].join(delimiter),
       ...spec.env,
     },
-    codeDir,
+    codeDir: staged.codeDir,
+    folders: folder === null ? [staged.folder] : [folder, staged.folder],
   };
+}
+
+/** A check that has passed is remembered for environments whose content is known: the same would come of it again. */
+async function checkOnce({ spec, options, progress }: Preparation, backend: PreparedBackend): Promise<void> {
+  const { stageDir, version } = options;
+  const { command, args, folders } = backend;
+  const key = hashOf({ version, preparation: preparationKey(spec), command, args, folders });
+  if (folders.length > 0 && (await isRemembered(stageDir, key))) return;
+  progress.onProgress('checking that the backend can be imported');
+  await checkImport({
+    ...backend,
+    cwd: spec.projectDir,
+    launch: launchOf(spec, backend.codeDir, stageDir),
+    packageName: spec.packageName,
+    language: spec.language,
+    needsGpu: spec.gpuMilli > 0,
+    stageDir,
+    signal: progress.signal,
+  });
+  if (folders.length > 0) await remember(stageDir, key);
 }
 
 /** Equal for specs whose preparation has the same result: they share one. */
 export function preparationKey(spec: PinnedSpec): string {
-  const { language, packageName, backend, python, env, modelPins, modelRoot, projectDir, gpuMilli } = spec;
+  const { language, packageName, backend, python, environment, wheels, env } = spec;
+  const { modelPins, modelRoot, projectDir, gpuMilli } = spec;
   return hashOf({
-    ...{ language, packageName, backend, python, env, modelPins, modelRoot, projectDir, gpuMilli },
+    ...{
+      language,
+      packageName,
+      backend,
+      python,
+      environment: environment ?? null,
+      wheels: wheels ?? null,
+      env,
+    },
+    ...{ modelPins, modelRoot, projectDir, gpuMilli },
     package: spec.package,
   });
 }

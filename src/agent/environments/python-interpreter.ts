@@ -1,7 +1,7 @@
-import { readdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { runCommand } from '../../lib/process/command.ts';
 import { findProgram, isProgram } from '../../lib/process/find-program.ts';
+import { compareVersions, installedInterpreters, isVersion } from './installed-interpreters.ts';
 import { PreparationError } from './preparation-error.ts';
 
 const PROBE_TIMEOUT_MS = 20_000;
@@ -14,11 +14,16 @@ try:
     ensurepip = find_spec("ensurepip") is not None and find_spec("venv") is not None
 except ImportError:
     ensurepip = False
+try:
+    from pip import __version__ as pip
+except Exception:
+    pip = ""
 print(json.dumps({
     "path": sys.executable,
     "version": "%d.%d.%d" % sys.version_info[:3],
     "platform": sys.platform + "-" + platform.machine(),
     "ensurepip": ensurepip,
+    "pip": pip,
 }))
 `;
 
@@ -30,6 +35,8 @@ export interface Interpreter {
   readonly platform: string;
   /** `python -m venv` works with it (Debian takes ensurepip out) */
   readonly ensurepip: boolean;
+  /** version of the pip beside it, '' where there is none */
+  readonly pip: string;
 }
 
 export interface InterpreterSearch {
@@ -37,13 +44,13 @@ export interface InterpreterSearch {
   readonly wanted: string | null;
   /** relative paths start here */
   readonly projectDir: string;
-  /** its PATH, PYENV_ROOT and HOME say where to look */
+  /** PATH, HOME and the variables of pyenv, uv and conda in it say where to look */
   readonly env: Readonly<Record<string, string>>;
 }
 
 /**
- * Finds the interpreter a deployment asks for. A version is looked for on the PATH, then among pyenv's (newest patch
- * first); each candidate is run before it is believed, because shims exist for versions that are not there.
+ * Finds the interpreter a deployment asks for. A version is looked for on the PATH, then among those of pyenv, uv and
+ * conda (newest patch first); each candidate is run before it is believed, because shims exist for versions that are not there.
  * @throws PreparationError INTERPRETER_NOT_FOUND listing what there is
  */
 export async function findInterpreter(search: InterpreterSearch): Promise<Interpreter> {
@@ -60,30 +67,11 @@ function candidates({ wanted, projectDir, env }: InterpreterSearch): readonly st
   if (!isVersion(wanted)) return [resolve(projectDir, wanted)].filter(isProgram);
   const [major, minor] = wanted.split('.');
   const names = minor === undefined ? [`python${major}`] : [`python${major}.${minor}`, `python${major}`];
-  return [...onPath(names, searchPath), ...pyenvInterpreters(env, wanted)];
+  return [...onPath(names, searchPath), ...installedInterpreters(env, wanted).map(({ path }) => path)];
 }
 
 function onPath(names: readonly string[], searchPath: string): readonly string[] {
   return names.map((name) => findProgram(name, searchPath)).filter((path) => path !== null);
-}
-
-function pyenvInterpreters(env: Readonly<Record<string, string>>, version: string): readonly string[] {
-  const root = env['PYENV_ROOT'] ?? join(env['HOME'] ?? '/', '.pyenv');
-  return pyenvVersions(root)
-    .filter((name) => name === version || name.startsWith(`${version}.`))
-    .map((name) => join(root, 'versions', name, 'bin', 'python'))
-    .filter(isProgram);
-}
-
-/** Newest first. */
-function pyenvVersions(root: string): readonly string[] {
-  try {
-    return readdirSync(join(root, 'versions'))
-      .filter(isVersion)
-      .sort((left, right) => compareVersions(right, left));
-  } catch {
-    return []; // no pyenv here
-  }
 }
 
 async function probe(path: string, env: Readonly<Record<string, string>>): Promise<Interpreter | null> {
@@ -109,7 +97,7 @@ async function notFound({ wanted, projectDir, env }: InterpreterSearch): Promise
     return `no python3 (${oldest} or newer) on the PATH (${list}); install Python 3 or set python = <path> in conf.ini`;
   }
   if (isVersion(wanted)) {
-    return `Python ${wanted} is neither on the PATH nor among pyenv's versions (${list}); install it, or set python to one of these in conf.ini`;
+    return `Python ${wanted} is neither on the PATH nor among those of pyenv, uv and conda (${list}); install it, or set python to one of these in conf.ini`;
   }
   return `${resolve(projectDir, wanted)} is no Python ${oldest} or newer that can be run (${list}); correct python in conf.ini`;
 }
@@ -118,19 +106,6 @@ async function installed(env: Readonly<Record<string, string>>): Promise<readonl
   const names = ['python3', ...Array.from({ length: 20 }, (_, minor) => `python3.${minor + OLDEST[1]}`)];
   const found = await Promise.all(onPath(names, env['PATH'] ?? '').map((path) => probe(path, env)));
   const answered = found.filter((interpreter) => interpreter !== null);
-  const pyenv = pyenvInterpreters(env, '3');
-  return [...new Set([...answered.map(({ path, version }) => `${version} (${path})`), ...pyenv])];
-}
-
-function isVersion(text: string): boolean {
-  return /^\d+(\.\d+){0,2}$/.test(text);
-}
-
-function compareVersions(left: string, right: string): number {
-  const [ours, theirs] = [left, right].map((version) => version.split('.').map(Number));
-  for (let position = 0; position < 3; position++) {
-    const difference = (ours?.[position] ?? 0) - (theirs?.[position] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
+  const elsewhere = installedInterpreters(env, '3').map(({ path }) => path);
+  return [...new Set([...answered.map(({ path, version }) => `${version} (${path})`), ...elsewhere])];
 }

@@ -54,6 +54,10 @@ export interface DeploymentSpec {
   readonly exposeErrors: 'always' | 'never' | 'loopback';
   /** interpreter: a version (`3.9`), a path, or null for the first python3 found */
   readonly python: string | null;
+  /** as conf.ini has it (`venv`, `conda:NAME`, …), see parseEnvironment; null: the package's files decide */
+  readonly environment: string | null;
+  /** folder of wheels: absolute, or inside the package; null: none */
+  readonly wheels: string | null;
   readonly env: Readonly<Record<string, string>>;
 }
 

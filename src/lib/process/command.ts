@@ -1,4 +1,5 @@
 import { execa } from 'execa';
+import { killSession } from './signals.ts';
 
 export interface CommandRun {
   readonly exitCode: number;
@@ -18,6 +19,8 @@ export interface CommandOptions {
   /** called with each line of output as it comes */
   readonly onLine?: (line: string) => void;
   readonly signal?: AbortSignal;
+  /** it runs in a session of its own, and all that it has started ends with it when it is cancelled or out of time */
+  readonly ownSession?: boolean;
 }
 
 /** Runs a program to its end and returns what came of it; never throws for a failing program. */
@@ -36,19 +39,35 @@ export async function runCommand(
     timeout: options.timeoutMs,
     forceKillAfterDelay: 2_000,
     maxBuffer: 16 * 1024 * 1024,
+    detached: options.ownSession === true,
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
   });
+  const release = options.ownSession === true ? endSessionWith(child, options) : () => undefined;
   const { onLine } = options;
   const lines =
     onLine === undefined ? Promise.resolve() : forwardLines(child.iterable({ from: 'all' }), onLine);
   const result = await child;
   await lines;
+  release();
   return {
     exitCode: result.exitCode ?? -1,
     output: result.all ?? '',
     stdout: result.stdout ?? '',
     timedOut: result.timedOut,
     notFound: result.code === 'ENOENT' || result.code === 'EACCES',
+  };
+}
+
+/** Tools start others (compilers, scripts of packages), which would outlive them. */
+function endSessionWith(child: { readonly pid?: number }, { signal, timeoutMs }: CommandOptions): () => void {
+  const { pid } = child;
+  if (pid === undefined) return () => undefined;
+  const end = (): void => void killSession(pid);
+  const timer = setTimeout(end, timeoutMs);
+  signal?.addEventListener('abort', end, { once: true });
+  return () => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', end);
   };
 }
 

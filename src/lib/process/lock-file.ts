@@ -25,11 +25,11 @@ export type ReleaseLock = () => Promise<void>;
  * @throws ServeError LOCK_HELD naming the holder, when `timeoutMs` has passed
  */
 export async function lockFile(path: string, options: LockOptions): Promise<ReleaseLock> {
-  await mkdir(dirname(path), { recursive: true });
   const deadline = performance.now() + options.timeoutMs;
   const content = JSON.stringify({ ...identityOf(process.pid), token: randomBytes(8).toString('hex') });
   let waited = false;
   for (;;) {
+    await mkdir(dirname(path), { recursive: true }); // each time: who held it may have removed the folder
     if (await create(path, content)) return () => release(path, content);
     const holder = await holderOf(path);
     if (holder === null) continue;
@@ -42,6 +42,12 @@ export async function lockFile(path: string, options: LockOptions): Promise<Rele
     waited = true;
     await delay(RETRY_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
   }
+}
+
+/** Whether a process that still runs holds the lock now; nothing is changed. */
+export async function isLocked(path: string): Promise<boolean> {
+  const holder = parseHolder((await readIfThere(path)) ?? '');
+  return holder !== null && isRunning(holder);
 }
 
 /** A hard link appears with its content at once: nobody ever reads a half-written lock. */

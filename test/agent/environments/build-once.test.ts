@@ -9,6 +9,7 @@ import { tempDir } from '../../support/temp-dir.ts';
 function request(over: Partial<BuildRequest> & Pick<BuildRequest, 'folder'>): BuildRequest {
   return {
     build: async (dir) => await writeFile(join(dir, 'built'), ''),
+    description: 'a test',
     onProgress: () => undefined,
     signal: new AbortController().signal,
     ...over,
