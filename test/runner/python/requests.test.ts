@@ -72,10 +72,9 @@ describe.skipIf(python === null).each(['Backend', 'AsyncBackend'])('requests to 
       json: { status: 0, code: 'BAD_JSON', request_id: 'bad-1' },
     });
     expect((answer['json'] as { info: string }).info).toContain('line 1 column 7 (char 6)');
-    expect(await ask('json', { body: Buffer.from([0xff]) })).toMatchObject({
-      status: 400,
-      json: { code: 'BAD_JSON' },
-    });
+    for (const body of [Buffer.from([0xff]), '['.repeat(200_000), `{"a":${'[{"b":'.repeat(50_000)}`]) {
+      expect(await ask('json', { body })).toMatchObject({ status: 400, json: { code: 'BAD_JSON' } });
+    }
   });
 
   it("does not take the backend's own JSON errors for the client's", async () => {

@@ -79,6 +79,10 @@ class _RequestBase:
             raise BadJson("not UTF-8 (%s)" % error.reason, body.decode("latin-1"), error.start)
         except json.JSONDecodeError as error:
             raise BadJson(error.msg, error.doc, error.pos)
+        except RecursionError:
+            raise BadJson("nested too deeply", "", 0)
+        except ValueError as error:  # such as a number of more digits than Python takes
+            raise BadJson(str(error), "", 0)
 
 
 class SyncRequest(_RequestBase):
