@@ -1,10 +1,12 @@
-import { createHash } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { runDigests } from './digest-pool.ts';
+import type { DigestOutcome } from './digest-worker.ts';
 import { ServeError } from './errors.ts';
+import { identityOf } from './file-identity.ts';
 import { readIfThere, writeDurably } from './files.ts';
 import { sha256 } from './hash.ts';
+import type { TreeFile } from './tree.ts';
 
 /** What a file held when it was read from start to end. */
 export interface FileDigest {
@@ -12,10 +14,13 @@ export interface FileDigest {
   readonly sha256: string;
 }
 
-interface DigestOptions {
-  /** gets the bytes as they are hashed: what is written is exactly what the digest speaks of */
-  readonly copyTo?: FileHandle;
-  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+/** A file to be copied: the digest speaks of the bytes that were written. */
+export interface DigestedCopy {
+  readonly source: string;
+  readonly sizeBytes: number;
+  /** must not be there yet */
+  readonly target: string;
+  readonly executable: boolean;
 }
 
 /** A file was written to while it was read. */
@@ -23,32 +28,34 @@ export class FileChangedError extends ServeError<{ readonly code: 'FILE_CHANGED'
   override readonly name = 'FileChangedError';
 }
 
-const CHUNK_BYTES = 1024 ** 2;
 /** Hashing less than this takes no longer than looking a digest up. */
 const CACHED_FROM_BYTES = 1024 ** 2;
 /** A write so soon after the last one may leave the same timestamps (network file systems count in seconds). */
 const SETTLED_AFTER_MS = 2_000;
 
 /**
- * Reads a file once and says what it held.
+ * Reads a file once, on a thread, and says what it held.
  * @throws FileChangedError when it was written to meanwhile
  */
-export async function digestFile(path: string, options: DigestOptions = {}): Promise<FileDigest> {
-  const file = await open(path, 'r');
-  try {
-    const before = await file.stat({ bigint: true });
-    const digest = await readThrough(file, Number(before.size), options);
-    const after = await file.stat({ bigint: true });
-    if (identityOf(before) !== identityOf(after) || digest.sizeBytes !== Number(before.size)) {
-      throw new FileChangedError(`${path} changed while it was read; apply again once it is complete`, {
-        code: 'FILE_CHANGED',
-        path,
-      });
-    }
-    return digest;
-  } finally {
-    await file.close();
-  }
+export async function digestFile(path: string): Promise<FileDigest> {
+  const [outcome] = await runDigests([{ path, expectedBytes: 0 }]);
+  return digestIn(path, outcome);
+}
+
+/**
+ * Copies files, read-only and written through to the disk; what is hashed is what is written.
+ * @returns their digests, in order
+ * @throws FileChangedError when one was written to meanwhile
+ */
+export async function copyDigested(copies: readonly DigestedCopy[]): Promise<readonly FileDigest[]> {
+  const outcomes = await runDigests(
+    copies.map(({ source, sizeBytes, target, executable }) => ({
+      path: source,
+      copy: { path: target, mode: executable ? 0o555 : 0o444 },
+      expectedBytes: sizeBytes,
+    })),
+  );
+  return copies.map(({ source }, index) => digestIn(source, outcomes[index]));
 }
 
 /**
@@ -56,58 +63,83 @@ export async function digestFile(path: string, options: DigestOptions = {}): Pro
  * an entry of its own in `cacheDir`, so that processes that share it never undo each other's work.
  * @throws FileChangedError when the file was written to meanwhile
  */
-export async function cachedDigest(
-  path: string,
-  cacheDir: string,
-  onProgress?: DigestOptions['onProgress'],
-): Promise<FileDigest> {
-  const options = onProgress === undefined ? {} : { onProgress };
+export async function cachedDigest(path: string, cacheDir: string): Promise<FileDigest> {
   const status = await stat(path, { bigint: true });
   const sizeBytes = Number(status.size);
-  if (sizeBytes < CACHED_FROM_BYTES) return digestFile(path, options);
+  if (sizeBytes < CACHED_FROM_BYTES) return digestFile(path);
   const identity = identityOf(status);
   const entryPath = join(cacheDir, `${sha256(path)}.json`);
-  const remembered = digestIn(await readIfThere(entryPath), identity);
-  if (remembered !== null) return { sizeBytes, sha256: remembered };
-  const digest = await digestFile(path, options);
-  if (Date.now() - Number(status.ctimeMs) > SETTLED_AFTER_MS) {
+  const remembered = parsedEntry(await readIfThere(entryPath));
+  if (remembered?.['identity'] === identity && typeof remembered['sha256'] === 'string') {
+    return { sizeBytes, sha256: remembered['sha256'] };
+  }
+  const digest = await digestFile(path);
+  if (isSettled(Number(status.ctimeMs))) {
     await writeDurably(entryPath, JSON.stringify({ path, identity, sha256: digest.sha256 }));
   }
   return digest;
 }
 
-/** Changes with every write; the change time is in it because a copy can carry the old modification time over. */
-function identityOf(status: BigIntStats): string {
-  return [status.ino, status.size, status.mtimeNs, status.ctimeNs].join(':');
+/**
+ * The digests of a folder's files, small ones as well: those that look as they did when they were hashed last are not
+ * read again. One entry in `cacheDir` speaks of the whole folder; without one every file is read.
+ * @param root names the folder in the cache
+ * @throws FileChangedError when a file was written to meanwhile
+ */
+export async function digestTree(
+  root: string,
+  files: readonly TreeFile[],
+  cacheDir: string | null,
+): Promise<readonly (TreeFile & FileDigest)[]> {
+  const entryPath = cacheDir === null ? null : join(cacheDir, `${sha256(root)}.tree.json`);
+  const known = entryPath === null ? {} : (parsedEntry(await readIfThere(entryPath)) ?? {});
+  const remembered = (file: TreeFile): string | null => {
+    const [identity, hash] = pairIn(known[file.path]);
+    return identity === file.identity ? hash : null;
+  };
+  const unknown = files.filter((file) => remembered(file) === null);
+  const outcomes = await runDigests(
+    unknown.map((file) => ({ path: file.source, expectedBytes: file.sizeBytes })),
+  );
+  const read = new Map(unknown.map((file, index) => [file, digestIn(file.source, outcomes[index])]));
+  const digested = files.map((file) => {
+    const digest = read.get(file) ?? { sizeBytes: file.sizeBytes, sha256: remembered(file) ?? '' };
+    return { ...file, ...digest };
+  });
+  if (entryPath !== null && unknown.length > 0) await rememberTree(entryPath, digested);
+  return digested;
 }
 
-function digestIn(entry: string | null, identity: string): string | null {
-  if (entry === null) return null;
+async function rememberTree(path: string, files: readonly (TreeFile & FileDigest)[]): Promise<void> {
+  const settled = files.filter((file) => isSettled(file.changedAtMs));
+  const entry = Object.fromEntries(settled.map((file) => [file.path, [file.identity, file.sha256]]));
+  await writeDurably(path, JSON.stringify(entry));
+}
+
+function isSettled(changedAtMs: number): boolean {
+  return Date.now() - changedAtMs > SETTLED_AFTER_MS;
+}
+
+function digestIn(path: string, outcome: DigestOutcome | undefined): FileDigest {
+  if (outcome === undefined) throw new ServeError(`${path} was not hashed`, { code: 'INTERNAL' });
+  if (!('failure' in outcome)) return { sizeBytes: outcome.sizeBytes, sha256: outcome.sha256 };
+  const { code, message } = outcome.failure;
+  if (code === 'FILE_CHANGED') throw new FileChangedError(message, { code, path });
+  throw Object.assign(new Error(message), { code });
+}
+
+function parsedEntry(text: string | null): Readonly<Record<string, unknown>> | null {
+  if (text === null) return null;
   try {
-    const remembered: unknown = JSON.parse(entry);
-    if (typeof remembered !== 'object' || remembered === null) return null;
-    if (!('identity' in remembered) || remembered.identity !== identity) return null;
-    return 'sha256' in remembered && typeof remembered.sha256 === 'string' ? remembered.sha256 : null;
+    const entry: unknown = JSON.parse(text);
+    return typeof entry === 'object' && entry !== null ? (entry as Readonly<Record<string, unknown>>) : null;
   } catch {
     return null; // half an entry is no entry: the file is read again
   }
 }
 
-async function readThrough(
-  file: FileHandle,
-  totalBytes: number,
-  options: DigestOptions,
-): Promise<FileDigest> {
-  const hash = createHash('sha256');
-  const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, totalBytes + 1));
-  let sizeBytes = 0;
-  while (true) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-    if (bytesRead === 0) return { sizeBytes, sha256: hash.digest('hex') };
-    const chunk = buffer.subarray(0, bytesRead);
-    hash.update(chunk);
-    await options.copyTo?.writeFile(chunk);
-    sizeBytes += bytesRead;
-    options.onProgress?.(sizeBytes, totalBytes);
-  }
+function pairIn(value: unknown): readonly [string | null, string | null] {
+  if (!Array.isArray(value)) return [null, null];
+  const [identity, hash]: readonly unknown[] = value;
+  return typeof identity === 'string' && typeof hash === 'string' ? [identity, hash] : [null, null];
 }

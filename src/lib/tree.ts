@@ -1,7 +1,9 @@
 import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
+import { mapConcurrently } from './concurrency.ts';
 import { codeOf, ServeError } from './errors.ts';
+import { identityOf } from './file-identity.ts';
 
 /** A regular file below a folder. */
 export interface TreeFile {
@@ -12,6 +14,10 @@ export interface TreeFile {
   readonly sizeBytes: number;
   /** its owner may execute it */
   readonly executable: boolean;
+  /** changes with every write: see identityOf */
+  readonly identity: string;
+  /** ms since 1970 */
+  readonly changedAtMs: number;
 }
 
 interface TreeOptions {
@@ -37,6 +43,9 @@ export class TreeError extends ServeError<{
 }> {
   override readonly name = 'TreeError';
 }
+
+/** A walk waits for the disk, entry by entry. */
+const ENTRIES_AT_ONCE = 16;
 
 interface Folder {
   /** relative to the root, '' for the root itself */
@@ -71,22 +80,23 @@ export function isWithin(folder: string, path: string): boolean {
 }
 
 async function walk(folder: Folder, found: Found, options: TreeOptions): Promise<void> {
-  for (const entry of await readdir(folder.source, { withFileTypes: true })) {
+  const entries = await readdir(folder.source, { withFileTypes: true });
+  await mapConcurrently(entries, ENTRIES_AT_ONCE, async (entry) => {
     const path = folder.path === '' ? entry.name : `${folder.path}/${entry.name}`;
     if (entry.name.includes('\uFFFD')) {
       throw new TreeError(`${path}: the file name is not UTF-8; rename it`, { code: 'TREE_FILE_NAME', path });
     }
     // Before a link is followed, so that a broken one that nobody wants is no mistake.
-    if (options.isIgnored(path, entry.isDirectory())) continue;
+    if (options.isIgnored(path, entry.isDirectory())) return;
     const at = { path, source: join(folder.source, entry.name), ancestors: folder.ancestors };
     await visit(entry, at, found, options);
-  }
+  });
 }
 
 async function visit(entry: Dirent, at: Folder, found: Found, options: TreeOptions): Promise<void> {
   const { path } = at;
   const source = entry.isSymbolicLink() ? await followLink(at, options.boundary) : at.source;
-  const status = await stat(source);
+  const status = await stat(source, { bigint: true });
   found.entries += 1;
   if (status.isDirectory()) {
     if (entry.isSymbolicLink() && options.isIgnored(path, true)) return;
@@ -103,8 +113,14 @@ async function visit(entry: Dirent, at: Folder, found: Found, options: TreeOptio
   if (!status.isFile()) {
     throw new TreeError(`${path}: neither a file nor a folder; remove it`, { code: 'TREE_NOT_A_FILE', path });
   }
-  found.bytes += status.size;
-  found.files.push({ path, source, sizeBytes: status.size, executable: (status.mode & 0o100) !== 0 });
+  const sizeBytes = Number(status.size);
+  found.bytes += sizeBytes;
+  found.files.push({
+    ...{ path, source, sizeBytes },
+    executable: (status.mode & 0o100n) !== 0n,
+    identity: identityOf(status),
+    changedAtMs: Number(status.ctimeMs),
+  });
   checkLimits(path, found, options);
 }
 

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, copyFile, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { mapConcurrently } from '../lib/concurrency.ts';
 import type { ContentStore, StoredContent } from '../lib/content/content-store.ts';
 import { totalBytesOf } from '../lib/content/manifest.ts';
 import { codeOf } from '../lib/errors.ts';
-import { digestFile, FileChangedError } from '../lib/file-digests.ts';
+import { copyDigested, digestFile, FileChangedError } from '../lib/file-digests.ts';
 
 /** What is to stay free on the disk after a copy. */
 const SPARE_BYTES = 1024 ** 3;
@@ -59,18 +59,15 @@ async function copyAll({ root, files }: StoredContent, draft: string): Promise<v
   if (bavail * bsize < totalBytesOf(files) + SPARE_BYTES) {
     throw Object.assign(new Error('no room for a copy'), { code: 'ENOSPC' });
   }
-  await each(files, draft, async ({ path, sha256 }, copy) => {
-    const source = join(root, path);
-    const handle = await open(copy, 'wx', 0o600);
-    try {
-      const digest = await digestFile(source, { copyTo: handle });
-      if (digest.sha256 !== sha256) throw changed(source);
-      await handle.chmod(0o444);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  });
+  for (const { path } of files) await mkdir(dirname(join(draft, path)), { recursive: true });
+  const copies = files.map(({ path, sizeBytes }) => ({
+    source: join(root, path),
+    target: join(draft, path),
+    ...{ sizeBytes, executable: false },
+  }));
+  const digests = await copyDigested(copies);
+  const other = files.find(({ sha256 }, index) => digests[index]?.sha256 !== sha256);
+  if (other !== undefined) throw changed(join(root, other.path));
 }
 
 /** @returns false when the file system cannot share blocks between files */

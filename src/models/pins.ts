@@ -5,7 +5,7 @@ import { mapConcurrently } from '../lib/concurrency.ts';
 import type { StoredContent } from '../lib/content/content-store.ts';
 import { folderHash, totalBytesOf } from '../lib/content/manifest.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
-import { cachedDigest, type FileDigest } from '../lib/file-digests.ts';
+import { cachedDigest, digestTree } from '../lib/file-digests.ts';
 import { isWithin, listTree, TreeError } from '../lib/tree.ts';
 
 /** A model that cannot be pinned; the message names the file and what to do about it. */
@@ -16,12 +16,6 @@ class ModelError extends ServeError<{
   override readonly name = 'ModelError';
 }
 
-export interface ModelProgress {
-  readonly model: string;
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-}
-
 interface PinOptions {
   /** absolute; the folder `Model_ZOO` */
   readonly modelRoot: string;
@@ -29,14 +23,11 @@ interface PinOptions {
   readonly models: readonly string[];
   /** where digests are remembered between runs, so that an unchanged model is not read again */
   readonly digestsDir: string;
-  /** called now and then while a file of more than 64 MiB is read */
-  readonly onProgress?: (progress: ModelProgress) => void;
 }
 
 const MAX_FILES_IN_A_FOLDER = 10_000;
 /** Enough to keep a disk and two cores busy. */
 const FILES_AT_ONCE = 4;
-const PROGRESS_STEP_BYTES = 64 * 1024 ** 2;
 
 /** A model as a revision pins it, and where its files lie now. */
 export interface ReadModel {
@@ -61,7 +52,7 @@ export async function readModels(options: PinOptions): Promise<readonly ReadMode
     const root = await locate(name, boundary);
     if ((await stat(root)).isDirectory())
       return await readFolder(name, root, { ...options, modelRoot: boundary });
-    const digest = await digestOne(name, root, options);
+    const digest = await cachedDigest(root, options.digestsDir);
     const files = [{ path: '', executable: false, ...digest }];
     return { pin: { name, ...digest }, content: { hash: digest.sha256, root, files } };
   });
@@ -95,11 +86,7 @@ async function locate(model: string, boundary: string): Promise<string> {
 
 async function readFolder(name: string, root: string, options: PinOptions): Promise<ReadModel> {
   const listed = await filesOf(name, root, options.modelRoot);
-  const files = await mapConcurrently(listed, FILES_AT_ONCE, async ({ path, source, executable }) => ({
-    path,
-    executable,
-    ...(await digestOne(name, source, options)),
-  }));
+  const files = await digestTree(root, listed, options.digestsDir);
   const hash = folderHash(files);
   return {
     pin: { name, sizeBytes: totalBytesOf(files), sha256: hash },
@@ -123,15 +110,4 @@ async function filesOf(model: string, path: string, boundary: string): ReturnTyp
       { cause: error },
     );
   }
-}
-
-async function digestOne(model: string, path: string, options: PinOptions): Promise<FileDigest> {
-  const { onProgress } = options;
-  if (onProgress === undefined) return cachedDigest(path, options.digestsDir);
-  let reportedBytes = 0;
-  return cachedDigest(path, options.digestsDir, (doneBytes, totalBytes) => {
-    if (doneBytes - reportedBytes < PROGRESS_STEP_BYTES) return;
-    reportedBytes = doneBytes;
-    onProgress({ model, doneBytes, totalBytes });
-  });
 }

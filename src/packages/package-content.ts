@@ -1,9 +1,8 @@
 import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mapConcurrently } from '../lib/concurrency.ts';
 import { packageHash } from '../lib/content/manifest.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
-import { cachedDigest, digestFile, FileChangedError } from '../lib/file-digests.ts';
+import { digestTree, FileChangedError } from '../lib/file-digests.ts';
 import { readIfThere } from '../lib/files.ts';
 import { listTree, TreeError, type TreeFile } from '../lib/tree.ts';
 import { compileIgnore, type IsIgnored } from './ignore.ts';
@@ -13,7 +12,7 @@ export interface PackageSource {
   /** absolute; the folder `algopkg` */
   readonly packagesDir: string;
   readonly packageName: string;
-  /** where digests of large files are remembered between runs; without it every file is read each time */
+  /** where digests are remembered between runs; without it every file is read each time */
   readonly digestsDir?: string;
 }
 
@@ -31,8 +30,7 @@ export interface PackageContent {
 const IGNORE_FILE = '.modelserveignore';
 
 const MAX_ENTRIES = 10_000;
-const MAX_BYTES = 512 * 1024 ** 2;
-const FILES_AT_ONCE = 8;
+const MAX_BYTES = 2 * 1024 ** 3;
 
 /**
  * Lists and hashes what belongs to a package.
@@ -40,16 +38,13 @@ const FILES_AT_ONCE = 8;
  */
 export async function readPackage(source: PackageSource): Promise<PackageContent> {
   const listed = await listPackage(source);
-  const { digestsDir } = source;
-  const read = digestsDir === undefined ? digestFile : (path: string) => cachedDigest(path, digestsDir);
-  const files = await mapConcurrently(listed, FILES_AT_ONCE, async (file) => {
-    try {
-      return { ...file, ...(await read(file.source)) };
-    } catch (error) {
-      throw changedOr(error, source.packageName);
-    }
-  });
-  return { hash: packageHash(files), files };
+  const folder = join(source.packagesDir, source.packageName);
+  try {
+    const files = await digestTree(folder, listed, source.digestsDir ?? null);
+    return { hash: packageHash(files), files };
+  } catch (error) {
+    throw changedOr(error, source.packageName);
+  }
 }
 
 /** What a file that vanished or was written to while it was read means for the package; other failures stay. */

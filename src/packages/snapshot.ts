@@ -5,7 +5,7 @@ import type { PackagePin } from '../cluster/spec/types.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
 import { packageHash } from '../lib/content/manifest.ts';
 import { codeOf } from '../lib/errors.ts';
-import { digestFile } from '../lib/file-digests.ts';
+import { copyDigested } from '../lib/file-digests.ts';
 import {
   changedOr,
   type PackageContent,
@@ -85,13 +85,7 @@ async function copyContent(
   const folders = new Set([join(target, 'algopkg', packageName)]);
   for (const file of files) folders.add(dirname(join(target, file.path)));
   for (const folder of folders) await mkdir(folder, { recursive: true });
-  const copied = await mapConcurrently(files, FILES_AT_ONCE, async (file) => {
-    try {
-      return { ...file, ...(await copyFile(file, join(target, file.path))) };
-    } catch (error) {
-      throw changedOr(error, packageName);
-    }
-  });
+  const copied = await copyAll(files, target, packageName);
   if (packageHash(copied) !== hash) {
     const changed = copied.find((file, index) => file.sha256 !== files[index]?.sha256);
     throw new PackageError(
@@ -102,15 +96,17 @@ async function copyContent(
   for (const folder of withParents(folders, target)) await syncFolder(folder);
 }
 
-async function copyFile(file: PackageFile, path: string): Promise<{ readonly sha256: string }> {
-  const copy = await open(path, 'wx', 0o600);
+async function copyAll(
+  files: readonly PackageFile[],
+  target: string,
+  packageName: string,
+): Promise<readonly PackageFile[]> {
   try {
-    const digest = await digestFile(file.source, { copyTo: copy });
-    await copy.chmod(file.executable ? 0o555 : 0o444);
-    await copy.sync();
-    return digest;
-  } finally {
-    await copy.close();
+    const copies = files.map((file) => ({ ...file, target: join(target, file.path) }));
+    const digests = await copyDigested(copies);
+    return files.map((file, index) => ({ ...file, ...digests[index] }));
+  } catch (error) {
+    throw changedOr(error, packageName);
   }
 }
 

@@ -1,14 +1,12 @@
 import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelPin, PackagePin } from '../../cluster/spec/types.ts';
-import { mapConcurrently } from '../../lib/concurrency.ts';
 import type { StoredContent } from '../../lib/content/content-store.ts';
 import { type ContentFile, folderHash, packageHash } from '../../lib/content/manifest.ts';
 import { codeOf } from '../../lib/errors.ts';
-import { cachedDigest } from '../../lib/file-digests.ts';
+import { cachedDigest, digestTree } from '../../lib/file-digests.ts';
 import { listTree, TreeError } from '../../lib/tree.ts';
 
-const FILES_AT_ONCE = 4;
 const MAX_ENTRIES = 100_000;
 
 /**
@@ -53,11 +51,7 @@ async function filesBelow(
       maxEntries: MAX_ENTRIES,
       maxBytes: Number.POSITIVE_INFINITY,
     });
-    return await mapConcurrently(listed, FILES_AT_ONCE, async ({ path, source, executable }) => ({
-      path,
-      executable,
-      ...(await cachedDigest(source, digestsDir)),
-    }));
+    return await digestTree(folder, listed, digestsDir);
   } catch (error) {
     if (error instanceof TreeError || isAway(error)) return null;
     throw error;
