@@ -48,8 +48,12 @@ class SyncExecutor:
 
     @property
     def home(self):
-        """Who reads ingress connections (see relief.Relief): with several threads the main one is no better than any."""
-        return None if self._threads else self._home
+        """Who reads ingress connections (see relief.Relief); None: the reader thread.
+
+        With several threads the main one is no better than any. And while a batch runs, the requests of the next one
+        are read, so that it follows at once.
+        """
+        return None if self._threads or self.batch_size is not None else self._home
 
     def serve(self, backend_class, launch):
         """Construct the class, serve it until stop(), call its shutdown(); raises StartFailed."""
@@ -177,8 +181,6 @@ class SyncExecutor:
                 report_batch(error, len(calls))
                 for call, each in zip(calls, parameters):
                     self._predict_alone(call, each)
-        if not self._threads:
-            self._home.look()  # so that the next batch has all who wait by now
         with self._guard.lock:
             batch.finish()
             self._replica.calls.left_user_code(batch)
