@@ -262,15 +262,15 @@ describe('a helper', () => {
     expect((await connectionsToEach(1)).has(next)).toBe(true);
   });
 
-  it('that dies before it has read from a connection costs that one nothing', async () => {
+  it('that hangs is killed, and the connections that it has not read from lose nothing', async () => {
     const helper = await serveByTwo(({ answer }) => answer('ok'));
     process.kill(helper, 'SIGSTOP');
     const answers = Array.from({ length: 6 }, () => call(node.port));
     const answered: Answered[] = [];
     for (const answer of answers) void answer.then((one) => answered.push(one));
     await until('those of the main process', () => answered.length === 3, SOON_MS);
-    process.kill(helper, 'SIGKILL');
     expect(statuses(await Promise.all(answers))).toEqual(Array(6).fill(200));
+    expect(await processes(2)).not.toContain(helper);
   });
 
   it('limits slow headers, like the main process', async () => {

@@ -3,8 +3,10 @@ import type { ForkedProcess } from '../../lib/process/fork.ts';
 import type { ProcessLoad } from '../load.ts';
 import type { FromHelper, ToHelper } from './messages.ts';
 
-/** One that has so many connections on their way to it (it is stopped, or far behind) gets no more. */
+/** One that has so many connections on their way to it is far behind, and gets no more. */
 const MOST_UNTAKEN = 256;
+/** One that takes none of them for so long is stopped or hangs: it is killed, and they go elsewhere. */
+const LONGEST_STALL_MS = 10_000;
 const ANSWER_MS = 500;
 const END_MS = 2_500;
 
@@ -29,6 +31,7 @@ export class Helper {
   #load: ProcessLoad;
   #lastAsk = 0;
   #hasEnded = false;
+  #stall: NodeJS.Timeout | null = null;
 
   constructor(forked: ForkedProcess, listener: HelperListener) {
     this.#forked = forked;
@@ -37,6 +40,7 @@ export class Helper {
     forked.onMessage((message) => this.#hear(message as FromHelper));
     void forked.exited.then(() => {
       this.#hasEnded = true;
+      this.#watchStall(false);
       for (const answer of this.#asked.values()) answer(null);
       this.#listener.onEnded(this, this.#untaken.splice(0));
     });
@@ -62,6 +66,7 @@ export class Helper {
   /** Gives it a connection that has not been read from. It comes back by `onEnded` where the helper dies before it has it. */
   give(socket: Socket): void {
     this.#untaken.push(socket);
+    if (this.#stall === null) this.#watchStall(true);
     socket.on('error', () => {}); // nobody reads it here
     this.#forked.send({ do: 'take' } satisfies ToHelper, socket);
   }
@@ -96,6 +101,11 @@ export class Helper {
     this.#forked.kill('SIGKILL');
   }
 
+  #watchStall(isWaiting: boolean): void {
+    if (this.#stall !== null) clearTimeout(this.#stall);
+    this.#stall = isWaiting ? setTimeout(() => this.kill(), LONGEST_STALL_MS) : null;
+  }
+
   #hear(message: FromHelper): void {
     switch (message.say) {
       case 'ready':
@@ -105,6 +115,7 @@ export class Helper {
         return;
       case 'took':
         this.#untaken.shift()?.destroy(); // this end of it: the helper has its own
+        this.#watchStall(this.#untaken.length > 0);
         return;
       case 'load':
         this.#load = message.load;
