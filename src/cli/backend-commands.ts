@@ -10,6 +10,8 @@ interface CheckFlags {
   readonly backend?: string;
   readonly param?: string;
   readonly model?: string;
+  readonly python?: string;
+  readonly environment?: string;
   readonly debug?: boolean;
 }
 
@@ -32,6 +34,8 @@ export function addBackendCommands(program: Command): void {
     .option('--backend <class>', 'the class (default: as conf.ini says, else the only one there is)')
     .option('--param <json|@file>', "JSON body (default: the package's example.json, else {})")
     .option('--model <a,b>', 'files in Model_ZOO (default: as conf.ini says)')
+    .option('--python <version|path>', 'another interpreter than conf.ini says, as another node may have')
+    .option('--environment <kind>', 'another environment than conf.ini says: venv, system, conda:NAME, …')
     .option('--debug', 'wait for a debugger on loopback: debugpy for Python, --inspect for JavaScript')
     .action(async (packageName: string, flags: CheckFlags) => {
       process.exitCode = await checkCommand({
@@ -39,6 +43,8 @@ export function addBackendCommands(program: Command): void {
         backend: flags.backend ?? null,
         param: flags.param ?? null,
         model: flags.model ?? null,
+        python: flags.python ?? null,
+        environment: flags.environment ?? null,
         debug: flags.debug === true,
         signal: untilInterrupted(),
       });

@@ -14,6 +14,9 @@ export interface CheckWish {
   readonly backend: string | null;
   /** --model as written; null: as conf.ini says */
   readonly model: string | null;
+  /** --python and --environment, in place of what conf.ini says; null: that */
+  readonly python: string | null;
+  readonly environment: string | null;
 }
 
 export interface CheckedSpec {
@@ -31,7 +34,11 @@ export async function specToCheck(projectDir: string, wish: CheckWish): Promise<
   const deployed = await deployedSpec(confPath, wish.packageName);
   const backend = wish.backend ?? deployed?.backend ?? (await onlyClass(projectDir, wish.packageName));
   const models = wish.model ?? deployed?.models.join(', ') ?? '';
-  const text = `[algopkg.${wish.packageName}]\nbackend = ${backend}\nmodel = ${models}\n`;
+  const others = (['python', 'environment'] as const).flatMap((key) =>
+    wish[key] === null ? [] : [`${key} = ${wish[key]}`],
+  );
+  const lines = [`[algopkg.${wish.packageName}]`, `backend = ${backend}`, `model = ${models}`, ...others];
+  const text = `${lines.join('\n')}\n`;
   const compiled = await compileText(confPath, text);
   if (!compiled.ok) {
     throw new CommandFailure(
@@ -42,8 +49,14 @@ export async function specToCheck(projectDir: string, wish: CheckWish): Promise<
   const [made] = compiled.conf.deployments;
   if (made === undefined)
     throw new CommandFailure(`there is no package ${wish.packageName} here`, ExitCode.usage);
-  const spec = deployed === null ? made : { ...deployed, backend: made.backend, models: made.models };
-  return { spec, conf: compiled.conf };
+  return { spec: deployed === null ? made : merged(deployed, made, wish), conf: compiled.conf };
+}
+
+/** One that names an interpreter or an environment means it instead of both that the section names. */
+function merged(deployed: DeploymentSpec, made: DeploymentSpec, wish: CheckWish): DeploymentSpec {
+  const { backend, models, python, environment } = made;
+  const isElsewhere = wish.python !== null || wish.environment !== null;
+  return { ...deployed, backend, models, ...(isElsewhere ? { python, environment } : {}) };
 }
 
 async function deployedSpec(confPath: string, packageName: string): Promise<DeploymentSpec | null> {

@@ -60,6 +60,16 @@ describe('without a cluster', () => {
       / {2}environment +found .*\n {2}import +[\d.]+ s\n {2}start .*\n {2}call .*\n {2}memory +[\d.]+ MiB, [\d.]+ MiB at most\n/,
     );
     expect(await run('check', name, '--param', '{a')).toMatchObject({ code: 2 });
+    const elsewhere = await run('check', name, '--environment', 'nope');
+    expect(elsewhere).toMatchObject({ code: 2, stdout: '' });
+    expect(elsewhere.stderr).toMatch(/environment: expected venv, .* found "nope"/);
+  });
+
+  it('tries a package in another environment than its own', async () => {
+    await run('init', 'Elsewhere');
+    writeFileSync(join(dir, 'algopkg/Elsewhere/requirements.txt'), 'no-such-package==9\n');
+    const checked = await run('check', 'Elsewhere', '--environment', 'system');
+    expect(checked, checked.stderr).toMatchObject({ code: 0 });
   });
 
   it.each([
