@@ -9,8 +9,8 @@ import type { Log } from '../lib/log.ts';
 import { type AgentStore, STORE_SCHEMA_VERSION, type WatchStore } from '../store/types.ts';
 import { AssignmentFollower } from './assignment-follower.ts';
 import { hostCapacity } from './capacity.ts';
-import { EnvironmentKeeper } from './environments/environment-keeper.ts';
-import { type Contents, Preparations } from './environments/preparations.ts';
+import { NodeEnvironments } from './environments/node-environments.ts';
+import type { Contents } from './environments/preparations.ts';
 import type { PrepareOptions } from './environments/prepare-backend.ts';
 import { GpuInventory, type GpuOptions } from './gpus/inventory.ts';
 import { type IngressOptions, IngressProcess } from './ingress/ingress-process.ts';
@@ -60,8 +60,7 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #dependencies: AgentDependencies;
   readonly #gpus: GpuInventory;
-  readonly #preparations: Preparations;
-  readonly #keeper: EnvironmentKeeper;
+  readonly #environments: NodeEnvironments;
   readonly #replicas: ReplicaSet;
   readonly #ingress: IngressProcess;
   readonly #follower: AssignmentFollower;
@@ -85,23 +84,21 @@ export class Agent {
         },
       },
     );
-    this.#preparations = new Preparations(
+    this.#environments = new NodeEnvironments(
       { ...options.backends, environmentsDir: paths.environments, stageDir: paths.stage },
-      dependencies.content.contents,
+      {
+        log,
+        contents: dependencies.content.contents,
+        inUse: () => this.#replicas.statuses.map(({ assignment }) => assignment.spec.package.hash),
+        onChange: () => this.#membership.recordChanged(),
+      },
     );
     this.#replicas = new ReplicaSet(
       { nodeId, paths, lifeSignLimits: LIFE_SIGN_LIMITS },
       {
-        ...{ preparations: this.#preparations, claims, log, nowMs },
+        ...{ preparations: this.#environments.preparations, claims, log, nowMs },
         records: new ReplicaRecords(paths.processes),
         onChange: () => this.#membership.reportChanged(),
-      },
-    );
-    this.#keeper = new EnvironmentKeeper(
-      { environmentsDir: paths.environments, stageDir: paths.stage },
-      {
-        log,
-        inUse: () => this.#replicas.statuses.map(({ assignment }) => assignment.spec.package.hash),
       },
     );
     this.#ingress = new IngressProcess(
@@ -146,6 +143,7 @@ export class Agent {
       pid: process.pid,
       capacity: this.capacity,
       draining: this.#life.draining,
+      software: this.#environments.software,
       protocols: { channel: PROTOCOL_VERSION, store: STORE_SCHEMA_VERSION },
       startedAtMs: this.#life.startedAtMs,
     };
@@ -176,6 +174,7 @@ export class Agent {
   async start(): Promise<void> {
     const begun = await Promise.allSettled([
       this.#gpus.start(),
+      this.#environments.start(),
       this.#replicas.adopt(),
       this.#ingress.start(),
     ]);
@@ -187,7 +186,6 @@ export class Agent {
     await this.#follower.resume();
     await this.#membership.start();
     await this.#follower.start();
-    this.#keeper.start();
   }
 
   /**
@@ -201,8 +199,7 @@ export class Agent {
   }
 
   async #leaveRunning(): Promise<void> {
-    this.#preparations.stop();
-    await this.#keeper.stop();
+    await this.#environments.stop();
     this.#gpus.stop();
     await this.#follower.stop();
     await this.#membership.stop();
@@ -217,8 +214,7 @@ export class Agent {
     await this.#awaitHandover();
     await this.#follower.forget();
     await this.#ingress.drain(this.#longestGraceMs());
-    this.#preparations.stop();
-    await this.#keeper.stop();
+    await this.#environments.stop();
     await this.#replicas.drainAll();
     await this.#ingress.stop();
     this.#gpus.stop();

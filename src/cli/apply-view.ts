@@ -1,7 +1,7 @@
 import pc from 'picocolors';
 import type { PlanAnswer } from '../admin/types.ts';
 import type { PlannedChange } from '../cluster/spec/types.ts';
-import type { DeploymentProgress } from '../cluster/status/types.ts';
+import type { DeploymentProgress, PreparationProgress } from '../cluster/status/types.ts';
 import { SETTINGS_SECTION } from '../config/schema.ts';
 import { clipped } from '../lib/text.ts';
 
@@ -35,6 +35,7 @@ function renderChange(change: PlannedChange): string {
   const strongest = change.effects.at(-1);
   const effect = change.kind === 'changed' && strongest !== undefined ? `: ${EFFECT_WORDS[strongest]}` : '';
   const lines = change.differences.map(renderDifference);
+  if (change.environment !== undefined) lines.push(`      environment: ${change.environment}`);
   return [`  ${KIND_WORDS[change.kind]} ${pc.bold(change.deployment)}${effect}`, ...lines].join('\n');
 }
 
@@ -52,6 +53,27 @@ export function renderProgress(one: DeploymentProgress, nameWidth: number): stri
   const name = `  ${pc.bold(one.name.padEnd(nameWidth))}  `;
   if (one.status === 'GONE') return `${name}${paint(one.status)}`;
   const state = `${name}${paint(one.status.padEnd(8))}`;
-  const message = one.status === 'PENDING' ? one.message : clipped(one.message); // a failure is told whole at the end
+  const message = one.status === 'PENDING' ? one.message : clipped(messageOf(one)); // a failure is told whole at the end
   return `${state}  ${one.ready}/${one.target} ready${message === '' ? '' : `  ${message}`}`;
+}
+
+/** What is prepared is told by lines of its own, node by node. */
+function messageOf({ preparing, message }: DeploymentProgress): string {
+  if (preparing.length === 0) return message;
+  return `preparing on ${preparing.length === 1 ? '1 node' : `${preparing.length} nodes`}`;
+}
+
+/** What one node prepares for a deployment, with how long it has been at it. */
+export function renderPreparation(
+  deployment: string,
+  { node, line, forMs }: PreparationProgress,
+  nameWidth: number,
+): string {
+  return `  ${deployment.padEnd(nameWidth)}  ${pc.dim(`${node}  ${secondsText(forMs)}  ${clipped(line)}`)}`;
+}
+
+/** `8 s`, `2 min 5 s`. */
+export function secondsText(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }

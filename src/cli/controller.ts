@@ -6,9 +6,10 @@ import { compileConf } from '../config/compile.ts';
 import { renderFinding } from '../config/finding.ts';
 import { withDetails } from '../lib/text.ts';
 import type { AdminClient } from './admin-client.ts';
-import { renderPlan, renderProgress } from './apply-view.ts';
+import { renderPlan } from './apply-view.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
 import { print, printError, printJson } from './output.ts';
+import { progressView } from './progress-view.ts';
 
 export interface ControllerOptions {
   readonly conf: string;
@@ -73,7 +74,8 @@ async function follow(
   answer: ApplyAnswer,
   options: ControllerOptions,
 ): Promise<Progress> {
-  const show = options.json ? () => undefined : progressView(answer);
+  const terminal = process.stdout.isTTY ? process.stdout : null;
+  const show = options.json ? () => undefined : progressView(answer, terminal);
   let last = '';
   let movedAt = performance.now();
   for (;;) {
@@ -86,20 +88,6 @@ async function follow(
     if (performance.now() - movedAt > options.timeoutMs || options.signal?.aborted) return progress;
     await delay(POLL_MS);
   }
-}
-
-/** Prints a line per deployment, again whenever it has changed; where nothing changes, only what is still under way. */
-function progressView(answer: ApplyAnswer): (progress: Progress) => void {
-  const shown = new Map<string, string>();
-  return (progress) => {
-    const nameWidth = Math.max(...progress.deployments.map((one) => one.name.length));
-    for (const one of progress.deployments) {
-      if (answer.outcome === 'unchanged' && one.settled && !shown.has(one.name)) continue;
-      const line = renderProgress(one, nameWidth);
-      if (shown.get(one.name) !== line) print(line);
-      shown.set(one.name, line);
-    }
-  };
 }
 
 /** @throws CommandFailure (conflict, failed, pending) saying why the revision is not in force */

@@ -3,6 +3,7 @@ import pc from 'picocolors';
 import type { DeploymentStatus, NodeStatus, ReplicaDetail, StatusDocument } from '../cluster/status/types.ts';
 import { withDetails } from '../lib/text.ts';
 import type { AdminClient } from './admin-client.ts';
+import { secondsText } from './apply-view.ts';
 import { ExitCode } from './exit.ts';
 import { print, printJson } from './output.ts';
 import { table } from './table.ts';
@@ -83,7 +84,8 @@ function replicaTable(one: DeploymentStatus): string {
 
 function replicaRow(replica: ReplicaDetail): readonly string[] {
   const gpus = replica.gpus.map((slice) => `${slice.index}: ${slice.fraction}`).join(', ');
-  const { id, node, pid, phase, revision, restarts, message } = replica;
+  const { id, node, pid, phase, revision, restarts } = replica;
+  const message = phase === 'preparing' ? timed(replica) : replica.message;
   return [
     id,
     node,
@@ -94,6 +96,11 @@ function replicaRow(replica: ReplicaDetail): readonly string[] {
     String(restarts),
     wrap(message),
   ];
+}
+
+/** Of what takes long it is worth to know how long it has been so. */
+function timed({ since, message }: ReplicaDetail): string {
+  return since === null ? message : `for ${secondsText(Date.now() - Date.parse(since))}: ${message}`;
 }
 
 function colour(status: DeploymentStatus['status']): string {

@@ -9,6 +9,7 @@ import type { Log } from '../lib/log.ts';
 import type { ApplyQueue } from '../store/types.ts';
 import { capacityWarnings } from './capacity-warnings.ts';
 import { type DraftResult, draftRevision, type RevisionDraft } from './draft.ts';
+import { eligibleNodes } from './eligible-nodes.ts';
 import type { Leader } from './leader.ts';
 import type { LeaderState } from './leader-state.ts';
 
@@ -58,6 +59,7 @@ export interface ApplyDeskDependencies {
 }
 
 const LOOK_MS = 100;
+const NODES_TIMEOUT_MS = 2_000;
 
 /** Where a conf.ini comes in: reads and pins it, hands it to the queue, and records it when its turn has come. */
 export class ApplyDesk {
@@ -88,7 +90,9 @@ export class ApplyDesk {
   async plan(confPath: string): Promise<PlanResult> {
     const drafted = await this.#draft(confPath, true);
     if (!drafted.ok) return drafted;
-    return { ok: true, ...this.#planned(drafted.draft), warnings: this.#warnings(drafted) };
+    const planned = this.#planned(drafted.draft);
+    const changes = withEnvironments(planned.changes, drafted.environments);
+    return { ok: true, ...planned, changes, warnings: this.#warnings(drafted) };
   }
 
   /** @throws ServeError STORE_UNREACHABLE or APPLY_TIMEOUT when the job could not be recorded: nothing was changed */
@@ -99,7 +103,8 @@ export class ApplyDesk {
       { draft: drafted.draft },
       this.#options.queueTimeoutMs,
     );
-    return { ok: true, recorded, warnings: this.#warnings(drafted) };
+    const changes = withEnvironments(recorded.changes, drafted.environments);
+    return { ok: true, recorded: { ...recorded, changes }, warnings: this.#warnings(drafted) };
   }
 
   /** A head that stands by leaves the jobs to the one that leads. */
@@ -136,7 +141,20 @@ export class ApplyDesk {
 
   async #draft(confPath: string, dryRun: boolean): Promise<DraftResult> {
     const { snapshotsDir, digestsDir, contents } = this.#options;
-    return await draftRevision({ confPath, snapshotsDir, digestsDir, contents, dryRun });
+    await this.#untilNodesAreKnown();
+    return await draftRevision({
+      ...{ confPath, snapshotsDir, digestsDir, contents, dryRun },
+      nodesFor: (spec) => eligibleNodes(spec, this.#dependencies.leader),
+    });
+  }
+
+  /** A leader has looked at its nodes a moment after its election; what environments they offer is asked of them. */
+  async #untilNodesAreKnown(): Promise<void> {
+    const { leader } = this.#dependencies;
+    const end = performance.now() + NODES_TIMEOUT_MS;
+    while (leader.leadership !== null && leader.view.nodes.size === 0 && performance.now() < end) {
+      await delay(LOOK_MS);
+    }
   }
 
   #warnings(drafted: DraftResult & { readonly ok: true }): readonly Finding[] {
@@ -175,4 +193,16 @@ export class ApplyDesk {
       deployments: changes.map((change) => change.deployment),
     };
   }
+}
+
+/** Says of each deployment whose replicas are started anew what they run in. */
+function withEnvironments(
+  changes: readonly PlannedChange[],
+  environments: ReadonlyMap<string, string>,
+): readonly PlannedChange[] {
+  return changes.map((change) => {
+    const environment = environments.get(change.deployment);
+    const isStarted = change.kind !== 'changed' || change.effects.includes('replace');
+    return environment !== undefined && isStarted ? { ...change, environment } : change;
+  });
 }

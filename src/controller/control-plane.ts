@@ -70,6 +70,12 @@ export class ControlPlane {
       rollouts: leader.published?.rollouts ?? [],
       states: leader.published?.states ?? [],
       reported: nodes.flatMap((node) => node.reported),
+      nodeOf: new Map(
+        nodes.flatMap(({ record, reported }) =>
+          reported.map((status) => [status.assignment.replicaId, record.nodeId] as const),
+        ),
+      ),
+      nowMs: Date.now(),
       ingresses: nodes
         .filter((node) => node.alive)
         .map(({ record }) => ({

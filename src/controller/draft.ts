@@ -1,11 +1,13 @@
 import { join } from 'node:path';
-import type { ClusterSettings, PinnedSpec } from '../cluster/spec/types.ts';
+import { type EligibleNode, settleEnvironment } from '../cluster/environments/settle.ts';
+import type { ClusterSettings, DeploymentSpec, PinnedSpec } from '../cluster/spec/types.ts';
 import { type CompiledConf, compileConf, type Finding } from '../config/compile.ts';
 import { pinSpec } from '../config/pin.ts';
 import type { ContentStore } from '../lib/content/content-store.ts';
 import { messageOf } from '../lib/errors.ts';
 import { keepModels } from '../models/keep-models.ts';
 import { type ReadModel, readModels } from '../models/pins.ts';
+import { readDependencyFiles } from '../packages/dependency-files.ts';
 import { hashPackage, snapshotPackage } from '../packages/snapshot.ts';
 
 /** A conf.ini with everything pinned that it names: what the apply job carries and the leader records. */
@@ -17,7 +19,13 @@ export interface RevisionDraft {
 }
 
 export type DraftResult =
-  | { readonly ok: true; readonly draft: RevisionDraft; readonly warnings: readonly Finding[] }
+  | {
+      readonly ok: true;
+      readonly draft: RevisionDraft;
+      readonly warnings: readonly Finding[];
+      /** what each deployment runs in, for people */
+      readonly environments: ReadonlyMap<string, string>;
+    }
   | { readonly ok: false; readonly mistakes: readonly Finding[]; readonly warnings: readonly Finding[] };
 
 export interface DraftOptions {
@@ -27,6 +35,8 @@ export interface DraftOptions {
   readonly digestsDir: string;
   /** where models are kept by their hashes */
   readonly contents: ContentStore;
+  /** nodes that a deployment may be placed on */
+  readonly nodesFor: (spec: DeploymentSpec) => readonly EligibleNode[];
   /** only hash packages and models, keep neither: for a dry run */
   readonly dryRun: boolean;
 }
@@ -46,7 +56,10 @@ export async function draftRevision(options: DraftOptions): Promise<DraftResult>
   const kept = options.dryRun ? [] : await keepAll(models, conf, options);
   return {
     ok: true,
-    warnings: [...conf.warnings, ...kept],
+    warnings: [...conf.warnings, ...kept, ...pinned.flatMap((result) => (result.ok ? result.warnings : []))],
+    environments: new Map(
+      pinned.flatMap((result) => (result.ok ? [[result.spec.name, result.environment] as const] : [])),
+    ),
     draft: {
       confPath: conf.confPath,
       confText: conf.confText,
@@ -57,37 +70,43 @@ export async function draftRevision(options: DraftOptions): Promise<DraftResult>
 }
 
 type Pinned =
-  | { readonly ok: true; readonly spec: PinnedSpec; readonly models: readonly ReadModel[] }
+  | {
+      readonly ok: true;
+      readonly spec: PinnedSpec;
+      readonly models: readonly ReadModel[];
+      readonly environment: string;
+      readonly warnings: readonly Finding[];
+    }
   | { readonly ok: false; readonly mistake: Finding };
 
-async function pinOne(
-  conf: CompiledConf,
-  spec: CompiledConf['deployments'][number],
-  options: DraftOptions,
-): Promise<Pinned> {
+async function pinOne(conf: CompiledConf, spec: DeploymentSpec, options: DraftOptions): Promise<Pinned> {
+  const place = { file: conf.confPath, line: null, section: `algopkg.${spec.name}`, key: null };
   try {
+    const { packagesDir, projectDir, modelRoot } = conf;
+    const files = await readDependencyFiles(join(packagesDir, spec.packageName));
+    const settled = settleEnvironment(spec, files, options.nodesFor(spec));
+    if (!settled.ok) {
+      const { expected, found, hint } = settled;
+      return { ok: false, mistake: { ...place, key: 'environment', expected, found, hint } };
+    }
     const { snapshotsDir, digestsDir } = options;
-    const source = { packagesDir: conf.packagesDir, packageName: spec.packageName, snapshotsDir, digestsDir };
+    const source = { packagesDir, packageName: spec.packageName, snapshotsDir, digestsDir };
     const pin = await (options.dryRun ? hashPackage(source) : snapshotPackage(source));
-    const models = await readModels({ modelRoot: conf.modelRoot, models: spec.models, digestsDir });
+    const models = await readModels({ modelRoot, models: spec.models, digestsDir });
+    const modelPins = models.map((model) => model.pin);
+    const { environment, description, warning } = settled;
     return {
       ok: true,
       models,
-      spec: pinSpec(spec, {
-        package: pin,
-        modelPins: models.map((model) => model.pin),
-        modelRoot: conf.modelRoot,
-        projectDir: conf.projectDir,
-      }),
+      environment: description,
+      warnings: warning === '' ? [] : [{ ...place, ...DIFFERENT_PYTHONS, hint: warning }],
+      spec: pinSpec({ ...spec, environment }, { package: pin, modelPins, modelRoot, projectDir }),
     };
   } catch (error) {
     return {
       ok: false,
       mistake: {
-        file: conf.confPath,
-        line: null,
-        section: `algopkg.${spec.name}`,
-        key: null,
+        ...place,
         expected: `a readable package in ${join(conf.packagesDir, spec.packageName)} and readable model files`,
         found: messageOf(error),
         hint: '',
@@ -95,6 +114,12 @@ async function pinOne(
     };
   }
 }
+
+const DIFFERENT_PYTHONS = {
+  key: 'python',
+  expected: 'the same Python on every node',
+  found: 'different ones',
+};
 
 /** Keeps each model once, however many deployments name it. @returns a warning for each that has to be used in place */
 async function keepAll(

@@ -1,6 +1,6 @@
 import type { ReplicaStatus } from '../cluster/replicas/types.ts';
 import type { DeploymentState, Rollout } from '../cluster/rollout/types.ts';
-import type { DeploymentProgress, Progress } from '../cluster/status/types.ts';
+import type { DeploymentProgress, PreparationProgress, Progress } from '../cluster/status/types.ts';
 import type { IngressEntry } from '../store/types.ts';
 
 export interface ProgressFacts {
@@ -10,6 +10,9 @@ export interface ProgressFacts {
   readonly rollouts: readonly Rollout[];
   readonly states: readonly DeploymentState[];
   readonly reported: readonly ReplicaStatus[];
+  /** node of each reported replica */
+  readonly nodeOf: ReadonlyMap<string, string>;
+  readonly nowMs: number;
   /** every live node's id, with what its ingress serves by (null: not heard of yet) */
   readonly ingresses: readonly { readonly nodeId: string; readonly entry: IngressEntry | null }[];
   /** what ingresses must serve; null before the first table */
@@ -46,7 +49,8 @@ function deploymentProgress(name: string, facts: ProgressFacts): DeploymentProgr
   const lines = replicas.map((status) =>
     `${status.assignment.replicaId} ${status.phase} ${status.message}`.trimEnd(),
   );
-  if (!facts.decided) return unknown(name, 'UPDATING', lines);
+  const preparing = preparationsOf(replicas, facts);
+  if (!facts.decided) return { ...unknown(name, 'UPDATING', lines), preparing };
   if (rollout === undefined) return { ...unknown(name, 'GONE', lines), settled: true };
   const { failure } = rollout;
   return {
@@ -60,7 +64,23 @@ function deploymentProgress(name: string, facts: ProgressFacts): DeploymentProgr
     error: failure === null ? null : failure.traceback || failure.message,
     moving: replicas.some(isMoving),
     replicas: lines,
+    preparing,
   };
+}
+
+/** What each node prepares, by its replica that has been at it longest: others wait for the same. */
+function preparationsOf(
+  replicas: readonly ReplicaStatus[],
+  { nodeOf, nowMs }: ProgressFacts,
+): readonly PreparationProgress[] {
+  const first = new Map<string, PreparationProgress>();
+  for (const { assignment, phase, message, sinceMs = nowMs } of replicas) {
+    const node = nodeOf.get(assignment.replicaId);
+    if (phase !== 'preparing' || node === undefined) continue;
+    const forMs = Math.max(0, nowMs - sinceMs);
+    if (forMs >= (first.get(node)?.forMs ?? 0)) first.set(node, { node, line: message, forMs });
+  }
+  return [...first.values()];
 }
 
 function unknown(
@@ -71,7 +91,7 @@ function unknown(
   return {
     ...{ name, status, replicas },
     ...{ settled: false, failed: false, moving: false },
-    ...{ target: 0, ready: 0, message: '', error: null },
+    ...{ target: 0, ready: 0, message: '', error: null, preparing: [] },
   };
 }
 

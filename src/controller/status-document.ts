@@ -133,6 +133,7 @@ function reportedDetail(status: ReplicaStatus, { record, alive }: NodeFacts): Re
     node: record.nodeId,
     pid: status.pid,
     phase: status.phase,
+    since: status.sinceMs === undefined ? null : new Date(status.sinceMs).toISOString(),
     message: alive ? status.message : 'its node is not heard of; this is what it said last',
     revision: assignment.revision,
     gpus: status.admitted
@@ -159,6 +160,7 @@ function waitingDetail(assignment: ReplicaAssignment, node: string): ReplicaDeta
     node,
     pid: null,
     phase: 'pending',
+    since: null,
     message: 'its node has not answered yet',
     revision: assignment.revision,
     gpus: [],

@@ -19,6 +19,7 @@ function progress(over: Partial<DeploymentProgress> = {}): DeploymentProgress {
     error: null,
     moving: true,
     replicas: [],
+    preparing: [],
     ...over,
   };
 }
@@ -75,4 +76,12 @@ describe('a line of progress', () => {
     expect(plain(renderProgress(progress({ message }), 4)).length).toBeLessThan(140);
     expect(renderProgress(progress({ message, status: 'PENDING' }), 4)).toContain(message);
   });
+});
+
+it('names the environment that new replicas run in', () => {
+  const environment = 'venv (requirements.txt, Python 3.11, uv)';
+  const changes = [{ deployment: 'Echo', kind: 'added', effects: [], differences: [], environment } as const];
+  expect(plain(renderPlan({ changes, settings: [] }))).toBe(
+    `  + added Echo\n      environment: ${environment}`,
+  );
 });

@@ -26,6 +26,7 @@ const echo: DeploymentProgress = {
   error: null,
   moving: false,
   replicas: [],
+  preparing: [],
 };
 const applied: ApplyAnswer = {
   ok: true,

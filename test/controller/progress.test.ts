@@ -21,6 +21,8 @@ const done: ProgressFacts = {
   rollouts: [rollout(revised(2), revised(2))],
   states: [state],
   reported: [],
+  nodeOf: new Map(),
+  nowMs: 0,
   ingresses: [serving],
   table: { incarnation: 'i', version: 4 },
   decided: true,
@@ -103,4 +105,29 @@ describe('something is moving', () => {
     const [one] = progressOf({ ...done, reported: other === null ? [] : [other] }).deployments;
     expect(one).toMatchObject({ moving: false, replicas: [] });
   });
+});
+
+it('tells what each node prepares, and for how long, by the replica that has been at it longest', () => {
+  const of = revised(2);
+  const cast = [
+    waiting('a', of, { phase: 'preparing', sinceMs: 9_000, message: 'waiting for the same build' }),
+    waiting('b', of, { phase: 'preparing', sinceMs: 2_000, message: 'Collecting numpy' }),
+    waiting('c', of, { phase: 'preparing', message: 'from an agent that tells no time' }),
+    waiting('d', of),
+  ];
+  const [one] = progressOf({
+    ...done,
+    reported: cast.flatMap(({ status }) => (status === null ? [] : [status])),
+    nodeOf: new Map([
+      ['a', 'n1'],
+      ['b', 'n1'],
+      ['c', 'n2'],
+      ['d', 'n3'],
+    ]),
+    nowMs: 10_000,
+  }).deployments;
+  expect(one?.preparing).toEqual([
+    { node: 'n1', line: 'Collecting numpy', forMs: 8_000 },
+    { node: 'n2', line: 'from an agent that tells no time', forMs: 0 },
+  ]);
 });

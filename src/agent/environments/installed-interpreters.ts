@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { isProgram } from '../../lib/process/find-program.ts';
 import { condaEnvironments, condaRoots } from './conda-places.ts';
@@ -51,6 +51,26 @@ function ofUv(env: Env): readonly InstalledInterpreter[] {
 function ofConda(env: Env, minor: string): readonly InstalledInterpreter[] {
   const prefixes = [...condaRoots(env), ...condaEnvironments(env).values()];
   return prefixes.map((prefix) => ({ version: '', path: join(prefix, 'bin', `python${minor}`) }));
+}
+
+/** Minor versions that installers have put here, oldest first, `3.9`. */
+export function installedMinors(env: Env): readonly string[] {
+  const named = [...ofPyenv(env), ...ofUv(env)].filter(({ path }) => isProgram(path));
+  const prefixes = [...condaRoots(env), ...condaEnvironments(env).values()];
+  const linked = prefixes.flatMap((prefix) => {
+    const version = /python(3\.\d+)$/.exec(targetOf(join(prefix, 'bin', 'python')))?.[1];
+    return version === undefined ? [] : [version];
+  });
+  const minors = [...named.map(({ version }) => version.split('.').slice(0, 2).join('.')), ...linked];
+  return [...new Set(minors)].sort(compareVersions);
+}
+
+function targetOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return '';
+  }
 }
 
 function newestFirst(versions: readonly string[]): readonly string[] {

@@ -11,6 +11,8 @@ import type { ReconfigureOutcome, ReplicaAssignment, ReplicaStatus } from '../..
 export interface StatusNotes {
   /** what it is waiting for or doing now, '' when the phase says it all */
   readonly note: string;
+  /** when the phase began */
+  readonly sinceMs: number;
   readonly reconfigured: ReconfigureOutcome | null;
   readonly startedWith: string | null;
 }
@@ -24,6 +26,7 @@ export function statusOf(
   return {
     assignment,
     phase: state.phase,
+    sinceMs: notes.sinceMs,
     message: messageOf(state, notes.note),
     pid: 'pid' in state ? state.pid : null,
     prepared: isPrepared(state),

@@ -55,6 +55,7 @@ export class ReplicaSupervisor {
   #assignment: ReplicaAssignment;
   #state: ReplicaState = newReplica();
   #note = '';
+  #sinceMs: number;
   #prepared: ReadyBackend | null = null;
   #run: Run | null = null;
   #left = false;
@@ -67,6 +68,7 @@ export class ReplicaSupervisor {
     this.#assignment = assignment;
     this.#options = options;
     this.#dependencies = dependencies;
+    this.#sinceMs = dependencies.nowMs();
   }
 
   get assignment(): ReplicaAssignment {
@@ -80,6 +82,7 @@ export class ReplicaSupervisor {
   get status(): ReplicaStatus {
     return statusOf(this.#assignment, this.#state, {
       note: this.#note,
+      sinceMs: this.#sinceMs,
       reconfigured: this.#run?.settings.reconfigured ?? null,
       startedWith: this.#run?.settings.startedWith ?? null,
     });
@@ -314,6 +317,7 @@ export class ReplicaSupervisor {
     const before = this.#state.phase;
     this.#state = advance(this.#state, event);
     this.#note = '';
+    if (this.#state.phase !== before) this.#sinceMs = this.#dependencies.nowMs();
     const { replicaId } = this.#assignment;
     const failure = 'failure' in event ? event.failure.message : undefined;
     this.#dependencies.log.info({ replicaId, from: before, to: this.#state.phase, failure }, event.type);

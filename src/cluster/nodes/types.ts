@@ -1,3 +1,4 @@
+import type { NodeSoftware } from '../environments/types.ts';
 import type { NodeCapacity } from '../placement/types.ts';
 
 export type NodeRole = 'head' | 'worker';
@@ -18,6 +19,8 @@ export interface NodeRecord {
   readonly capacity: NodeCapacity;
   /** it is leaving: see ObservedNode.draining */
   readonly draining: boolean;
+  /** what environments can be made of here; null or not there: not told */
+  readonly software?: NodeSoftware | null;
   readonly modelserveVersion: string;
   readonly protocols: { readonly channel: number; readonly store: number };
   readonly startedAtMs: number;

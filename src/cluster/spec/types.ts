@@ -103,6 +103,8 @@ export interface PlannedChange {
   readonly kind: 'added' | 'removed' | 'changed' | 'retried';
   /** for `changed`: the effects, most far-reaching last */
   readonly effects: readonly Effect[];
+  /** where replicas are started: what they run in, `venv (requirements.txt, Python 3.11, uv)` */
+  readonly environment?: string;
   /** conf.ini keys (or `package content`, `model content`) that differ, with old and new value as text */
   readonly differences: readonly { readonly key: string; readonly from: string; readonly to: string }[];
 }

@@ -72,6 +72,8 @@ export interface ReplicaDetail {
   readonly node: string;
   readonly pid: number | null;
   readonly phase: ReplicaPhase;
+  /** when the phase began; null: not told */
+  readonly since: string | null;
   readonly message: string;
   readonly revision: number;
   readonly gpus: readonly { readonly index: number; readonly uuid: string; readonly fraction: number }[];
@@ -105,4 +107,14 @@ export interface DeploymentProgress {
   readonly moving: boolean;
   /** what its replicas are doing, one line each */
   readonly replicas: readonly string[];
+  /** what nodes prepare for it now: code, models, environments; one for each node */
+  readonly preparing: readonly PreparationProgress[];
+}
+
+export interface PreparationProgress {
+  readonly node: string;
+  /** what was said last: `Collecting numpy`, `1.2 GB of 4 GB …` */
+  readonly line: string;
+  /** how long it has been at it */
+  readonly forMs: number;
 }
