@@ -1,3 +1,4 @@
+import { type InspectOptions, inspect } from 'node:util';
 import { messageOf } from '../../lib/errors.ts';
 import type { IncomingCall } from './incoming-call.ts';
 
@@ -58,6 +59,12 @@ export class BackendRequest {
   /** Aborted when the client has gone or its deadline has passed: nobody will read the answer. */
   get signal(): AbortSignal {
     return this.#call.signal;
+  }
+
+  /** What `console.log(request)` shows: getters would not be. */
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const { id, method, url, client, headers } = this;
+    return `BackendRequest ${inspect({ id, method, url, client, headers }, options)}`;
   }
 
   /** The body as bytes. They belong to the caller. */

@@ -1,5 +1,7 @@
+import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { IncomingCall } from '../../../src/runner/javascript/incoming-call.ts';
+import { BackendRequest } from '../../../src/runner/javascript/request.ts';
 import type { RequestBytes } from '../../../src/runner/javascript/thread-calls.ts';
 
 const call = (body: RequestBytes): IncomingCall => new IncomingCall({ headText: '{"id":"r-1"}', body });
@@ -40,4 +42,13 @@ describe('the signal of a call', () => {
     expect(String(one.signal.reason)).toContain('nobody reads its answer');
     if (before !== null) expect(one.signal).toBe(before);
   });
+});
+
+it('a request can be printed', () => {
+  const head = { id: 'r-1', method: 'GET', scheme: 'http', path: '/a', query: 'b=1', client: null };
+  const headText = JSON.stringify({ ...head, headers: [['x-kind', 'k']] });
+  const printed = inspect(new BackendRequest(new IncomingCall({ headText, body: '' })));
+  expect(printed).toMatch(/^BackendRequest \{/);
+  for (const part of ["'r-1'", "'GET'", "'http://localhost/a?b=1'", "'x-kind': 'k'"])
+    expect(printed).toContain(part);
 });

@@ -10,7 +10,8 @@ export class EchoBackend {
   constructor() { this.calls = 0; this.level = 0; this.timers = 0; }
   reconfigure({ level }) { this.level = level; }
   async call(request) {
-    const { name, busyUntil, busyMs, timer } = await request.json();
+    const { name, busyUntil, busyMs, timer, exit } = await request.json();
+    if (exit) process.exit(3);
     this.calls += 1;
     if (timer) setInterval(() => { this.timers += 1; }, 1);
     if (name) writeFileSync(name, '');
@@ -107,6 +108,13 @@ describe('calls that follow each other', () => {
     expect(await answerOf(short)).toMatchObject({ calls: 1 });
     await busy.release();
     expect(await answerOf(busy)).toMatchObject({ calls: 2 });
+  });
+
+  it('leave their answers behind when the next one ends the thread', async () => {
+    const replica = await start();
+    const requests = [{}, {}, { exit: true }, {}].map((task) => send(replica, task));
+    const answers = await Promise.all(requests.map(({ answer }) => answer));
+    expect(answers.map(({ kind }) => kind)).toEqual(['answered', 'answered', 'lost', 'lost']);
   });
 
   it('let the timers of user code have their turn', async () => {
