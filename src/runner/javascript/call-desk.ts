@@ -95,7 +95,10 @@ export class CallDesk<Item extends Call = Call> {
     this.#port.postMessage(message, transferred);
   }
 
-  /** All that is there in one go, so that what is sent on leaves in one go, too; there are no more than calls were given. */
+  /**
+   * All that is there in one go, so that what is sent on leaves in one go, too; there are no more than calls were given, and portions of a
+   * stream allowed.
+   */
   #receiveAll(first: CallReply): void {
     const load = this.load;
     this.#receive(first);
@@ -146,7 +149,7 @@ export class Seat {
     return this.#desk.withdraw(this);
   }
 
-  /** What there was of a streamed answer has been taken. */
+  /** A part of a streamed answer has been taken. */
   next(): void {
     this.#desk.next(this);
   }

@@ -41,7 +41,7 @@ export class CallLine {
   #receive(message: CallMessage): void {
     switch (message.kind) {
       case 'next':
-        if (this.#running?.slot === message.slot) void this.#running.next();
+        if (this.#running?.slot === message.slot) this.#running.next();
         break;
       case 'cancel':
         if (this.#running?.slot === message.slot) this.#running.cancel();

@@ -123,12 +123,12 @@ export class Exchange implements Job {
         return;
       }
     }
-    this.#writer.write(chunk, end, () => this.#goOn(failure));
+    this.#writer.write(chunk, end, () => this.#goOn(part));
   }
 
-  /** A part of the answer has left: the instance makes the next no faster than the reader takes them. */
-  #goOn(failure: string | null): void {
-    if (!this.#isAnswered) {
+  /** A part of the answer has left: the instance makes more no faster than the reader takes it. */
+  #goOn({ more, failure }: AnswerPart): void {
+    if (more) {
       this.seat?.next();
       return;
     }

@@ -10,6 +10,9 @@ import type { AnswerBytes, AnswerPart, CallReply, GivenCall } from './thread-cal
 /** The last part of an answer that nobody reads. */
 export const NOTHING_MORE: AnswerPart = { headText: null, chunk: '', more: false, failure: null };
 
+/** So many portions of a stream may be made before the reader has taken one: the thread does not wait for a message between two. */
+const MOST_PORTIONS = 4;
+
 /** The call that a thread is at, from when it has begun until its answer is over. */
 export class RunningCall {
   readonly slot: number;
@@ -17,6 +20,8 @@ export class RunningCall {
   readonly #post: (reply: CallReply) => void;
   /** the rest of an answer that is streamed */
   #rest: ChunkSource | null = null;
+  #portionsAllowed = MOST_PORTIONS;
+  #isStreaming = false;
   #onOver: () => void = noop;
 
   constructor(given: GivenCall, post: (reply: CallReply) => void) {
@@ -37,14 +42,36 @@ export class RunningCall {
     });
     const first = this.#begin(answer.head, answer.first, true);
     if (this.incoming.isCancelled || !first.more) void this.#close(first);
-    else this.#reply(first);
+    else {
+      this.#portionsAllowed -= 1;
+      this.#reply(first);
+      void this.#stream();
+    }
     return over;
   }
 
-  /** The next portion of a stream. */
-  async next(): Promise<void> {
-    const rest = this.#rest;
-    if (rest === null) return;
+  /** The reader has taken a portion of a stream: there may be one more. */
+  next(): void {
+    this.#portionsAllowed += 1;
+    if (!this.#isStreaming) void this.#stream();
+  }
+
+  /** Best effort: user code that does not look at `request.signal` runs to its end. */
+  cancel(): void {
+    this.incoming.cancel();
+    if (this.#rest !== null) void this.#close(NOTHING_MORE);
+  }
+
+  async #stream(): Promise<void> {
+    this.#isStreaming = true;
+    while (this.#rest !== null && this.#portionsAllowed > 0) {
+      this.#portionsAllowed -= 1;
+      await this.#sendPortion(this.#rest);
+    }
+    this.#isStreaming = false;
+  }
+
+  async #sendPortion(rest: ChunkSource): Promise<void> {
     const portion = await rest.next();
     if (this.#rest === null) return; // cancelled meanwhile
     if (!portion.done) {
@@ -53,12 +80,6 @@ export class RunningCall {
     }
     this.#rest = null;
     this.#end(this.#lastPart(portion, rest));
-  }
-
-  /** Best effort: user code that does not look at `request.signal` runs to its end. */
-  cancel(): void {
-    this.incoming.cancel();
-    if (this.#rest !== null) void this.#close(NOTHING_MORE);
   }
 
   /** Ends the generator, and then the call. */

@@ -16,7 +16,9 @@ export class StreamWriter {
   readonly #stream: number;
   #windowBytes = INITIAL_WINDOW_BYTES;
   #closed = false;
-  #portion: Portion | null = null;
+  /** bounded by whoever makes them: the first is being sent */
+  readonly #portions: Portion[] = [];
+  /** of the first */
   #offset = 0;
 
   constructor(connection: FrameConnection, stream: number) {
@@ -37,16 +39,16 @@ export class StreamWriter {
   /** Nothing is sent on this stream any more; what has not left is dropped. */
   close(): void {
     this.#closed = true;
-    this.#portion = null;
+    this.#portions.length = 0;
   }
 
   /**
-   * Sends a portion, with END on its last frame if `end`; the one before must have been sent. How long that takes is the peer's to bound: its
-   * deadline cancels the stream.
+   * Sends a portion behind those before, with END on its last frame if `end`. How long that takes is the peer's to bound: its deadline
+   * cancels the stream.
    * @param onSent called when all is with the connection, perhaps at once; never once the writer is closed
    */
   write(chunk: AnswerBytes, end: boolean, onSent: () => void): void {
-    if (typeof chunk === 'string') {
+    if (typeof chunk === 'string' && this.#portions.length === 0) {
       const sizeBytes = Buffer.byteLength(chunk);
       if (sizeBytes <= Math.min(this.#windowBytes, MAX_PAYLOAD_BYTES)) {
         this.#windowBytes -= sizeBytes;
@@ -55,15 +57,21 @@ export class StreamWriter {
         return;
       }
     }
-    this.#portion = { bytes: typeof chunk === 'string' ? Buffer.from(chunk) : chunk, end, onSent };
-    this.#offset = 0;
-    this.#pump();
+    this.#portions.push({ bytes: typeof chunk === 'string' ? Buffer.from(chunk) : chunk, end, onSent });
+    if (this.#portions.length === 1) this.#pump();
   }
 
   #pump(): void {
-    const portion = this.#portion;
-    if (portion === null) return;
-    const { bytes, end } = portion;
+    for (let [portion] = this.#portions; portion !== undefined; [portion] = this.#portions) {
+      if (!this.#send(portion)) return;
+      this.#portions.shift();
+      this.#offset = 0;
+      portion.onSent();
+    }
+  }
+
+  /** False: the window is used up. */
+  #send({ bytes, end }: Portion): boolean {
     while (this.#offset < bytes.length && this.#windowBytes > 0) {
       const part = bytes.subarray(
         this.#offset,
@@ -74,9 +82,7 @@ export class StreamWriter {
       const flags = end && this.#offset === bytes.length ? FLAG_END : 0;
       this.#connection.send(FrameType.data, flags, this.#stream, part);
     }
-    if (this.#offset < bytes.length) return;
     if (end && bytes.length === 0) this.#connection.send(FrameType.data, FLAG_END, this.#stream);
-    this.#portion = null;
-    portion.onSent();
+    return this.#offset === bytes.length;
   }
 }

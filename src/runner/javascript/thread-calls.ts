@@ -7,7 +7,7 @@ export type CallMessage =
   | ({ readonly kind: 'call' } & GivenCall)
   /** several calls as one, each with a whole answer */
   | { readonly kind: 'batch'; readonly calls: readonly GivenCall[] }
-  /** the reader has taken what there was of a streamed answer */
+  /** the reader has taken a part of a streamed answer */
   | { readonly kind: 'next'; readonly slot: number }
   /** nobody reads the answer any more: aborts `request.signal` and ends a streamed answer */
   | { readonly kind: 'cancel'; readonly slot: number };

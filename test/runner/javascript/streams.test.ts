@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BuiltRunner, buildRunner } from './build.ts';
-import { type Answer, startReplica, type TestReplica } from './replica-harness.ts';
+import { type Answer, eventually, startReplica, type TestReplica } from './replica-harness.ts';
 
 const BACKEND = `
 function* items(kind) {
@@ -11,12 +11,16 @@ function* items(kind) {
   if (kind === 'early') throw new Error('on purpose');
   if (kind === 'many') for (let n = 0; n < 10_000; n += 1) yield { n };
 }
+async function* endless() {
+  for (;;) { console.log('made one'); yield new Uint8Array(65536); await new Promise(setImmediate); }
+}
 async function* later(kind) {
   for (const item of items(kind)) { if (kind !== 'many') await new Promise(setImmediate); yield item; }
 }
 export class EchoBackend {
   async call(request) {
     const kind = request.path.slice(1);
+    if (kind === 'endless') return endless();
     return request.queryParams.get('async') ? later(kind) : items(kind);
   }
 }`;
@@ -76,4 +80,24 @@ describe.each(['', 'async=1'])('streams of a generator (%s)', (query) => {
       Array.from({ length: 10_000 }, (_, n) => `{"n":${n}}`),
     );
   });
+});
+
+it('a stream is made no further ahead of its reader than docs/backends.md says', async () => {
+  let received = 0;
+  const request = replica.send({
+    head: { path: '/endless' },
+    onData: (chunk) => {
+      received += chunk.length;
+      return 0;
+    },
+  });
+  const windowBytes = 1024 * 1024;
+  await eventually('the window is used up', () => received === windowBytes);
+  // The thread has had its turn, and more than one, when it has answered.
+  for (let turn = 0; turn < 20; turn += 1) await replica.control.control({ op: 'health' }, 30_000);
+  const made = (await replica.log()).split('made one').length - 1;
+  expect(made * 65_536).toBeGreaterThan(windowBytes);
+  expect(made * 65_536).toBeLessThanOrEqual(1.3 * 1024 * 1024 + 65_536);
+  request.stream.cancel();
+  expect((await replica.send({ head: { path: '/many' } }).answer).kind).toBe('answered');
 });
