@@ -4,7 +4,9 @@ import { z } from 'zod';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
 import { bearerKey, isSameSecret } from '../lib/hash.ts';
 import type { Log } from '../lib/log.ts';
-import type { AdminBackend, LogSource } from './types.ts';
+import { parse } from './parse.ts';
+import type { AdminBackend, LogSource, UploadDesk } from './types.ts';
+import { addUploadRoutes } from './upload-routes.ts';
 
 export interface AdminOptions {
   readonly host: string;
@@ -15,11 +17,14 @@ export interface AdminOptions {
 
 export interface AdminDependencies {
   readonly backend: AdminBackend;
+  readonly uploads: UploadDesk;
   readonly logs: LogSource;
   readonly log: Log;
 }
 
-const confBody = z.object({ conf: z.string().min(1) });
+const sourceBody = z
+  .object({ conf: z.string().min(1), upload: z.string().nullable().default(null) })
+  .transform(({ conf, upload }) => ({ confPath: conf, upload }));
 const progressQuery = z.object({
   revision: z.coerce.number().int().nonnegative(),
   deployments: z.string().default(''),
@@ -39,6 +44,13 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   BAD_REQUEST: 400,
   TOKEN_REFUSED: 401,
   LOG_NOT_FOUND: 404,
+  UPLOAD_UNKNOWN: 404,
+  UPLOAD_OFFSET: 409,
+  UPLOAD_INCOMPLETE: 409,
+  UPLOAD_REFUSED: 422,
+  UPLOAD_DAMAGED: 422,
+  CONTENT_UNSAFE: 422,
+  DISK_FULL: 507,
   STORE_UNREACHABLE: 503,
   NOT_LEADER: 503,
   APPLY_TIMEOUT: 503,
@@ -64,6 +76,7 @@ export class AdminServer {
     );
     this.#clusterRoutes();
     this.#applyRoutes();
+    addUploadRoutes(this.#app, dependencies.uploads);
     this.#logRoutes();
   }
 
@@ -105,11 +118,8 @@ export class AdminServer {
 
   #applyRoutes(): void {
     const { backend } = this.#dependencies;
-    this.#app.post('/api/v1/plan', async (request) => await backend.plan(parse(confBody, request.body).conf));
-    this.#app.post(
-      '/api/v1/apply',
-      async (request) => await backend.apply(parse(confBody, request.body).conf),
-    );
+    this.#app.post('/api/v1/plan', async (request) => await backend.plan(parse(sourceBody, request.body)));
+    this.#app.post('/api/v1/apply', async (request) => await backend.apply(parse(sourceBody, request.body)));
     this.#app.get('/api/v1/progress', async (request) => {
       const { revision, deployments } = parse(progressQuery, request.query);
       return backend.progress({
@@ -146,10 +156,4 @@ function httpStatusOf(error: unknown): number {
   const status =
     typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : 500;
   return typeof status === 'number' ? status : 500;
-}
-
-function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.infer<Schema> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new ServeError(z.prettifyError(result.error), { code: 'BAD_REQUEST' });
 }

@@ -1,5 +1,7 @@
+import type { Readable } from 'node:stream';
 import type { PlannedChange } from '../cluster/spec/types.ts';
 import type { Progress, StatusDocument } from '../cluster/status/types.ts';
+import type { Manifest } from '../lib/content/manifest.ts';
 import type { ClusterEvent } from '../store/types.ts';
 
 /** A mistake or warning, rendered for a person; clients print it as it is. */
@@ -29,11 +31,51 @@ export interface ApplyAnswer {
   readonly warnings: readonly RenderedFinding[];
 }
 
+/** What is to be applied: a conf.ini that the head sees, or one that was uploaded with its project. */
+export interface ApplySource {
+  /** as whoever applies it calls it */
+  readonly confPath: string;
+  /** names an upload; null: confPath is a path on the head's machine */
+  readonly upload: string | null;
+}
+
+/** How a file looks from a machine: when it looks the same from another, both see the same disk. */
+export interface FileLook {
+  /** absolute */
+  readonly path: string;
+  /** inode, size and times */
+  readonly identity: string;
+  readonly sha256: string;
+}
+
+export interface UploadOffer {
+  readonly upload: string;
+  /** what the head does not have yet, and how much of it */
+  readonly missing: readonly {
+    readonly sha256: string;
+    readonly sizeBytes: number;
+    readonly heldBytes: number;
+  }[];
+}
+
+/** Takes projects from machines whose disk the head does not see. */
+export interface UploadDesk {
+  /** whether the head sees this very file at this path */
+  sees(file: FileLook): Promise<boolean>;
+  offer(files: Manifest): Promise<UploadOffer>;
+  /** @returns how much of the file is here now */
+  receive(
+    upload: string,
+    part: { readonly sha256: string; readonly offset: number },
+    bytes: Readable,
+  ): Promise<number>;
+}
+
 /** What the admin API needs of the cluster's controller; roles/ puts the two together. */
 export interface AdminBackend {
   status(): Promise<StatusDocument>;
-  plan(confPath: string): Promise<PlanAnswer | Mistaken>;
-  apply(confPath: string): Promise<ApplyAnswer | Mistaken>;
+  plan(source: ApplySource): Promise<PlanAnswer | Mistaken>;
+  apply(source: ApplySource): Promise<ApplyAnswer | Mistaken>;
   progress(asked: { readonly revision: number; readonly deployments: readonly string[] }): Progress;
   events(afterId: string | null, limit: number): Promise<readonly ClusterEvent[]>;
   /** stops every node of the cluster, this one last; resolves when the others have left */

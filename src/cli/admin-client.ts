@@ -1,6 +1,15 @@
+import { Readable } from 'node:stream';
 import { request } from 'undici';
-import type { ApplyAnswer, Mistaken, PlanAnswer } from '../admin/types.ts';
+import type {
+  ApplyAnswer,
+  ApplySource,
+  FileLook,
+  Mistaken,
+  PlanAnswer,
+  UploadOffer,
+} from '../admin/types.ts';
 import type { Progress, StatusDocument } from '../cluster/status/types.ts';
+import type { Manifest } from '../lib/content/manifest.ts';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
 
 export interface AdminTarget {
@@ -26,12 +35,32 @@ export class AdminClient {
     return await this.#json('GET', '/api/v1/status');
   }
 
-  async plan(conf: string): Promise<PlanAnswer | Mistaken> {
-    return await this.#json('POST', '/api/v1/plan', { conf }, APPLY_TIMEOUT_MS);
+  async plan({ confPath, upload }: ApplySource): Promise<PlanAnswer | Mistaken> {
+    return await this.#json('POST', '/api/v1/plan', { conf: confPath, upload }, APPLY_TIMEOUT_MS);
   }
 
-  async apply(conf: string): Promise<ApplyAnswer | Mistaken> {
-    return await this.#json('POST', '/api/v1/apply', { conf }, APPLY_TIMEOUT_MS);
+  async apply({ confPath, upload }: ApplySource): Promise<ApplyAnswer | Mistaken> {
+    return await this.#json('POST', '/api/v1/apply', { conf: confPath, upload }, APPLY_TIMEOUT_MS);
+  }
+
+  /** Whether the head sees this very file. */
+  async sees(file: FileLook): Promise<boolean> {
+    const { sees } = await this.#json<{ readonly sees: boolean }>('POST', '/api/v1/sees', file);
+    return sees;
+  }
+
+  async offer(files: Manifest): Promise<UploadOffer> {
+    return await this.#json('POST', '/api/v1/uploads', { files }, APPLY_TIMEOUT_MS);
+  }
+
+  /** Sends a file of an upload from an offset on. */
+  async send(upload: string, part: { sha256: string; offset: number }, bytes: Readable): Promise<void> {
+    const path = `/api/v1/uploads/${upload}/${part.sha256}?offset=${part.offset}`;
+    const { statusCode, body } = await this.#send('PUT', path, bytes, {
+      signal: new AbortController().signal,
+    });
+    const text = await this.#textOf(body);
+    if (statusCode !== 200) throw this.#failureOf(statusCode, text);
   }
 
   async progress(revision: number, deployments: readonly string[]): Promise<Progress> {
@@ -101,9 +130,11 @@ export class AdminClient {
         method,
         headers: {
           authorization: `Bearer ${apiKey}`,
-          ...(payload === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(payload === undefined ? {} : { 'content-type': typeOf(payload) }),
         },
-        ...(payload === undefined ? {} : { body: JSON.stringify(payload) }),
+        ...(payload === undefined
+          ? {}
+          : { body: payload instanceof Readable ? payload : JSON.stringify(payload) }),
         signal: options.signal,
         headersTimeout: APPLY_TIMEOUT_MS,
         bodyTimeout: 0,
@@ -125,6 +156,10 @@ export class AdminClient {
       { code: 'ADMIN_ANSWER' },
     );
   }
+}
+
+function typeOf(payload: unknown): string {
+  return payload instanceof Readable ? 'application/octet-stream' : 'application/json';
 }
 
 /** The API's own words, or null where they are somebody else's. */

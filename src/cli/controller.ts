@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ApplyAnswer, Mistaken } from '../admin/types.ts';
+import type { ApplyAnswer, ApplySource, Mistaken } from '../admin/types.ts';
 import type { Progress } from '../cluster/status/types.ts';
 import { compileConf } from '../config/compile.ts';
 import { renderFinding } from '../config/finding.ts';
@@ -8,8 +8,9 @@ import { withDetails } from '../lib/text.ts';
 import type { AdminClient } from './admin-client.ts';
 import { renderPlan } from './apply-view.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
-import { print, printError, printJson } from './output.ts';
+import { endProgress, print, printError, printJson, printProgress } from './output.ts';
 import { progressView } from './progress-view.ts';
+import { sourceFor } from './upload.ts';
 
 export interface ControllerOptions {
   readonly conf: string;
@@ -34,11 +35,17 @@ export async function controllerCommand(
   if (!compiled.ok)
     return refuse(compiled.mistakes.map(renderFinding), compiled.warnings.map(renderFinding), options);
   const client = await connect();
-  return options.dryRun ? await dryRun(client, conf, options) : await apply(client, conf, options);
+  const source = await sourceFor(client, compiled.conf, options.json ? () => undefined : printProgress);
+  endProgress();
+  return options.dryRun ? await dryRun(client, source, options) : await apply(client, source, options);
 }
 
-async function dryRun(client: AdminClient, conf: string, options: ControllerOptions): Promise<ExitCode> {
-  const answer = await client.plan(conf);
+async function dryRun(
+  client: AdminClient,
+  source: ApplySource,
+  options: ControllerOptions,
+): Promise<ExitCode> {
+  const answer = await client.plan(source);
   if (!answer.ok) return refuseMistaken(answer, options);
   if (options.json) printJson(answer);
   else {
@@ -48,8 +55,12 @@ async function dryRun(client: AdminClient, conf: string, options: ControllerOpti
   return ExitCode.done;
 }
 
-async function apply(client: AdminClient, conf: string, options: ControllerOptions): Promise<ExitCode> {
-  const answer = await client.apply(conf);
+async function apply(
+  client: AdminClient,
+  source: ApplySource,
+  options: ControllerOptions,
+): Promise<ExitCode> {
+  const answer = await client.apply(source);
   if (!answer.ok) return refuseMistaken(answer, options);
   if (!options.json) {
     for (const warning of answer.warnings) printError(`warning: ${warning}`);

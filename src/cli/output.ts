@@ -11,6 +11,21 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
+let hasToldProgress = false;
+
+/** One line that is written over again and again on a terminal; elsewhere only its first state. */
+export function printProgress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r${text}\u001b[K`);
+  else if (!hasToldProgress) printError(text);
+  hasToldProgress = true;
+}
+
+/** Ends that line, if there was one. */
+export function endProgress(): void {
+  if (hasToldProgress && process.stderr.isTTY) process.stderr.write('\n');
+  hasToldProgress = false;
+}
+
 const OUTPUTS = [process.stdout, process.stderr] as const;
 const endWithReader = (): void => process.exit();
 const goOn = (): void => undefined;

@@ -29,6 +29,8 @@ export interface StatePaths {
   readonly partial: string;
   /** `<key>/Model_ZOO/<name>`: models under the names that a spec gives them */
   readonly views: string;
+  /** projects that came from machines whose disk the head does not see */
+  readonly uploads: string;
   /** SHA-256 of large files, remembered between applies */
   readonly digests: string;
   /** `<number>.json`, fsynced */
@@ -58,6 +60,7 @@ export function statePaths(root: string): StatePaths {
     contents: join(root, 'contents'),
     partial: join(root, 'partial'),
     views: join(root, 'views'),
+    uploads: join(root, 'uploads'),
     digests: join(root, 'digests'),
     revisions: join(root, 'revisions'),
     environments: join(root, 'environments'),

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import { type FindingDraft, quoted } from './finding.ts';
-import type { IniEntry, IniSection } from './ini-lines.ts';
+import { type IniEntry, type IniSection, readIniLines } from './ini-lines.ts';
 import { findJsonMistake, type JsonMistake, lineAndColumn } from './json-text.ts';
 import { DEPLOYMENT_KEYS } from './schema.ts';
 
@@ -35,6 +35,14 @@ export async function settleUserConfig(
     expected: DEPLOYMENT_KEYS.userConfig.form.expected,
   };
   return { section: { ...section, entries: others }, mistakes: [{ ...place, ...settled }] };
+}
+
+/** Files that a conf.ini takes configurations from, as it names them. */
+export function configFilesIn(confText: string): readonly string[] {
+  return readIniLines(confText)
+    .sections.flatMap(({ entries }) => entries)
+    .filter(({ key, value }) => key === KEY && value.startsWith('@'))
+    .map(({ value }) => value.slice(1).trim());
 }
 
 type Settled =

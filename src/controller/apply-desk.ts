@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { planChanges } from '../cluster/spec/plan-changes.ts';
 import type { PlannedChange } from '../cluster/spec/types.ts';
@@ -8,10 +9,11 @@ import { messageOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { ApplyQueue } from '../store/types.ts';
 import { capacityWarnings } from './capacity-warnings.ts';
-import { type DraftResult, draftRevision, type RevisionDraft } from './draft.ts';
+import { type ApplySource, type DraftResult, draftRevision, type RevisionDraft } from './draft.ts';
 import { eligibleNodes } from './eligible-nodes.ts';
 import type { Leader } from './leader.ts';
 import type { LeaderState } from './leader-state.ts';
+import type { Uploads } from './uploads.ts';
 
 /** What the `apply` job carries: everything is read and hashed before, the job takes milliseconds. */
 export interface ApplyJob {
@@ -45,6 +47,7 @@ export interface ApplyDeskOptions {
   readonly snapshotsDir: string;
   readonly digestsDir: string;
   readonly contents: ContentStore;
+  readonly uploadedDir: string;
   /** how long the job may wait in the queue */
   readonly queueTimeoutMs: number;
   /** how long a job may wait for this head to be elected, which takes a moment after a loss of the store */
@@ -55,6 +58,7 @@ export interface ApplyDeskDependencies {
   readonly queue: ApplyQueue<ApplyJob, Recorded>;
   readonly leader: Pick<Leader, 'record' | 'leadership' | 'waitUntilLeading' | 'view' | 'isAlive'>;
   readonly state: LeaderState;
+  readonly uploads: Pick<Uploads, 'materialise'>;
   readonly log: Log;
 }
 
@@ -87,8 +91,8 @@ export class ApplyDesk {
   }
 
   /** What applying the file would change, without keeping anything. */
-  async plan(confPath: string): Promise<PlanResult> {
-    const drafted = await this.#draft(confPath, true);
+  async plan(source: ApplySource): Promise<PlanResult> {
+    const drafted = await this.#draft(source, true);
     if (!drafted.ok) return drafted;
     const planned = this.#planned(drafted.draft);
     const changes = withEnvironments(planned.changes, drafted.environments);
@@ -96,8 +100,8 @@ export class ApplyDesk {
   }
 
   /** @throws ServeError STORE_UNREACHABLE or APPLY_TIMEOUT when the job could not be recorded: nothing was changed */
-  async apply(confPath: string): Promise<ApplyResult> {
-    const drafted = await this.#draft(confPath, false);
+  async apply(source: ApplySource): Promise<ApplyResult> {
+    const drafted = await this.#draft(source, false);
     if (!drafted.ok) return drafted;
     const recorded = await this.#dependencies.queue.submit(
       { draft: drafted.draft },
@@ -139,11 +143,14 @@ export class ApplyDesk {
     }
   }
 
-  async #draft(confPath: string, dryRun: boolean): Promise<DraftResult> {
-    const { snapshotsDir, digestsDir, contents } = this.#options;
+  async #draft({ confPath, upload }: ApplySource, dryRun: boolean): Promise<DraftResult> {
+    const { snapshotsDir, digestsDir, contents, uploadedDir } = this.#options;
+    const folder = upload === null ? null : await this.#dependencies.uploads.materialise(upload);
     await this.#untilNodesAreKnown();
     return await draftRevision({
-      ...{ confPath, snapshotsDir, digestsDir, contents, dryRun },
+      confPath: folder === null ? confPath : join(folder, 'conf.ini'),
+      uploadedFrom: folder === null ? null : confPath,
+      ...{ snapshotsDir, digestsDir, contents, uploadedDir, dryRun },
       nodesFor: (spec) => eligibleNodes(spec, this.#dependencies.leader),
     });
   }

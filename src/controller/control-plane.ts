@@ -2,6 +2,7 @@ import type { Progress, StatusDocument } from '../cluster/status/types.ts';
 import { ServeError } from '../lib/errors.ts';
 import type { ClusterEvent, Store } from '../store/types.ts';
 import type { ApplyDesk, ApplyResult, PlanResult } from './apply-desk.ts';
+import type { ApplySource } from './draft.ts';
 import type { Leader } from './leader.ts';
 import type { LeaderState } from './leader-state.ts';
 import { progressOf } from './progress.ts';
@@ -27,12 +28,12 @@ export class ControlPlane {
     this.#dependencies = dependencies;
   }
 
-  async plan(confPath: string): Promise<PlanResult> {
-    return await this.#dependencies.desk.plan(confPath);
+  async plan(source: ApplySource): Promise<PlanResult> {
+    return await this.#dependencies.desk.plan(source);
   }
 
-  async apply(confPath: string): Promise<ApplyResult> {
-    return await this.#dependencies.desk.apply(confPath);
+  async apply(source: ApplySource): Promise<ApplyResult> {
+    return await this.#dependencies.desk.apply(source);
   }
 
   async events(afterId: string | null, limit: number): Promise<readonly ClusterEvent[]> {

@@ -28,8 +28,20 @@ export type DraftResult =
     }
   | { readonly ok: false; readonly mistakes: readonly Finding[]; readonly warnings: readonly Finding[] };
 
+/** What is to be applied: a conf.ini that this head sees, or one that came over the network with its project. */
+export interface ApplySource {
+  /** as whoever applies it calls it */
+  readonly confPath: string;
+  /** names an upload; null: confPath is a path on this machine */
+  readonly upload: string | null;
+}
+
 export interface DraftOptions {
   readonly confPath: string;
+  /** of an upload: what the file is called where it came from; null: as it is here */
+  readonly uploadedFrom: string | null;
+  /** what stands for the project folder of an upload: a path where nothing is, the same for all */
+  readonly uploadedDir: string;
   readonly snapshotsDir: string;
   /** StatePaths.digests: what big files hashed to, so that the same apply is quick */
   readonly digestsDir: string;
@@ -46,6 +58,17 @@ export interface DraftOptions {
  * takes milliseconds.
  */
 export async function draftRevision(options: DraftOptions): Promise<DraftResult> {
+  const { confPath, uploadedFrom } = options;
+  const drafted = await draftHere(options);
+  if (uploadedFrom === null) return drafted;
+  const named = (findings: readonly Finding[]): readonly Finding[] =>
+    findings.map((one) => (one.file === confPath ? { ...one, file: uploadedFrom } : one));
+  const warnings = named(drafted.warnings);
+  if (!drafted.ok) return { ok: false, mistakes: named(drafted.mistakes), warnings };
+  return { ...drafted, warnings, draft: { ...drafted.draft, confPath: uploadedFrom } };
+}
+
+async function draftHere(options: DraftOptions): Promise<DraftResult> {
   const compiled = await compileConf(options.confPath);
   if (!compiled.ok) return compiled;
   const { conf } = compiled;
@@ -82,7 +105,7 @@ type Pinned =
 async function pinOne(conf: CompiledConf, spec: DeploymentSpec, options: DraftOptions): Promise<Pinned> {
   const place = { file: conf.confPath, line: null, section: `algopkg.${spec.name}`, key: null };
   try {
-    const { packagesDir, projectDir, modelRoot } = conf;
+    const { packagesDir, modelRoot } = conf;
     const files = await readDependencyFiles(join(packagesDir, spec.packageName));
     const settled = settleEnvironment(spec, files, options.nodesFor(spec));
     if (!settled.ok) {
@@ -100,7 +123,7 @@ async function pinOne(conf: CompiledConf, spec: DeploymentSpec, options: DraftOp
       models,
       environment: description,
       warnings: warning === '' ? [] : [{ ...place, ...DIFFERENT_PYTHONS, hint: warning }],
-      spec: pinSpec({ ...spec, environment }, { package: pin, modelPins, modelRoot, projectDir }),
+      spec: pinSpec({ ...spec, environment }, { package: pin, modelPins, ...foldersOf(conf, options) }),
     };
   } catch (error) {
     return {
@@ -121,16 +144,25 @@ const DIFFERENT_PYTHONS = {
   found: 'different ones',
 };
 
+/** The same for every upload, so that a replica is replaced for what changed in it, and not for how it came. */
+function foldersOf(
+  { projectDir, modelRoot }: CompiledConf,
+  { uploadedFrom, uploadedDir }: DraftOptions,
+): Pick<PinnedSpec, 'projectDir' | 'modelRoot'> {
+  if (uploadedFrom === null) return { projectDir, modelRoot };
+  return { projectDir: uploadedDir, modelRoot: join(uploadedDir, 'Model_ZOO') };
+}
+
 /** Keeps each model once, however many deployments name it. @returns a warning for each that has to be used in place */
 async function keepAll(
   models: readonly ReadModel[],
   conf: CompiledConf,
-  { contents }: DraftOptions,
+  { contents, uploadedFrom }: DraftOptions,
 ): Promise<readonly Finding[]> {
   const byHash = new Map(models.map((model) => [model.pin.sha256, model]));
   const inPlace = await keepModels(
     [...byHash.values()].map(({ content }) => content),
-    contents,
+    { store: contents, areOurs: uploadedFrom !== null },
   );
   return inPlace.map(({ hash, root }) => ({
     file: conf.confPath,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, copyFile, mkdir, rename, rm, statfs } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { mapConcurrently } from '../lib/concurrency.ts';
 import type { ContentStore, StoredContent } from '../lib/content/content-store.ts';
@@ -12,6 +12,12 @@ import { copyDigested, digestFile, FileChangedError } from '../lib/file-digests.
 const SPARE_BYTES = 1024 ** 3;
 const FILES_AT_ONCE = 2;
 
+export interface KeepOptions {
+  readonly store: ContentStore;
+  /** the files are on the store's own file system and nobody writes to them any more: links do */
+  readonly areOurs: boolean;
+}
+
 /**
  * Keeps models by their hashes, so that a revision has its bytes whatever becomes of the files in the model folder: a
  * clone where the file system can share blocks, a copy where not. One without room for a copy is used in place.
@@ -21,24 +27,26 @@ const FILES_AT_ONCE = 2;
  */
 export async function keepModels(
   models: readonly StoredContent[],
-  store: ContentStore,
+  options: KeepOptions,
 ): Promise<readonly StoredContent[]> {
+  const { store } = options;
   const inPlace: StoredContent[] = [];
   for (const model of models) {
     const known = await store.find(model.hash);
     if (known?.root === store.pathOf(model.hash)) await store.touch(model.hash);
-    else if (!(await keep(model, store))) inPlace.push(model);
+    else if (!(await keep(model, options))) inPlace.push(model);
   }
   return inPlace;
 }
 
 /** @returns false when there was no room */
-async function keep(model: StoredContent, store: ContentStore): Promise<boolean> {
+async function keep(model: StoredContent, { store, areOurs }: KeepOptions): Promise<boolean> {
   const target = store.pathOf(model.hash);
   const draft = `${target}.${randomBytes(6).toString('hex')}`;
   await mkdir(dirname(target), { recursive: true });
   try {
-    await copyAll(model, draft);
+    if (areOurs) await each(model.files, draft, ({ path }, copy) => link(join(model.root, path), copy));
+    else await copyAll(model, draft);
     await rm(target, { recursive: true, force: true });
     await rename(draft, target);
     await store.add({ ...model, root: target });

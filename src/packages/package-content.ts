@@ -27,7 +27,7 @@ export interface PackageContent {
 }
 
 /** Of the package's own folder, beside its code; it is no part of the content. */
-const IGNORE_FILE = '.modelserveignore';
+export const IGNORE_FILE = '.modelserveignore';
 
 const MAX_ENTRIES = 10_000;
 const MAX_BYTES = 2 * 1024 ** 3;

@@ -24,12 +24,12 @@ export function adminBackend(plane: ControlPlane, options: StopOptions): AdminBa
     status: async () => await (await leading()).status(),
     progress: (asked) => plane.progress(asked),
     events: async (afterId, limit) => await plane.events(afterId, limit),
-    plan: async (confPath) => {
-      const result = await (await leading()).plan(confPath);
+    plan: async (source) => {
+      const result = await (await leading()).plan(source);
       return result.ok ? { ...result, warnings: rendered(result.warnings) } : mistaken(result);
     },
-    apply: async (confPath) => {
-      const result = await (await leading()).apply(confPath);
+    apply: async (source) => {
+      const result = await (await leading()).apply(source);
       return result.ok
         ? { ok: true, ...result.recorded, warnings: rendered(result.warnings) }
         : mistaken(result);

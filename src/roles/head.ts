@@ -12,6 +12,7 @@ import { Housekeeping } from '../controller/housekeeping.ts';
 import { Leader } from '../controller/leader.ts';
 import { LeaderState } from '../controller/leader-state.ts';
 import { DurableRevisions } from '../controller/revisions.ts';
+import { Uploads } from '../controller/uploads.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { programOnPort } from '../lib/ports.ts';
@@ -50,6 +51,8 @@ export interface HeadFlags extends NodeFlags {
   readonly redisUrl: string | null;
 }
 
+/** What was sent and is not sent again for a week comes anew then. */
+const UPLOAD_GRACE_MS = 7 * 24 * 3_600_000;
 /** How long `stop --all` waits for other nodes to drain and leave. */
 const DISMISS_MS = 150_000;
 const QUEUE_TIMEOUT_MS = 15_000;
@@ -69,6 +72,7 @@ interface Control {
   readonly server: StoreServer;
   readonly store: Store;
   readonly content: ContentService;
+  readonly uploads: Uploads;
   readonly queue: ApplyQueue<ApplyJob, Recorded>;
   readonly state: LeaderState;
   readonly leader: Leader;
@@ -157,21 +161,26 @@ async function startControl(
     { candidateId: nodeId, clock: () => Date.now(), newReplicaId },
     { store, state, log },
   );
+  const uploads = new Uploads(paths.uploads, content.store);
   const desk = new ApplyDesk(
     {
       snapshotsDir: paths.snapshots,
       digestsDir: paths.digests,
       contents: content.store,
+      uploadedDir: join(paths.uploads, 'project'),
       queueTimeoutMs: QUEUE_TIMEOUT_MS,
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
     },
-    { queue, leader, state, log },
+    { queue, leader, state, uploads, log },
   );
   const housekeeping = new Housekeeping({
     ...{ state, log },
     revisions: new DurableRevisions(paths.revisions),
     assigned: () => (leader.leadership === null ? null : leader.view.assignedSpecs),
-    pruneContents: (keep, graceMs) => content.prune(keep, graceMs),
+    pruneContents: async (keep, graceMs) => {
+      await uploads.prune(UPLOAD_GRACE_MS);
+      return await content.prune(keep, graceMs);
+    },
   });
   housekeeping.start();
   closers.add(async () => await housekeeping.stop());
@@ -179,7 +188,7 @@ async function startControl(
     { cluster: keys.clusterId, storeKind: server.kind },
     { desk, leader, state, store },
   );
-  return { server, store, content, queue, state, leader, desk, plane };
+  return { server, store, content, uploads, queue, state, leader, desk, plane };
 }
 
 function storeTarget(
@@ -216,7 +225,10 @@ async function startAdmin(
     dismissMs: DISMISS_MS,
     stopThis: () => void stop({ keepReplicas: false }),
   });
-  const admin = new AdminServer({ ...flags.dashboard, apiKey: keys.apiKey }, { backend, logs, log });
+  const admin = new AdminServer(
+    { ...flags.dashboard, apiKey: keys.apiKey },
+    { backend, logs, log, uploads: control.uploads },
+  );
   try {
     await admin.start();
   } catch (error) {

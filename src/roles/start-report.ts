@@ -141,7 +141,7 @@ async function untilLeading({ plane, leader, state, isEnding }: StartFacts, say:
 
 async function applyFirst(confPath: string, facts: StartFacts, say: Say): Promise<void> {
   try {
-    const result = await facts.desk.apply(confPath);
+    const result = await facts.desk.apply({ confPath, upload: null });
     if (result.ok) say(`revision ${result.recorded.revision}: ${confPath}`);
     else for (const mistake of result.mistakes) say(`warning: ${renderFinding(mistake)}`);
   } catch (error) {

@@ -1,7 +1,7 @@
 import { request } from 'undici';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AdminServer } from '../../src/admin/server.ts';
-import type { AdminBackend, LogQuery, LogSource } from '../../src/admin/types.ts';
+import type { AdminBackend, LogQuery, LogSource, UploadDesk } from '../../src/admin/types.ts';
 import { apiKeyOf, clusterKeys } from '../../src/config/token.ts';
 import { ServeError } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
@@ -22,6 +22,22 @@ const noLogs: LogSource = {
   },
 };
 
+/** Answers with what it was asked. */
+const uploads: UploadDesk = {
+  sees: async ({ path }) => path === '/seen',
+  offer: async (files) => ({
+    upload: 'u',
+    missing: files.map(({ sha256, sizeBytes }) => ({ sha256, sizeBytes, heldBytes: 0 })),
+  }),
+  receive: async (_upload, { offset }, bytes) => {
+    let heldBytes = offset;
+    for await (const chunk of bytes) heldBytes += (chunk as Buffer).length;
+    return heldBytes;
+  },
+};
+/** What a path alone means: a file on the head's own disk. */
+const HERE = { confPath: '/p/conf.ini', upload: null };
+
 interface Answer {
   readonly status: number;
   readonly body: unknown;
@@ -30,7 +46,7 @@ interface Answer {
 async function serve(backend = echoBackend(), logs: LogSource = noLogs) {
   const server = new AdminServer(
     { host: '127.0.0.1', port: 0, apiKey: KEYS.apiKey },
-    { backend, logs, log: silentLog },
+    { backend, logs, uploads, log: silentLog },
   );
   await server.start();
   onTestFinished(async () => await server.stop());
@@ -61,8 +77,22 @@ const ROUTES = [
   'POST /api/v1/plan',
   'POST /api/v1/apply',
   'POST /api/v1/stop',
+  'POST /api/v1/sees',
+  'POST /api/v1/uploads',
+  'PUT /api/v1/uploads/u/s',
   'GET /elsewhere',
 ];
+
+it('takes the bytes of an upload as they come, however many', async () => {
+  const { url } = await serve();
+  const bytes = Buffer.alloc(3 * 1024 ** 2);
+  const { statusCode, body } = await request(`${url}/api/v1/uploads/u/s?offset=5`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${KEYS.apiKey}`, 'content-type': 'application/octet-stream' },
+    body: bytes,
+  });
+  expect([statusCode, await body.json()]).toEqual([200, { heldBytes: bytes.length + 5 }]);
+});
 
 describe('the key of the cluster', () => {
   it.each(ROUTES)('is asked for at %s', async (route) => {
@@ -108,8 +138,19 @@ describe('a call', () => {
       undefined,
       { call: 'progress', given: [{ revision: 3, deployments: [] }] },
     ],
-    ['POST /api/v1/plan', { conf: '/p/conf.ini' }, { call: 'plan', given: ['/p/conf.ini'] }],
-    ['POST /api/v1/apply', { conf: '/p/conf.ini' }, { call: 'apply', given: ['/p/conf.ini'] }],
+    ['POST /api/v1/plan', { conf: '/p/conf.ini' }, { call: 'plan', given: [HERE] }],
+    ['POST /api/v1/apply', { conf: '/p/conf.ini' }, { call: 'apply', given: [HERE] }],
+    [
+      'POST /api/v1/plan',
+      { conf: 'laptop:/conf.ini', upload: 'u' },
+      { call: 'plan', given: [{ confPath: 'laptop:/conf.ini', upload: 'u' }] },
+    ],
+    ['POST /api/v1/sees', { path: '/seen', identity: 'i', sha256: 's' }, { sees: true }],
+    [
+      'POST /api/v1/uploads',
+      { files: [{ path: 'conf.ini', sizeBytes: 3, sha256: 's', executable: false }] },
+      { upload: 'u', missing: [{ sha256: 's', sizeBytes: 3, heldBytes: 0 }] },
+    ],
     ['POST /api/v1/stop', undefined, { call: 'stopCluster', given: [] }],
   ])('%s', async (route, payload, body) => {
     const { call } = await serve();

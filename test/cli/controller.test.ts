@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AdminServer } from '../../src/admin/server.ts';
-import type { AdminBackend, ApplyAnswer } from '../../src/admin/types.ts';
+import type { AdminBackend, ApplyAnswer, UploadDesk } from '../../src/admin/types.ts';
 import { AdminClient } from '../../src/cli/admin-client.ts';
 import { type ControllerOptions, controllerCommand } from '../../src/cli/controller.ts';
 import { describeFailure, ExitCode } from '../../src/cli/exit.ts';
@@ -65,6 +65,13 @@ interface Script {
   readonly conf?: string;
 }
 
+/** A head that sees every file that the command sees. */
+const sameDisk: UploadDesk = {
+  sees: async () => true,
+  offer: async () => ({ upload: '', missing: [] }),
+  receive: async () => 0,
+};
+
 /** Runs the command against an admin API that answers by a script. */
 async function run(script: Script, over: Partial<ControllerOptions> = {}) {
   const output = captureOutput();
@@ -86,7 +93,7 @@ async function run(script: Script, over: Partial<ControllerOptions> = {}) {
   const logs = { open: () => Promise.reject(new Error('no logs')) };
   const server = new AdminServer(
     { host: '127.0.0.1', port: 0, apiKey: KEY },
-    { backend, logs, log: silentLog },
+    { backend, logs, uploads: sameDisk, log: silentLog },
   );
   await server.start();
   onTestFinished(async () => await server.stop());

@@ -2,6 +2,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ApplyDesk, type ApplyJob, type Recorded } from '../../src/controller/apply-desk.ts';
+import { Uploads } from '../../src/controller/uploads.ts';
 import { ContentStore } from '../../src/lib/content/content-store.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import type { ApplyQueue } from '../../src/store/types.ts';
@@ -53,18 +54,20 @@ async function open(options: { readonly failures?: number } = {}) {
   queue.failures = options.failures ?? 0;
   const { leader, state } = head;
   const snapshotsDir = tempDir();
+  const contents = new ContentStore({
+    recordsDir: join(snapshotsDir, 'contents'),
+    filesDir: join(snapshotsDir, 'models'),
+  });
   const desk = new ApplyDesk(
     {
       snapshotsDir,
       digestsDir: join(snapshotsDir, 'digests'),
-      contents: new ContentStore({
-        recordsDir: join(snapshotsDir, 'contents'),
-        filesDir: join(snapshotsDir, 'models'),
-      }),
+      contents,
+      uploadedDir: '/uploaded',
       queueTimeoutMs: 1_000,
       electionTimeoutMs: 500,
     },
-    { queue, leader, state, log: silentLog },
+    { queue, leader, state, uploads: new Uploads(join(snapshotsDir, 'uploads'), contents), log: silentLog },
   );
   desk.start();
   onTestFinished(async () => await desk.stop());
@@ -74,7 +77,7 @@ async function open(options: { readonly failures?: number } = {}) {
 }
 
 async function recorded(desk: ApplyDesk, conf: string): Promise<Recorded> {
-  const result = await desk.apply(conf);
+  const result = await desk.apply({ confPath: conf, upload: null });
   return result.ok ? result.recorded : expect.fail(JSON.stringify(result.mistakes));
 }
 
@@ -122,16 +125,19 @@ describe('an apply', () => {
   it('changes nothing for a file with a mistake, or a package that cannot be read', async () => {
     const { desk, conf, folder, head } = await open();
     await writeFile(conf, section(1).replace('replicas = 1', 'replicas = -1'));
-    expect(await desk.apply(conf)).toMatchObject({ ok: false, mistakes: [{ key: 'replicas' }] });
+    expect(await desk.apply({ confPath: conf, upload: null })).toMatchObject({
+      ok: false,
+      mistakes: [{ key: 'replicas' }],
+    });
     await writeFile(conf, section(1));
     await rm(join(folder, 'Model_ZOO'), { recursive: true });
-    expect(await desk.apply(conf)).toMatchObject({ ok: false });
+    expect(await desk.apply({ confPath: conf, upload: null })).toMatchObject({ ok: false });
     expect(head.state.revision).toBeNull();
   });
 
   it('is planned without keeping anything', async () => {
     const { desk, conf, head } = await open();
-    expect(await desk.plan(conf)).toMatchObject({
+    expect(await desk.plan({ confPath: conf, upload: null })).toMatchObject({
       ok: true,
       changes: [{ deployment: 'Echo', kind: 'added' }],
     });
@@ -141,7 +147,7 @@ describe('an apply', () => {
   it('warns of what finds no room', async () => {
     const { desk, conf } = await open();
     await writeFile(conf, `${section(1)}gpu_cost = 1\n`);
-    const result = await desk.plan(conf);
+    const result = await desk.plan({ confPath: conf, upload: null });
     expect(result.warnings).toMatchObject([{ section: 'algopkg.Echo', expected: 'room for 1 replica' }]);
   });
 
@@ -155,7 +161,7 @@ describe('an apply', () => {
     expect(await applying).toMatchObject({ revision: 1 });
     world.server.change({ lease: { holder: 'other', epoch: 199, endsAtMs: world.nowMs + 1e9 } });
     await world.ticks(2);
-    await expect(desk.apply(conf)).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    await expect(desk.apply({ confPath: conf, upload: null })).rejects.toMatchObject({ code: 'NOT_LEADER' });
     // From then on it leaves them to the head that leads.
     await expect.poll(() => queue.isProcessing, { timeout: 5_000 }).toBe(false);
     world.server.change({ lease: null });

@@ -37,6 +37,8 @@ describe.skipIf(!hasRedis || !mayMakeMachines('packages and models on machines t
   'a machine that never had the project',
   () => {
     const project = new Project();
+    /** a project on a disk that the head does not see */
+    const laptop = new Project('modelserve-laptop-');
     const tokens = mkdtempSync(join(tmpdir(), 'modelserve-token-'));
     const first = randomBytes(24 * 1024 ** 2);
     let machines: Machines;
@@ -52,7 +54,7 @@ describe.skipIf(!hasRedis || !mayMakeMachines('packages and models on machines t
       writeFileSync(join(project.dir, 'Model_ZOO', 'weights.bin'), first);
       serve(1);
       head = new TestNode(['head', '--conf', project.conf, '--host', headMachine.address, '--num-gpus', '0']);
-      head.launch(machines.inside(headMachine));
+      head.launch(machines.inside(headMachine, [laptop.dir]));
       await head.says(/workers/);
       copyFileSync(join(head.stateDir, 'token'), join(tokens, 'token'));
       worker = new TestNode([
@@ -67,6 +69,7 @@ describe.skipIf(!hasRedis || !mayMakeMachines('packages and models on machines t
       machines?.remove();
       rmSync(tokens, { recursive: true, force: true });
       project.remove();
+      laptop.remove();
     });
 
     function serve(replicas: number): void {
@@ -75,15 +78,25 @@ describe.skipIf(!hasRedis || !mayMakeMachines('packages and models on machines t
     }
 
     const launchWorker = (): void =>
-      worker.launch(machines.inside(workerMachine, [project.dir, head.stateDir]));
+      worker.launch(machines.inside(workerMachine, [project.dir, laptop.dir, head.stateDir]));
 
     function onHead(words: readonly string[]): string {
       const [program = '', ...rest] = [...machines.inside(headMachine), ...words];
       return execFileSync(program, rest, { encoding: 'utf8' });
     }
 
+    /** its standard output and error output together */
     const modelserve = (...words: readonly string[]): string =>
-      onHead([process.execPath, CLI, ...words, '--token-file', join(head.stateDir, 'token')]);
+      onHead([
+        'sh',
+        '-c',
+        '"$0" "$@" 2>&1',
+        process.execPath,
+        CLI,
+        ...words,
+        '--token-file',
+        join(head.stateDir, 'token'),
+      ]);
 
     const status = (): StatusDocument => JSON.parse(modelserve('status', '--json')) as StatusDocument;
 
@@ -151,6 +164,22 @@ describe.skipIf(!hasRedis || !mayMakeMachines('packages and models on machines t
       expect(old.model).toBe(sha256(first));
       modelserve('controller', '--conf', project.conf);
       expect((await ask()).model).toBe(sha256(second));
+    });
+
+    it('takes a project from a disk that the head does not see, and of the next one only what is new', async () => {
+      const weights = randomBytes(2 * 1024 ** 2);
+      laptop.package('Remote', BACKEND);
+      writeFileSync(join(laptop.dir, 'Model_ZOO', 'weights.bin'), weights);
+      copyFileSync(project.conf, laptop.conf);
+      const apply = (): string => modelserve('controller', '--conf', laptop.conf);
+      expect(apply()).toMatch(/sending 4 files that the head does not have[\s\S]*is in force/);
+      expect((await ask()).model).toBe(sha256(weights));
+      laptop.package('Remote', `${BACKEND}# changed`);
+      const second = apply();
+      expect(second).toMatch(/sending 1 file that the head does not have/);
+      expect(second).toMatch(/package content/);
+      expect(second).not.toMatch(/project folder|model content/);
+      expect(apply()).toMatch(/^Nothing changes\./);
     });
   },
 );
