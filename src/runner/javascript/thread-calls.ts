@@ -1,7 +1,7 @@
 /**
  * What the runner's main thread and the thread of an instance tell each other about calls, over a port of their own. Bodies
- * and heads are strings wherever they are small: a message of strings costs 2.7 µs in both threads together, one that
- * transfers two buffers 5.7 µs (with 8 under way).
+ * and heads are strings wherever they are small: with 8 under way, the messages of a call cost 3 µs in both threads together,
+ * and 6 µs where body and answer are buffers of a few bytes.
  */
 export type CallMessage =
   | ({ readonly kind: 'call' } & GivenCall)
