@@ -85,10 +85,11 @@ export class Answer {
       this.#response.destroy();
       return;
     }
-    // Not at once: what was written in this turn, such as the event that says what went wrong, is still in here.
     const deadline = setTimeout(() => socket.destroy(), CUT_MS);
     socket.once('close', () => clearTimeout(deadline));
-    socket.destroySoon();
+    // Not at once: what was written in this turn, such as the event that says what went wrong, is still in here, and
+    // node:http (from 26 on also the head) hands it to the socket at the turn's end.
+    process.nextTick(() => socket.destroySoon());
   }
 
   get #hasBody(): boolean {

@@ -317,12 +317,13 @@ describe('what is no proper request', () => {
 it.each<[string, (bytes: number) => string]>([
   ['quotes', (bytes) => `x: ${'"'.repeat(bytes)}\r\n`],
   ['letters outside of ASCII', (bytes) => `x: ${'\xe4'.repeat(bytes)}\r\n`],
-  ['many fields', (bytes) => `x: ${'"'.repeat(bytes / 1000 - 1)}\r\n`.repeat(1000)],
+  ['many fields', (bytes) => `x: ${'"'.repeat(bytes / 500 - 5)}\r\n`.repeat(500)],
 ])('headers of %s reach the replica up to the limit, and are refused beyond it', async (_of, headers) => {
   await node.serve({ 'Echo-1': ({ answer }) => answer('fine') });
   const request = (bytes: number) => `GET /echo HTTP/1.1\r\nhost: x\r\n${headers(bytes)}\r\n`;
   expect(await raw(node.port, request(23_000), (text) => text.endsWith('fine'))).toContain('200 OK');
-  expect(await raw(node.port, request(26_000))).toContain('HEADERS_TOO_LARGE');
+  // Node 20 does not count what stands between names and values, later ones do
+  expect(await raw(node.port, request(32_000))).toContain('HEADERS_TOO_LARGE');
   expect((await call(node.port)).text).toBe('fine');
 });
 
