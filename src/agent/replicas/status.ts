@@ -11,7 +11,7 @@ import type { ReconfigureOutcome, ReplicaAssignment, ReplicaStatus } from '../..
 export interface StatusNotes {
   /** what it is waiting for or doing now, '' when the phase says it all */
   readonly note: string;
-  /** when the phase began */
+  /** when the phase began, or this agent took the replica over */
   readonly sinceMs: number;
   readonly reconfigured: ReconfigureOutcome | null;
   readonly startedWith: string | null;

@@ -67,7 +67,7 @@ export interface ReplicaStatus {
   /** what it runs, in full, so that the leader can rebuild assignments from reports alone */
   readonly assignment: ReplicaAssignment;
   readonly phase: ReplicaPhase;
-  /** when the phase began; not there: an earlier agent does not tell */
+  /** when the phase began, or the agent took the replica over; not there: an earlier agent does not tell */
   readonly sinceMs?: number;
   /** for a person: what is going on or what it waits for */
   readonly message: string;

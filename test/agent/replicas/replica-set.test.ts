@@ -285,7 +285,7 @@ test('the next agent adopts what runs, with pid and history, and restarts it whe
 
   const second = replicaSet(place);
   await second.set.adopt();
-  expect(second.status('Echo-1')).toEqual(before);
+  expect(second.status('Echo-1')).toEqual({ ...before, sinceMs: expect.any(Number) });
   expect(second.claims.held).toMatchObject([{ replicaId: 'Echo-1', slices: [slice('n1', 0, 1000)] }]);
   second.set.apply([before?.assignment ?? expect.fail('not reported')]);
   expect(second.status('Echo-1')?.pid).toBe(before?.pid);
