@@ -1,6 +1,7 @@
 // The targets that need an arrangement of their own.
 import { Workspace } from '../lib/workspace.mjs';
 import { batching } from './batching.mjs';
+import { environments } from './environments.mjs';
 import { largeBodies } from './large-bodies.mjs';
 import { manyDeployments } from './many-deployments.mjs';
 import { memory } from './memory.mjs';
@@ -23,6 +24,7 @@ export const FIGURES = [
   { name: 'streams', what: 'stream of 10,000 chunks', run: streams },
   { name: 'memory', what: 'memory at rest', run: memory },
   { name: 'overload', what: '400 requests at once, queue bound 100', run: overload },
+  { name: 'environments', what: 'environments, and changes that need none', run: environments },
 ];
 
 /**

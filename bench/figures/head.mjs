@@ -15,6 +15,7 @@ import { startContestant } from '../contestants/server.mjs';
  * @param {Context} context
  * @param {{conf: readonly string[], route: string, body?: Buffer, requirements?: readonly string[]}} project the route is
  *   asked with the body until it answers
+ * @returns {Promise<import('../contestants/server.mjs').Running & {folder: string}>} folder: of the project, its state below it
  */
 export async function startHead(context, project) {
   const folder = context.workspace.newFolder();
@@ -31,7 +32,8 @@ export async function startHead(context, project) {
       return headCommand(folder, port);
     },
   };
-  return startContestant(contestant, { versions: {} }, { folder, own: (one) => context.workspace.own(one) });
+  const place = { folder, own: (one) => context.workspace.own(one) };
+  return { ...(await startContestant(contestant, { versions: {} }, place)), folder };
 }
 
 /** Starts another contestant for a figure. */
