@@ -1,5 +1,6 @@
+import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import { request } from 'undici';
+import { text } from 'node:stream/consumers';
 import type {
   ApplyAnswer,
   ApplySource,
@@ -11,6 +12,7 @@ import type {
 import type { Progress, StatusDocument } from '../cluster/status/types.ts';
 import type { Manifest } from '../lib/content/manifest.ts';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
+import { sendRequest } from './http-request.ts';
 
 export interface AdminTarget {
   /** `HOST:PORT` of a head's admin API */
@@ -56,11 +58,10 @@ export class AdminClient {
   /** Sends a file of an upload from an offset on. */
   async send(upload: string, part: { sha256: string; offset: number }, bytes: Readable): Promise<void> {
     const path = `/api/v1/uploads/${upload}/${part.sha256}?offset=${part.offset}`;
-    const { statusCode, body } = await this.#send('PUT', path, bytes, {
-      signal: new AbortController().signal,
-    });
-    const text = await this.#textOf(body);
-    if (statusCode !== 200) throw this.#failureOf(statusCode, text);
+    const answer = await this.#send('PUT', path, bytes, { signal: new AbortController().signal });
+    const { statusCode = 0 } = answer;
+    const content = await this.#textOf(answer);
+    if (statusCode !== 200) throw this.#failureOf(statusCode, content);
   }
 
   async progress(revision: number, deployments: readonly string[]): Promise<Progress> {
@@ -74,7 +75,8 @@ export class AdminClient {
 
   /** Log output as it comes; ends when the other side does, or on the signal. */
   async *logs(path: string, signal: AbortSignal): AsyncGenerator<string> {
-    const { statusCode, body } = await this.#send('GET', path, undefined, { signal });
+    const body = await this.#send('GET', path, undefined, { signal });
+    const { statusCode = 0 } = body;
     if (statusCode !== 200) throw this.#failureOf(statusCode, await this.#textOf(body));
     body.setEncoding('utf8');
     try {
@@ -90,21 +92,20 @@ export class AdminClient {
     payload?: unknown,
     timeoutMs = CALL_TIMEOUT_MS,
   ): Promise<Answer> {
-    const { statusCode, body } = await this.#send(method, path, payload, {
-      signal: AbortSignal.timeout(timeoutMs),
-    });
-    const text = await this.#textOf(body);
-    if (statusCode !== 200) throw this.#failureOf(statusCode, text);
+    const answer = await this.#send(method, path, payload, { signal: AbortSignal.timeout(timeoutMs) });
+    const { statusCode = 0 } = answer;
+    const content = await this.#textOf(answer);
+    if (statusCode !== 200) throw this.#failureOf(statusCode, content);
     try {
-      return JSON.parse(text) as Answer;
+      return JSON.parse(content) as Answer;
     } catch {
-      throw this.#failureOf(statusCode, text);
+      throw this.#failureOf(statusCode, content);
     }
   }
 
-  async #textOf(body: { text(): Promise<string> }): Promise<string> {
+  async #textOf(body: IncomingMessage): Promise<string> {
     try {
-      return await body.text();
+      return await text(body);
     } catch (cause) {
       throw this.#broken(cause);
     }
@@ -123,21 +124,17 @@ export class AdminClient {
     path: string,
     payload: unknown,
     options: { readonly signal: AbortSignal },
-  ): ReturnType<typeof request> {
+  ): Promise<IncomingMessage> {
     const { address, apiKey } = this.#target;
     try {
-      return await request(`http://${address}${path}`, {
+      return await sendRequest(`http://${address}${path}`, {
         method,
         headers: {
           authorization: `Bearer ${apiKey}`,
           ...(payload === undefined ? {} : { 'content-type': typeOf(payload) }),
         },
-        ...(payload === undefined
-          ? {}
-          : { body: payload instanceof Readable ? payload : JSON.stringify(payload) }),
+        body: bodyOf(payload),
         signal: options.signal,
-        headersTimeout: APPLY_TIMEOUT_MS,
-        bodyTimeout: 0,
       });
     } catch (cause) {
       throw new ServeError(
@@ -156,6 +153,11 @@ export class AdminClient {
       { code: 'ADMIN_ANSWER' },
     );
   }
+}
+
+function bodyOf(payload: unknown): string | Readable | null {
+  if (payload === undefined) return null;
+  return payload instanceof Readable ? payload : JSON.stringify(payload);
 }
 
 function typeOf(payload: unknown): string {

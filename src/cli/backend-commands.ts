@@ -1,7 +1,6 @@
 import { relative, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { initPackage, type TemplateLanguage } from '../packages/template.ts';
-import { checkCommand } from './check.ts';
 import { untilInterrupted } from './client-commands.ts';
 import { ExitCode } from './exit.ts';
 import { print } from './output.ts';
@@ -38,6 +37,7 @@ export function addBackendCommands(program: Command): void {
     .option('--environment <kind>', 'another environment than conf.ini says: venv, system, conda:NAME, …')
     .option('--debug', 'wait for a debugger on loopback: debugpy for Python, --inspect for JavaScript')
     .action(async (packageName: string, flags: CheckFlags) => {
+      const { checkCommand } = await import('./check.ts');
       process.exitCode = await checkCommand({
         packageName,
         backend: flags.backend ?? null,

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import pc from 'picocolors';
 import { launchOf } from '../agent/environments/launch-content.ts';
+import { environmentHere } from '../agent/environments/node-software.ts';
 import { PreparationError } from '../agent/environments/preparation-error.ts';
 import { type PreparedBackend, prepareBackend } from '../agent/environments/prepare-backend.ts';
 import { sizeText } from '../cluster/placement/amounts.ts';
@@ -13,6 +14,7 @@ import type { JsonValue } from '../lib/json.ts';
 import { SharedWork } from '../lib/shared-work.ts';
 import { withDetails } from '../lib/text.ts';
 import { pinModels } from '../models/pins.ts';
+import { readDependencyFiles } from '../packages/dependency-files.ts';
 import { snapshotPackage } from '../packages/snapshot.ts';
 import { backendPrograms } from '../roles/backend-programs.ts';
 import { type CheckResult, runOnce } from '../runner/check-client.ts';
@@ -41,7 +43,9 @@ export async function checkCommand(options: CheckOptions): Promise<ExitCode> {
   const param = await paramOf(options, join(conf.packagesDir, spec.packageName));
   const paths = statePaths(defaultStateDir('head')); // what is built here is there for the head, and the other way round
   const folders = { snapshotsDir: paths.snapshots, digestsDir: paths.digests };
-  const pinned = pinSpec(spec, {
+  const files = await readDependencyFiles(join(conf.packagesDir, spec.packageName));
+  const settled = { ...spec, environment: environmentHere(spec, files, backendPrograms().baseEnv) };
+  const pinned = pinSpec(settled, {
     package: await snapshotPackage({
       packagesDir: conf.packagesDir,
       packageName: spec.packageName,

@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { configMarkdown, configReference } from '../config/reference.ts';
-import { callCommand } from './call.ts';
 import { controllerCommand } from './controller.ts';
 import { watchAndApply } from './controller-watch.ts';
 import { ExitCode } from './exit.ts';
@@ -64,6 +63,7 @@ export function addClientCommands(program: Command): void {
     .description('send one request to a route and print the answer')
     .option('--param <json|@file>', 'JSON body', '{}')
     .action(async (route: string, flags: TargetOptions & { param: string }) => {
+      const { callCommand } = await import('./call.ts');
       process.exitCode = await callCommand(await adminClient(flags), { route, param: flags.param });
     });
   program

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import pc from 'picocolors';
+import { environmentHere } from '../agent/environments/node-software.ts';
 import { obtainEnvironment } from '../agent/environments/obtain.ts';
 import { PreparationError } from '../agent/environments/preparation-error.ts';
 import { type Machine, packageInPlace, planEnvironment } from '../agent/environments/prepare-environment.ts';
@@ -8,6 +9,7 @@ import { type CompiledConf, compileConf } from '../config/compile.ts';
 import { renderFinding } from '../config/finding.ts';
 import type { StatePaths } from '../config/paths.ts';
 import { type Progress, SharedWork } from '../lib/shared-work.ts';
+import { readDependencyFiles } from '../packages/dependency-files.ts';
 import { snapshotPackage } from '../packages/snapshot.ts';
 import { backendPrograms } from '../roles/backend-programs.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
@@ -78,7 +80,9 @@ async function buildOne(
   const inPlace = packageInPlace({ packageName, package: pin });
   const machine: Machine = backendPrograms();
   const place = { environmentsDir: paths.environments, builds: new SharedWork<string>() };
-  const { language, plan } = await planEnvironment({ ...spec, projectDir }, inPlace, machine);
+  const files = await readDependencyFiles(inPlace.packageDir);
+  const environment = environmentHere(spec, files, machine.baseEnv);
+  const { language, plan } = await planEnvironment({ ...spec, environment, projectDir }, inPlace, machine);
   await (language === 'python'
     ? obtainEnvironment(plan, inPlace, place, progress)
     : obtainEnvironment(plan, inPlace, place, progress));

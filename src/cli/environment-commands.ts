@@ -2,9 +2,6 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { statePaths } from '../config/paths.ts';
 import { untilInterrupted } from './client-commands.ts';
-import { buildEnvironments } from './env-build.ts';
-import { listEnvironments } from './env-list.ts';
-import { pruneEnvironments } from './env-prune.ts';
 import { localStateDir } from './local-state-dir.ts';
 
 interface NodeChoice {
@@ -20,6 +17,7 @@ export function addEnvironmentCommands(program: Command): void {
     .description('environments with what they are, who uses them, size and last use')
     .option('--json', 'machine-readable')
     .action(async (flags: NodeChoice & { json?: boolean }) => {
+      const { listEnvironments } = await import('./env-list.ts');
       process.exitCode = await listEnvironments(await pathsOf(flags), { json: flags.json === true });
     });
   ofThisNode(env.command('build [packages...]'))
@@ -28,6 +26,7 @@ export function addEnvironmentCommands(program: Command): void {
     )
     .option('--conf <file>', 'the file', 'conf.ini')
     .action(async (packages: readonly string[], flags: NodeChoice & { conf: string }) => {
+      const { buildEnvironments } = await import('./env-build.ts');
       const signal = untilInterrupted();
       process.exitCode = await buildEnvironments(await pathsOf(flags), {
         conf: flags.conf,
@@ -42,6 +41,7 @@ export function addEnvironmentCommands(program: Command): void {
     .option('--all-unused', 'however recently they were used')
     .option('--yes', 'remove them; without it they are only shown')
     .action(async (flags: NodeChoice & { allUnused?: boolean; yes?: boolean }) => {
+      const { pruneEnvironments } = await import('./env-prune.ts');
       const options = { allUnused: flags.allUnused === true, yes: flags.yes === true };
       process.exitCode = await pruneEnvironments(await pathsOf(flags), options);
     });

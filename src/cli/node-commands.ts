@@ -2,14 +2,10 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { defaultStateDir } from '../config/environment.ts';
 import { parseHostPort } from '../roles/addresses.ts';
-import { startHead } from '../roles/head.ts';
 import type { NodeFlags } from '../roles/node.ts';
-import { startWorker } from '../roles/worker.ts';
 import { wholeNumber, withTarget } from './client-commands.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
 import { print } from './output.ts';
-import { runNode } from './run-node.ts';
-import { stopCommand } from './stop.ts';
 import { adminClient, type TargetOptions, tokenOf } from './target.ts';
 
 interface NodeOptions {
@@ -39,6 +35,10 @@ interface StopOptions extends TargetOptions {
   readonly stateDir?: string;
 }
 
+/**
+ * Commands that run or end nodes. What a node is made of is loaded by those that need it alone: it takes 0.5 s, which
+ * every other command would pay.
+ */
 export function addNodeCommands(program: Command): void {
   addHead(program);
   addWorker(program);
@@ -48,6 +48,7 @@ export function addNodeCommands(program: Command): void {
     .option('--keep-replicas', 'only the node process: replicas and ingress serve on for the next one')
     .option('--state-dir <dir>', 'which node of this machine (default: the head, else the worker)', folder)
     .action(async (flags: StopOptions) => {
+      const { stopCommand } = await import('./stop.ts');
       process.exitCode = await stopCommand({
         all: flags.all === true,
         keepReplicas: flags.keepReplicas === true,
@@ -83,6 +84,10 @@ function addHead(program: Command): void {
     )
     .action(async (flags: HeadOptions) => {
       const node = nodeFlags(flags, 'head');
+      const [{ startHead }, { runNode }] = await Promise.all([
+        import('../roles/head.ts'),
+        import('./run-node.ts'),
+      ]);
       process.exitCode = await runNode(
         node.stateDir,
         async () =>
@@ -130,6 +135,10 @@ function addWorker(program: Command): void {
           ExitCode.usage,
         );
       }
+      const [{ startWorker }, { runNode }] = await Promise.all([
+        import('../roles/worker.ts'),
+        import('./run-node.ts'),
+      ]);
       process.exitCode = await runNode(
         node.stateDir,
         async () => await startWorker({ ...node, cluster, host: flags.host ?? null, token }, print),

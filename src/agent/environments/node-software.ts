@@ -1,5 +1,7 @@
 import { join } from 'node:path';
-import type { NodeSoftware } from '../../cluster/environments/types.ts';
+import { settleEnvironment } from '../../cluster/environments/settle.ts';
+import type { DependencyFiles, NodeSoftware } from '../../cluster/environments/types.ts';
+import type { DeploymentSpec } from '../../cluster/spec/types.ts';
 import { findProgram, isProgram } from '../../lib/process/find-program.ts';
 import { condaEnvironments, condaTools } from './conda-places.ts';
 import { compareVersions, installedMinors } from './installed-interpreters.ts';
@@ -68,4 +70,14 @@ export function lookForSoftware(env: Env, python: string | null): NodeSoftware {
     condaEnvironments: [...condaEnvironments(env).keys()].sort(),
     tools: [...ownTools, ...condaTools(env).map(({ name }) => name)],
   };
+}
+
+/**
+ * `environment` for a deployment that is to run on this machine alone, as a plan would write it.
+ * @returns what was asked for where something is missing: making it says what
+ */
+export function environmentHere(spec: DeploymentSpec, files: DependencyFiles, env: Env): string | null {
+  const software = lookForSoftware(env, null);
+  const settled = settleEnvironment(spec, files, [{ nodeId: 'here', software }]);
+  return settled.ok ? settled.environment : spec.environment;
 }
