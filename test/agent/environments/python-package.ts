@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { obtainEnvironment } from '../../../src/agent/environments/obtain.ts';
 import type { PythonEntry } from '../../../src/agent/environments/plan.ts';
@@ -8,6 +8,15 @@ import { runCommand } from '../../../src/lib/process/command.ts';
 import { SharedWork } from '../../../src/lib/shared-work.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { baseEnv } from '../harness.ts';
+
+/** What children get, but for a uv on the PATH, which would be used in place of pip. */
+export const withoutUv: Readonly<Record<string, string>> = {
+  ...baseEnv(),
+  PATH: (baseEnv()['PATH'] ?? '')
+    .split(':')
+    .filter((folder) => !existsSync(join(folder, 'uv')))
+    .join(':'),
+};
 
 /** The first python3 here. */
 export const here: Interpreter = await findInterpreter({ wanted: null, projectDir: '/', env: baseEnv() });
@@ -63,7 +72,7 @@ export function pythonPackage(
     packageDir,
     packageHash: 'p',
     wheels: null,
-    env: baseEnv(),
+    env: withoutUv,
     ...over,
   };
   const place = { environmentsDir, builds: new SharedWork<string>() };

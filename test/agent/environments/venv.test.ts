@@ -4,9 +4,9 @@ import { expect, test } from 'vitest';
 import { findProgram } from '../../../src/lib/process/find-program.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { baseEnv } from '../harness.ts';
-import { here, makeWheel, python, pythonPackage } from './python-package.ts';
+import { here, makeWheel, python, pythonPackage, withoutUv } from './python-package.ts';
 
-const env = baseEnv();
+const env = withoutUv;
 const cannotBuild = !here.ensurepip && findProgram('virtualenv', env['PATH'] ?? '') === null;
 const real = test.skipIf(cannotBuild);
 const why = cannotBuild ? ' (skipped: no venv or virtualenv here)' : '';
@@ -84,6 +84,26 @@ mkdir -p "$last/bin" && printf '#!/bin/sh\\nexit 0\\n' > "$last/bin/python" && c
   );
   return { folder, calls: () => readFileSync(journal, 'utf8').trimEnd().split('\n') };
 }
+
+const uvHere = findProgram('uv', baseEnv()['PATH'] ?? '');
+
+test.skipIf(uvHere === null)(
+  `uv fills one from wheels, and says what it cannot find${uvHere === null ? ' (skipped: no uv here)' : ''}`,
+  async () => {
+    const files = { 'requirements.txt': 'mini==1.0\n' };
+    const { request, obtain } = pythonPackage(files, {
+      wheels: 'wheels',
+      env: { ...baseEnv(), UV_OFFLINE: '1' },
+    });
+    await makeWheel(join(request.packageDir, 'wheels'), 'mini', '1.0', 'answer = 42\n');
+    const { python: path } = await obtain();
+    expect(await python(path, 'import mini; print(mini.answer)')).toBe('42');
+    writeFileSync(join(request.packageDir, 'requirements.txt'), 'no-such-package==9\n');
+    await expect(obtain()).rejects.toThrow(
+      /cannot install algopkg\/Echo\/requirements.txt: .*no-such-package/,
+    );
+  },
+);
 
 test('uv is used where it is, but not for a Python that it does not know', async () => {
   const uv = fakeTool('uv');
