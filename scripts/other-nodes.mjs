@@ -1,6 +1,7 @@
 // `node scripts/other-nodes.mjs 22 24 26`: starts a cluster with the repository's conf.ini under other Node versions
 // (npm packages that carry the binaries), calls it and stops it: first on the store that is on PATH, where there is one,
-// then on the embedded one. A version that cannot be had is skipped, by name.
+// then on the embedded one. Then it runs the tests of the rooms that depend most on what Node does: HTTP, sockets, threads.
+// A version that cannot be had is skipped, by name.
 import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -14,13 +15,15 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ROOT, setUp } from './setup.mjs';
 
 const FETCH_TIMEOUT_MS = 180_000;
 const START_TIMEOUT_MS = 180_000;
 const STOP_TIMEOUT_MS = 60_000;
+const TESTS_TIMEOUT_MS = 300_000;
+const TESTED = ['test/channel', 'test/ingress', 'test/runner/javascript'];
 const SEARCH_PATH = (process.env.PATH ?? '').split(delimiter).filter((folder) => existsSync(folder));
 const hasStore = SEARCH_PATH.some((folder) => readdirSync(folder).some(isStore));
 
@@ -42,9 +45,12 @@ for (const version of process.argv.slice(2)) {
     const stores = [];
     if (hasStore) stores.push(await tryCluster(binary, scratch, process.env.PATH));
     stores.push(await tryCluster(binary, scratch, pathWithoutStore(scratch)));
+    runTests(binary);
     passed += 1;
     const name = spawnSync(binary, ['--version']).stdout.toString().trim();
-    process.stdout.write(`ok: Node ${name} serves, on ${stores.join(' and on ')}\n`);
+    process.stdout.write(
+      `ok: Node ${name} serves, on ${stores.join(' and on ')}; passes the tests of ${TESTED.join(', ')}\n`,
+    );
   } catch (error) {
     failures.push(version);
     process.stdout.write(`FAIL: Node ${version}: ${error.message}\n`);
@@ -81,6 +87,22 @@ function pathWithoutStore(scratch) {
     for (const name of readdirSync(folder))
       if (!isStore(name) && !existsSync(join(path, name))) symlinkSync(join(folder, name), join(path, name));
   return path;
+}
+
+/** Throws with the end of the output when one fails. */
+function runTests(binary) {
+  const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
+  const { status, stdout, stderr } = spawnSync(
+    binary,
+    [vitest, 'run', '--project', 'unit', '--reporter', 'dot', ...TESTED],
+    {
+      cwd: ROOT,
+      encoding: 'utf8',
+      timeout: TESTS_TIMEOUT_MS,
+      env: { ...process.env, PATH: [dirname(binary), process.env.PATH].join(delimiter), NO_COLOR: '1' },
+    },
+  );
+  if (status !== 0) throw new Error(`tests failed (${status}):\n${(stdout + stderr).slice(-6_000)}`);
 }
 
 /** A head on free ports with the repository's own conf.ini; returns what it says of its store. */

@@ -96,14 +96,19 @@ export function startInstances(size: number, slots: number, onDeath: OnDeath): r
   });
   pool.on('error', (error) => onDeath(`a thread failed: ${describe(error)}`, tracebackOf(error)));
   return pool.threads.map((thread) => {
-    thread.once('error', (error) =>
-      onDeath(`user code threw outside of a call: ${describe(error)}`, tracebackOf(error)),
-    );
-    thread.once('exit', (code) => onDeath(`user code ended its thread with process.exit(${code})`, ''));
+    thread.once('error', (error) => {
+      instance.calls.receiveLeft();
+      onDeath(`user code threw outside of a call: ${describe(error)}`, tracebackOf(error));
+    });
+    thread.once('exit', (code) => {
+      instance.calls.receiveLeft();
+      onDeath(`user code ended its thread with process.exit(${code})`, '');
+    });
     const address = new Address(thread.threadId);
     const post: Post = (name, task, transfer = []) =>
       pool.run({ ...task, [Piscina.queueOptionsSymbol]: address }, { name, transferList: [...transfer] });
-    return new Instance(post, slots);
+    const instance = new Instance(post, slots);
+    return instance;
   });
 }
 
