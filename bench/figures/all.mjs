@@ -8,6 +8,7 @@ import { memory } from './memory.mjs';
 import { overload } from './overload.mjs';
 import { judged } from './row.mjs';
 import { streams } from './streams.mjs';
+import { travel } from './travel.mjs';
 
 /**
  * @typedef {object} Figure
@@ -25,6 +26,7 @@ export const FIGURES = [
   { name: 'memory', what: 'memory at rest', run: memory },
   { name: 'overload', what: '400 requests at once, queue bound 100', run: overload },
   { name: 'environments', what: 'environments, and changes that need none', run: environments },
+  { name: 'travel', what: 'packages and models on their way', run: travel },
 ];
 
 /**

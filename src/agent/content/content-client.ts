@@ -129,7 +129,7 @@ export class ContentClient {
         await body.dump();
         throw refusal(statusCode, address, call.path);
       }
-      const bytes = new Uint8Array(await body.arrayBuffer());
+      const bytes = await gathered(body, length);
       return { status: statusCode, piece: Number(headers['x-piece'] ?? -1), bytes };
     } catch (cause) {
       if (cause instanceof SourceError) throw cause;
@@ -141,6 +141,17 @@ export class ContentClient {
       );
     }
   }
+}
+
+/** Into one buffer from the start, where its size is known: pieces of megabytes are copied once, and leave no garbage but themselves. */
+async function gathered(body: AsyncIterable<Buffer>, expectedBytes: number): Promise<Uint8Array> {
+  const bytes = Buffer.allocUnsafeSlow(expectedBytes);
+  let at = 0;
+  for await (const chunk of body) {
+    if (at + chunk.length > expectedBytes) break;
+    at += chunk.copy(bytes, at);
+  }
+  return bytes.subarray(0, at);
 }
 
 function refusal(status: number, address: string, path: string): SourceError {

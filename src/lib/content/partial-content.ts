@@ -81,7 +81,8 @@ export class PartialContent {
     }
     this.held.add(index);
     this.#unnotedBytes += bytes.length;
-    if (this.#unnotedBytes >= NOTE_EVERY_BYTES) await this.note();
+    // Not waited for: on a busy disk it takes as long as the next pieces. What goes wrong with it, the last one says.
+    if (this.#unnotedBytes >= NOTE_EVERY_BYTES) void this.note().catch(() => undefined);
   }
 
   /** Writes down which pieces are there. */
