@@ -69,7 +69,8 @@ export function renderPreparation(
   { node, line, forMs }: PreparationProgress,
   nameWidth: number,
 ): string {
-  return `  ${deployment.padEnd(nameWidth)}  ${pc.dim(`${node}  ${secondsText(forMs)}  ${clipped(line)}`)}`;
+  const doing = line === '' ? 'beginning' : clipped(line);
+  return `  ${deployment.padEnd(nameWidth)}  ${pc.dim(`${node}  ${secondsText(forMs)}  ${doing}`)}`;
 }
 
 /** `8 s`, `2 min 5 s`. */

@@ -20,9 +20,7 @@ export async function settleUserConfig(
   const entry = section.entries.find(({ key }) => key === KEY);
   // `""` is JSON, for an empty text; nothing at all is no configuration
   if (entry === undefined || (entry.value === '' && entry.kept !== '""')) return { section, mistakes: [] };
-  const settled = entry.value.startsWith('@')
-    ? await readConfigFile(entry, projectDir)
-    : readInlineConfig(entry);
+  const settled = namesFile(entry) ? await readConfigFile(entry, projectDir) : readInlineConfig(entry);
   const others = section.entries.filter(({ key }) => key !== KEY);
   if ('text' in settled) {
     const replaced = { ...entry, value: settled.text, cut: settled.cut };
@@ -41,8 +39,13 @@ export async function settleUserConfig(
 export function configFilesIn(confText: string): readonly string[] {
   return readIniLines(confText)
     .sections.flatMap(({ entries }) => entries)
-    .filter(({ key, value }) => key === KEY && value.startsWith('@'))
+    .filter((entry) => entry.key === KEY && namesFile(entry))
     .map(({ value }) => value.slice(1).trim());
+}
+
+/** `@file`; but `"@file"` is JSON as it is written, a text. */
+function namesFile({ value, raw }: IniEntry): boolean {
+  return value.startsWith('@') && findJsonMistake(raw) !== null;
 }
 
 type Settled =

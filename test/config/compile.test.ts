@@ -199,6 +199,7 @@ describe('user_config', () => {
     ['{"path": "C:\\\\x\\u00e9"}', { path: 'C:\\xé' }],
     ['@config/limits.json', { limit: '#1;2' }],
     ['@config/limits.json # per site', { limit: '#1;2' }],
+    ['"@config/limits.json"', '@config/limits.json'],
     ['""', ''],
     ['', null],
     ["''", null],
