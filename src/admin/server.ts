@@ -118,8 +118,15 @@ export class AdminServer {
 
   #applyRoutes(): void {
     const { backend } = this.#dependencies;
-    this.#app.post('/api/v1/plan', async (request) => await backend.plan(parse(sourceBody, request.body)));
-    this.#app.post('/api/v1/apply', async (request) => await backend.apply(parse(sourceBody, request.body)));
+    this.#app.post(
+      '/api/v1/plan',
+      async (request, reply) => await backend.plan(parse(sourceBody, request.body), goneSignal(reply)),
+    );
+    this.#app.post(
+      '/api/v1/apply',
+      async (request, reply) => await backend.apply(parse(sourceBody, request.body), goneSignal(reply)),
+    );
+    this.#app.get('/api/v1/fetches', async () => ({ fetches: backend.fetches() }));
     this.#app.get('/api/v1/progress', async (request) => {
       const { revision, deployments } = parse(progressQuery, request.query);
       return backend.progress({
@@ -133,11 +140,9 @@ export class AdminServer {
     const { logs } = this.#dependencies;
     this.#app.get<{ Params: { deployment: string } }>('/api/v1/logs/:deployment', async (request, reply) => {
       const { replica, lines, follow } = parse(logsQuery, request.query);
-      const gone = new AbortController();
-      reply.raw.on('close', () => gone.abort());
       const output = await logs.open(
         { deployment: request.params.deployment, replicaId: replica ?? null, lines, follow: follow === '1' },
-        gone.signal,
+        goneSignal(reply),
       );
       return reply.type('text/plain; charset=utf-8').send(Readable.from(output));
     });
@@ -150,6 +155,13 @@ export class AdminServer {
       this.#dependencies.log.error({ code, error: messageOf(error) }, 'an admin call failed');
     await reply.code(status).send({ code, info: messageOf(error) });
   }
+}
+
+/** Aborted when the client has gone, or has its answer. */
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.on('close', () => gone.abort());
+  return gone.signal;
 }
 
 function httpStatusOf(error: unknown): number {

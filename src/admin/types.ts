@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { PlannedChange } from '../cluster/spec/types.ts';
-import type { Progress, StatusDocument } from '../cluster/status/types.ts';
+import type { ModelFetch, Progress, StatusDocument } from '../cluster/status/types.ts';
 import type { Manifest } from '../lib/content/manifest.ts';
 import type { ClusterEvent } from '../store/types.ts';
 
@@ -74,8 +74,12 @@ export interface UploadDesk {
 /** What the admin API needs of the cluster's controller; roles/ puts the two together. */
 export interface AdminBackend {
   status(): Promise<StatusDocument>;
-  plan(source: ApplySource): Promise<PlanAnswer | Mistaken>;
-  apply(source: ApplySource): Promise<ApplyAnswer | Mistaken>;
+  /** @param signal the caller has gone */
+  plan(source: ApplySource, signal: AbortSignal): Promise<PlanAnswer | Mistaken>;
+  /** @param signal the caller has gone: what is being fetched ends, and nothing is changed */
+  apply(source: ApplySource, signal: AbortSignal): Promise<ApplyAnswer | Mistaken>;
+  /** models that are being fetched from servers for applies */
+  fetches(): readonly ModelFetch[];
   progress(asked: { readonly revision: number; readonly deployments: readonly string[] }): Progress;
   events(afterId: string | null, limit: number): Promise<readonly ClusterEvent[]>;
   /** stops every node of the cluster, this one last; resolves when the others have left */

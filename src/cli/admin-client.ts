@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import type {
   ApplyAnswer,
   ApplySource,
@@ -9,7 +10,7 @@ import type {
   PlanAnswer,
   UploadOffer,
 } from '../admin/types.ts';
-import type { Progress, StatusDocument } from '../cluster/status/types.ts';
+import type { ModelFetch, Progress, StatusDocument } from '../cluster/status/types.ts';
 import type { Manifest } from '../lib/content/manifest.ts';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
 import { sendRequest } from './http-request.ts';
@@ -24,6 +25,7 @@ export interface AdminTarget {
 const CALL_TIMEOUT_MS = 15_000;
 /** Applying hashes packages and models first. */
 const APPLY_TIMEOUT_MS = 600_000;
+const FETCHES_EVERY_MS = 1_000;
 
 /** The admin API, as the commands use it. Failures are ServeErrors with the API's own code and words. */
 export class AdminClient {
@@ -41,8 +43,41 @@ export class AdminClient {
     return await this.#json('POST', '/api/v1/plan', { conf: confPath, upload }, APPLY_TIMEOUT_MS);
   }
 
-  async apply({ confPath, upload }: ApplySource): Promise<ApplyAnswer | Mistaken> {
-    return await this.#json('POST', '/api/v1/apply', { conf: confPath, upload }, APPLY_TIMEOUT_MS);
+  /** @param onFetches hears every second which models are being fetched for it; as long as they move, it is waited for */
+  async apply(
+    { confPath, upload }: ApplySource,
+    onFetches: (fetches: readonly ModelFetch[]) => void,
+  ): Promise<ApplyAnswer | Mistaken> {
+    const over = new AbortController();
+    const patience = this.#watchFetches(onFetches, over.signal);
+    try {
+      return await this.#answer('POST', '/api/v1/apply', { conf: confPath, upload }, patience);
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** @returns a signal that comes when nothing has moved for as long as an apply may take */
+  #watchFetches(onFetches: (fetches: readonly ModelFetch[]) => void, over: AbortSignal): AbortSignal {
+    const lost = new AbortController();
+    const watch = async (): Promise<void> => {
+      let movedAtMs = performance.now();
+      let last = '';
+      while (performance.now() - movedAtMs < APPLY_TIMEOUT_MS) {
+        await delay(FETCHES_EVERY_MS, undefined, { signal: over });
+        const { fetches } = await this.#json<{ readonly fetches: readonly ModelFetch[] }>(
+          'GET',
+          '/api/v1/fetches',
+        ).catch(() => ({ fetches: [] }));
+        onFetches(fetches);
+        const picture = JSON.stringify(fetches.map((fetch) => [fetch.model, fetch.fetchedBytes]));
+        if (picture !== last) movedAtMs = performance.now();
+        last = picture;
+      }
+      lost.abort(new ServeError('the apply has not moved for ten minutes', { code: 'APPLY_TIMEOUT' }));
+    };
+    watch().catch(() => undefined); // the apply is over
+    return lost.signal;
   }
 
   /** Whether the head sees this very file. */
@@ -92,7 +127,16 @@ export class AdminClient {
     payload?: unknown,
     timeoutMs = CALL_TIMEOUT_MS,
   ): Promise<Answer> {
-    const answer = await this.#send(method, path, payload, { signal: AbortSignal.timeout(timeoutMs) });
+    return await this.#answer(method, path, payload, AbortSignal.timeout(timeoutMs));
+  }
+
+  async #answer<Answer>(
+    method: string,
+    path: string,
+    payload: unknown,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const answer = await this.#send(method, path, payload, { signal });
     const { statusCode = 0 } = answer;
     const content = await this.#textOf(answer);
     if (statusCode !== 200) throw this.#failureOf(statusCode, content);

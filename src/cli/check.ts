@@ -13,11 +13,11 @@ import { pinSpec } from '../config/pin.ts';
 import type { JsonValue } from '../lib/json.ts';
 import { SharedWork } from '../lib/shared-work.ts';
 import { withDetails } from '../lib/text.ts';
-import { pinModels } from '../models/pins.ts';
 import { readDependencyFiles } from '../packages/dependency-files.ts';
 import { snapshotPackage } from '../packages/snapshot.ts';
 import { backendPrograms } from '../roles/backend-programs.ts';
 import { type CheckResult, runOnce } from '../runner/check-client.ts';
+import { modelsToCheck } from './check-models.ts';
 import { type CheckWish, specToCheck } from './check-section.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
 import { print, printError } from './output.ts';
@@ -45,14 +45,18 @@ export async function checkCommand(options: CheckOptions): Promise<ExitCode> {
   const folders = { snapshotsDir: paths.snapshots, digestsDir: paths.digests };
   const files = await readDependencyFiles(join(conf.packagesDir, spec.packageName));
   const settled = { ...spec, environment: environmentHere(spec, files, backendPrograms().baseEnv) };
+  const models = await modelsToCheck(spec.models, {
+    modelRoot: conf.modelRoot,
+    paths,
+    signal: options.signal,
+  });
   const pinned = pinSpec(settled, {
     package: await snapshotPackage({
       packagesDir: conf.packagesDir,
       packageName: spec.packageName,
       ...folders,
     }),
-    modelPins: await pinModels({ modelRoot: conf.modelRoot, models: spec.models, ...folders }),
-    modelRoot: conf.modelRoot,
+    ...models,
     projectDir,
   });
   printError(

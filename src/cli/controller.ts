@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ApplyAnswer, ApplySource, Mistaken } from '../admin/types.ts';
-import type { Progress } from '../cluster/status/types.ts';
+import { fetchLine } from '../cluster/status/fetch-line.ts';
+import type { ModelFetch, Progress } from '../cluster/status/types.ts';
 import { compileConf } from '../config/compile.ts';
 import { renderFinding } from '../config/finding.ts';
 import { withDetails } from '../lib/text.ts';
@@ -24,6 +25,7 @@ export interface ControllerOptions {
 }
 
 const POLL_MS = 100;
+const FETCHES_TOLD_MS = 3_000;
 
 /** `modelserve controller`: validate, show the plan, apply, follow the rollout to its end. */
 export async function controllerCommand(
@@ -60,7 +62,7 @@ async function apply(
   source: ApplySource,
   options: ControllerOptions,
 ): Promise<ExitCode> {
-  const answer = await client.apply(source);
+  const answer = await client.apply(source, fetchView(options));
   if (!answer.ok) return refuseMistaken(answer, options);
   if (!options.json) {
     for (const warning of answer.warnings) printError(`warning: ${warning}`);
@@ -77,6 +79,16 @@ async function apply(
   requireInForce(progress, options);
   if (!options.json) print(`Revision ${progress.revision} is in force.`);
   return ExitCode.done;
+}
+
+/** Says every few seconds how far the models are that are fetched from servers. */
+function fetchView({ json }: ControllerOptions): (fetches: readonly ModelFetch[]) => void {
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  return (fetches) => {
+    if (json || performance.now() - toldAtMs < FETCHES_TOLD_MS) return;
+    if (fetches.length > 0) toldAtMs = performance.now();
+    for (const fetch of fetches) print(`  ${fetchLine(fetch)}`);
+  };
 }
 
 /** Watches until the revision has ended one way or the other, is superseded, or nothing moves any more. */

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ApplySource, UploadOffer } from '../admin/types.ts';
 import type { CompiledConf } from '../config/compile.ts';
 import { defaultStateDir } from '../config/environment.ts';
+import { isModelUri } from '../config/model-uri.ts';
 import { statePaths } from '../config/paths.ts';
 import { configFilesIn } from '../config/user-config.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
@@ -56,7 +57,7 @@ async function projectFiles(conf: CompiledConf): Promise<readonly ProjectFile[]>
     const ignoreFile = await fileAt(join(packagesDir, packageName, IGNORE_FILE), projectDir);
     return ignoreFile === null ? files : [...files, ignoreFile];
   });
-  const models = [...new Set(deployments.flatMap((spec) => spec.models))];
+  const models = [...new Set(deployments.flatMap((spec) => spec.models))].filter((name) => !isModelUri(name)); // the head fetches those
   const read = await readModels({ modelRoot, models, digestsDir });
   const modelFiles = read.flatMap(({ pin, content }) =>
     content.files.map((file) => ({

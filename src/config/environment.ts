@@ -35,6 +35,12 @@ export function readEnvironment(env: Variables = process.env): Environment {
   };
 }
 
+/** What says where models are fetched from, and as whom: the variables of the object stores' own tools. */
+export function cloudVariables(env: Variables = process.env): Variables {
+  const names = /^(?:AWS_|OSS_|AZURE_STORAGE_|GOOGLE_APPLICATION_CREDENTIALS$|STORAGE_EMULATOR_HOST$|HOME$)/;
+  return Object.fromEntries(Object.entries(env).filter(([name]) => names.test(name)));
+}
+
 /** Where a node keeps its state unless `--state-dir` says otherwise. */
 export function defaultStateDir(role: NodeRole, env: Variables = process.env): string {
   const { stateDir, stateHome } = readEnvironment(env);

@@ -5,6 +5,7 @@ import { codeOf, messageOf } from '../lib/errors.ts';
 import type { ClassSearch } from './class-search.ts';
 import { type FindingDraft, quoted } from './finding.ts';
 import { searchJavascriptClass } from './javascript-names.ts';
+import { isModelUri, localModelName, publicUri } from './model-uri.ts';
 import { didYouMean, nearest } from './nearest.ts';
 import { searchPythonClass } from './python-names.ts';
 
@@ -153,9 +154,15 @@ async function searchClass(
 
 async function checkModels(project: Project, reference: Reference): Promise<readonly FindingDraft[]> {
   const { names, line } = reference.models;
-  const mistakes: FindingDraft[] = [];
   const place = { line, section: reference.section, key: 'model' };
+  const mistakes: FindingDraft[] = sharedNames(names).map((found) => ({
+    ...place,
+    expected: 'models under names of their own',
+    found,
+    hint: 'the class finds each by the last segment of its URI: rename one on its server',
+  }));
   for (const name of names) {
+    if (isModelUri(name)) continue;
     const path = join(project.modelRoot, name);
     if (await isFile(path)) continue;
     const expected = `a file ${quoted(name)} in Model_ZOO`;
@@ -170,6 +177,18 @@ async function checkModels(project: Project, reference: Reference): Promise<read
     }
   }
   return mistakes;
+}
+
+/** A URI and another model that user code would find at the same place, or one in the other. */
+function sharedNames(names: readonly string[]): readonly string[] {
+  const distinct = [...new Set(names)];
+  return distinct.filter(isModelUri).flatMap((uri, index, uris) => {
+    const local = localModelName(uri);
+    const others = distinct.filter((name) => !isModelUri(name) || uris.indexOf(name) > index);
+    return others
+      .filter((name) => localModelName(name).split('/')[0] === local)
+      .map((name) => `both ${quoted(publicUri(uri))} and ${quoted(publicUri(name))} as ${quoted(local)}`);
+  });
 }
 
 /** Enough for a suggestion; a model folder may hold very many files. */

@@ -2,6 +2,7 @@ import { parseEnvironment } from '../cluster/environments/choose.ts';
 import type { DeploymentSpec } from '../cluster/spec/types.ts';
 import { canonicalJson, type JsonValue } from '../lib/json.ts';
 import { findJsonMistake } from './json-text.ts';
+import { isModelUri, readModelUri } from './model-uri.ts';
 
 /** What a text gave: the value, or why not (`hint`: what to write instead, '' when `expected` says it all). */
 export type Reading<T> =
@@ -113,16 +114,14 @@ export const className: ValueForm<string> = {
 };
 
 export const modelNames: ValueForm<readonly string[]> = {
-  expected: 'file names below Model_ZOO, separated by commas',
+  expected: 'file names below Model_ZOO or URIs, separated by commas',
   read: (text) => {
     const names = text
       .split(',')
       .map((name) => name.trim())
       .filter((name) => name !== '');
-    const outside = names.find((name) => name.startsWith('/') || name.split('/').includes('..'));
-    return outside === undefined
-      ? accept(names)
-      : refuse(`"${outside}" leads out of Model_ZOO: put the file there (or a link to it)`);
+    const wrong = names.map(mistakeInModel).find((mistake) => mistake !== null);
+    return wrong === undefined ? accept(names) : refuse(wrong);
   },
   write: (names) => names.join(', '),
 };
@@ -141,6 +140,16 @@ export const routePath: ValueForm<string> = {
   },
   write: (route) => route,
 };
+
+/** @returns what to do about it, or null */
+function mistakeInModel(name: string): string | null {
+  if (isModelUri(name)) {
+    const reading = readModelUri(name);
+    return reading.ok ? null : reading.hint;
+  }
+  const isOutside = name.startsWith('/') || name.split('/').includes('..');
+  return isOutside ? `"${name}" leads out of Model_ZOO: put the file there (or a link to it)` : null;
+}
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 

@@ -2,14 +2,22 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { planChanges } from '../cluster/spec/plan-changes.ts';
 import type { PlannedChange } from '../cluster/spec/types.ts';
+import type { ModelFetch } from '../cluster/status/types.ts';
 import type { Finding } from '../config/compile.ts';
 import { differences, settingsDifferences } from '../config/pin.ts';
 import type { ContentStore } from '../lib/content/content-store.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import type { RemoteModels } from '../models/remote-models.ts';
 import type { ApplyQueue } from '../store/types.ts';
 import { capacityWarnings } from './capacity-warnings.ts';
-import { type ApplySource, type DraftResult, draftRevision, type RevisionDraft } from './draft.ts';
+import {
+  type ApplySource,
+  type DraftOptions,
+  type DraftResult,
+  draftRevision,
+  type RevisionDraft,
+} from './draft.ts';
 import { eligibleNodes } from './eligible-nodes.ts';
 import type { Leader } from './leader.ts';
 import type { LeaderState } from './leader-state.ts';
@@ -48,6 +56,8 @@ export interface ApplyDeskOptions {
   readonly digestsDir: string;
   readonly contents: ContentStore;
   readonly uploadedDir: string;
+  /** gets what URIs name */
+  readonly remote: Pick<RemoteModels, 'obtain' | 'running'>;
   /** how long the job may wait in the queue */
   readonly queueTimeoutMs: number;
   /** how long a job may wait for this head to be elected, which takes a moment after a loss of the store */
@@ -91,17 +101,20 @@ export class ApplyDesk {
   }
 
   /** What applying the file would change, without keeping anything. */
-  async plan(source: ApplySource): Promise<PlanResult> {
-    const drafted = await this.#draft(source, true);
+  async plan(source: ApplySource, signal: AbortSignal): Promise<PlanResult> {
+    const drafted = await this.#draft(source, { dryRun: true, signal });
     if (!drafted.ok) return drafted;
     const planned = this.#planned(drafted.draft);
     const changes = withEnvironments(planned.changes, drafted.environments);
     return { ok: true, ...planned, changes, warnings: this.#warnings(drafted) };
   }
 
-  /** @throws ServeError STORE_UNREACHABLE or APPLY_TIMEOUT when the job could not be recorded: nothing was changed */
-  async apply(source: ApplySource): Promise<ApplyResult> {
-    const drafted = await this.#draft(source, false);
+  /**
+   * @param signal nobody waits any more: what is being fetched from servers ends, and nothing is changed
+   * @throws ServeError STORE_UNREACHABLE or APPLY_TIMEOUT when the job could not be recorded: nothing was changed
+   */
+  async apply(source: ApplySource, signal: AbortSignal): Promise<ApplyResult> {
+    const drafted = await this.#draft(source, { dryRun: false, signal });
     if (!drafted.ok) return drafted;
     const recorded = await this.#dependencies.queue.submit(
       { draft: drafted.draft },
@@ -143,14 +156,22 @@ export class ApplyDesk {
     }
   }
 
-  async #draft({ confPath, upload }: ApplySource, dryRun: boolean): Promise<DraftResult> {
-    const { snapshotsDir, digestsDir, contents, uploadedDir } = this.#options;
+  /** What is being fetched for applies at the moment. */
+  get fetches(): readonly ModelFetch[] {
+    return this.#options.remote.running;
+  }
+
+  async #draft(
+    { confPath, upload }: ApplySource,
+    how: Pick<DraftOptions, 'dryRun' | 'signal'>,
+  ): Promise<DraftResult> {
+    const { snapshotsDir, digestsDir, contents, uploadedDir, remote } = this.#options;
     const folder = upload === null ? null : await this.#dependencies.uploads.materialise(upload);
     await this.#untilNodesAreKnown();
     return await draftRevision({
       confPath: folder === null ? confPath : join(folder, 'conf.ini'),
       uploadedFrom: folder === null ? null : confPath,
-      ...{ snapshotsDir, digestsDir, contents, uploadedDir, dryRun },
+      ...{ snapshotsDir, digestsDir, contents, uploadedDir, remote, ...how },
       nodesFor: (spec) => eligibleNodes(spec, this.#dependencies.leader),
     });
   }

@@ -1,4 +1,4 @@
-import type { Progress, StatusDocument } from '../cluster/status/types.ts';
+import type { ModelFetch, Progress, StatusDocument } from '../cluster/status/types.ts';
 import { ServeError } from '../lib/errors.ts';
 import type { ClusterEvent, Store } from '../store/types.ts';
 import type { ApplyDesk, ApplyResult, PlanResult } from './apply-desk.ts';
@@ -28,12 +28,17 @@ export class ControlPlane {
     this.#dependencies = dependencies;
   }
 
-  async plan(source: ApplySource): Promise<PlanResult> {
-    return await this.#dependencies.desk.plan(source);
+  async plan(source: ApplySource, signal: AbortSignal): Promise<PlanResult> {
+    return await this.#dependencies.desk.plan(source, signal);
   }
 
-  async apply(source: ApplySource): Promise<ApplyResult> {
-    return await this.#dependencies.desk.apply(source);
+  async apply(source: ApplySource, signal: AbortSignal): Promise<ApplyResult> {
+    return await this.#dependencies.desk.apply(source, signal);
+  }
+
+  /** Models that are being fetched from servers for applies. */
+  get fetches(): readonly ModelFetch[] {
+    return this.#dependencies.desk.fetches;
   }
 
   async events(afterId: string | null, limit: number): Promise<readonly ClusterEvent[]> {

@@ -2,11 +2,14 @@ import { join } from 'node:path';
 import { type EligibleNode, settleEnvironment } from '../cluster/environments/settle.ts';
 import type { ClusterSettings, DeploymentSpec, PinnedSpec } from '../cluster/spec/types.ts';
 import { type CompiledConf, compileConf, type Finding } from '../config/compile.ts';
+import { isModelUri } from '../config/model-uri.ts';
 import { pinSpec } from '../config/pin.ts';
+import { mapConcurrently } from '../lib/concurrency.ts';
 import type { ContentStore } from '../lib/content/content-store.ts';
 import { messageOf } from '../lib/errors.ts';
 import { keepModels } from '../models/keep-models.ts';
 import { type ReadModel, readModels } from '../models/pins.ts';
+import type { RemoteModels } from '../models/remote-models.ts';
 import { readDependencyFiles } from '../packages/dependency-files.ts';
 import { hashPackage, snapshotPackage } from '../packages/snapshot.ts';
 
@@ -49,9 +52,16 @@ export interface DraftOptions {
   readonly contents: ContentStore;
   /** nodes that a deployment may be placed on */
   readonly nodesFor: (spec: DeploymentSpec) => readonly EligibleNode[];
-  /** only hash packages and models, keep neither: for a dry run */
+  /** gets what URIs name */
+  readonly remote: Pick<RemoteModels, 'obtain'>;
+  /** only hash packages and models, keep and fetch none: for a dry run */
   readonly dryRun: boolean;
+  /** ends what is being fetched */
+  readonly signal: AbortSignal;
 }
+
+/** Each of them has several requests under way. */
+const FETCHES_AT_ONCE = 2;
 
 /**
  * Reads a conf.ini, snapshots its packages and hashes its models. Done before the apply job, so that the job itself
@@ -72,6 +82,8 @@ async function draftHere(options: DraftOptions): Promise<DraftResult> {
   const compiled = await compileConf(options.confPath);
   if (!compiled.ok) return compiled;
   const { conf } = compiled;
+  const unfetched = await fetchAll(conf, options);
+  if (unfetched.length > 0) return { ok: false, mistakes: unfetched, warnings: conf.warnings };
   const pinned = await Promise.all(conf.deployments.map((spec) => pinOne(conf, spec, options)));
   const mistakes = pinned.flatMap((result) => (result.ok ? [] : [result.mistake]));
   if (mistakes.length > 0) return { ok: false, mistakes, warnings: conf.warnings };
@@ -115,7 +127,9 @@ async function pinOne(conf: CompiledConf, spec: DeploymentSpec, options: DraftOp
     const { snapshotsDir, digestsDir } = options;
     const source = { packagesDir, packageName: spec.packageName, snapshotsDir, digestsDir };
     const pin = await (options.dryRun ? hashPackage(source) : snapshotPackage(source));
-    const models = await readModels({ modelRoot, models: spec.models, digestsDir });
+    const models = await readModels({ modelRoot, models: spec.models, digestsDir }, (uri) =>
+      fetchModel(uri, options),
+    );
     const modelPins = models.map((model) => model.pin);
     const { environment, description, warning } = settled;
     return {
@@ -151,6 +165,33 @@ function foldersOf(
 ): Pick<PinnedSpec, 'projectDir' | 'modelRoot'> {
   if (uploadedFrom === null) return { projectDir, modelRoot };
   return { projectDir: uploadedDir, modelRoot: join(uploadedDir, 'Model_ZOO') };
+}
+
+/**
+ * Fetches what URIs name before anything is snapshotted: that may take hours, after which a snapshot could have been
+ * tidied away. What is pinned later asks the servers again, and finds it here.
+ * @returns a mistake for each that cannot be had
+ */
+async function fetchAll(conf: CompiledConf, options: DraftOptions): Promise<readonly Finding[]> {
+  const named = conf.deployments.flatMap(({ name, models }) =>
+    models.filter(isModelUri).map((uri) => ({ uri, section: `algopkg.${name}` })),
+  );
+  const distinct = [...new Map(named.map((one) => [one.uri, one])).values()];
+  const found = await mapConcurrently(distinct, FETCHES_AT_ONCE, async ({ uri, section }) => {
+    try {
+      await fetchModel(uri, options);
+      return [];
+    } catch (error) {
+      options.signal.throwIfAborted();
+      const what = { expected: 'a model that can be fetched', found: messageOf(error), hint: '' };
+      return [{ file: conf.confPath, line: null, section, key: 'model', ...what }];
+    }
+  });
+  return found.flat();
+}
+
+async function fetchModel(uri: string, { remote, dryRun, signal }: DraftOptions): Promise<ReadModel> {
+  return await remote.obtain(uri, { isDryRun: dryRun, signal });
 }
 
 /** Keeps each model once, however many deployments name it. @returns a warning for each that has to be used in place */

@@ -1,6 +1,7 @@
 import { realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import type { ModelPin } from '../cluster/spec/types.ts';
+import { isModelUri, publicUri } from '../config/model-uri.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
 import type { StoredContent } from '../lib/content/content-store.ts';
 import { folderHash, totalBytesOf } from '../lib/content/manifest.ts';
@@ -9,8 +10,8 @@ import { cachedDigest, digestTree } from '../lib/file-digests.ts';
 import { isWithin, listTree, TreeError } from '../lib/tree.ts';
 
 /** A model that cannot be pinned; the message names the file and what to do about it. */
-class ModelError extends ServeError<{
-  readonly code: 'MODEL_NOT_FOUND' | 'MODEL_OUTSIDE' | 'MODEL_UNUSABLE';
+export class ModelError extends ServeError<{
+  readonly code: 'MODEL_NOT_FOUND' | 'MODEL_OUTSIDE' | 'MODEL_UNUSABLE' | 'MODEL_NO_ROOM';
   readonly model: string;
 }> {
   override readonly name = 'ModelError';
@@ -19,13 +20,25 @@ class ModelError extends ServeError<{
 interface PinOptions {
   /** absolute; the folder `Model_ZOO` */
   readonly modelRoot: string;
-  /** as written in conf.ini: files, or folders that are models, relative to the model folder */
+  /** as written in conf.ini: files, or folders that are models, relative to the model folder; URIs */
   readonly models: readonly string[];
   /** where digests are remembered between runs, so that an unchanged model is not read again */
   readonly digestsDir: string;
 }
 
-const MAX_FILES_IN_A_FOLDER = 10_000;
+/** Gets what a URI names. */
+export type FetchModel = (uri: string) => Promise<ReadModel>;
+
+/** For whom only files below Model_ZOO are asked for. */
+const fetchNothing: FetchModel = async (uri) => {
+  throw new ModelError(`${publicUri(uri)}: only files below Model_ZOO are read here`, {
+    code: 'MODEL_UNUSABLE',
+    model: publicUri(uri),
+  });
+};
+
+/** Of one model. */
+export const MAX_FILES_IN_A_FOLDER = 10_000;
 /** Enough to keep a disk and two cores busy. */
 const FILES_AT_ONCE = 4;
 
@@ -35,20 +48,19 @@ export interface ReadModel {
   readonly content: StoredContent;
 }
 
-/** The pins of readModels. */
-export async function pinModels(options: PinOptions): Promise<readonly ModelPin[]> {
-  return (await readModels(options)).map(({ pin }) => pin);
-}
-
 /**
  * Size and SHA-256 of each model, in the order given. A folder's hash is over the names and hashes of its files.
  * @throws ModelError when one is missing, or leads out of the model folder; FileChangedError when one is written to
- * while it is read
+ * while it is read; what `fetch` throws
  */
-export async function readModels(options: PinOptions): Promise<readonly ReadModel[]> {
+export async function readModels(
+  options: PinOptions,
+  fetch: FetchModel = fetchNothing,
+): Promise<readonly ReadModel[]> {
   if (options.models.length === 0) return [];
   const boundary = await realpath(options.modelRoot).catch(() => options.modelRoot);
   return mapConcurrently(options.models, FILES_AT_ONCE, async (name) => {
+    if (isModelUri(name)) return await fetch(name);
     const root = await locate(name, boundary);
     if ((await stat(root)).isDirectory())
       return await readFolder(name, root, { ...options, modelRoot: boundary });

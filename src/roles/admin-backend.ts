@@ -24,12 +24,13 @@ export function adminBackend(plane: ControlPlane, options: StopOptions): AdminBa
     status: async () => await (await leading()).status(),
     progress: (asked) => plane.progress(asked),
     events: async (afterId, limit) => await plane.events(afterId, limit),
-    plan: async (source) => {
-      const result = await (await leading()).plan(source);
+    fetches: () => plane.fetches,
+    plan: async (source, signal) => {
+      const result = await (await leading()).plan(source, signal);
       return result.ok ? { ...result, warnings: rendered(result.warnings) } : mistaken(result);
     },
-    apply: async (source) => {
-      const result = await (await leading()).apply(source);
+    apply: async (source, signal) => {
+      const result = await (await leading()).apply(source, signal);
       return result.ok
         ? { ok: true, ...result.recorded, warnings: rendered(result.warnings) }
         : mistaken(result);

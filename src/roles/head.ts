@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { AdminServer } from '../admin/server.ts';
 import type { Agent } from '../agent/agent.ts';
 import type { ContentService } from '../agent/content/content-service.ts';
-import { childEnvironment } from '../config/environment.ts';
+import { childEnvironment, cloudVariables } from '../config/environment.ts';
 import { agentSocket, type StatePaths, statePaths } from '../config/paths.ts';
 import { type ClusterKeys, clusterKeys, readOrMakeToken } from '../config/token.ts';
 import { ApplyDesk, type ApplyJob, type Recorded } from '../controller/apply-desk.ts';
@@ -16,6 +16,7 @@ import { Uploads } from '../controller/uploads.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { programOnPort } from '../lib/ports.ts';
+import { RemoteModels } from '../models/remote-models.ts';
 import { createApplyQueue } from '../store/apply-queue.ts';
 import { clusterPrefix } from '../store/keys.ts';
 import { connectStore } from '../store/redis-store.ts';
@@ -162,12 +163,18 @@ async function startControl(
     { store, state, log },
   );
   const uploads = new Uploads(paths.uploads, content.store);
+  const remote = new RemoteModels(
+    { variables: cloudVariables(), partialDir: paths.partial, digestsDir: paths.digests },
+    { store: content.store, log },
+  );
+  closers.add(async () => await remote.stop());
   const desk = new ApplyDesk(
     {
       snapshotsDir: paths.snapshots,
       digestsDir: paths.digests,
       contents: content.store,
       uploadedDir: join(paths.uploads, 'project'),
+      remote,
       queueTimeoutMs: QUEUE_TIMEOUT_MS,
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
     },

@@ -6,6 +6,7 @@ import { request } from 'undici';
 import type { Agent } from '../agent/agent.ts';
 import type { NodeCapacity } from '../cluster/placement/types.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
+import { fetchLine } from '../cluster/status/fetch-line.ts';
 import type { DeploymentStatus } from '../cluster/status/types.ts';
 import { renderFinding } from '../config/finding.ts';
 import { modelserveVersion } from '../config/version.ts';
@@ -63,6 +64,8 @@ export interface StartFacts {
   readonly isEnding: () => boolean;
 }
 
+/** Models that are fetched from servers may take long. */
+const FETCHES_TOLD_MS = 5_000;
 const LOOK_MS = 100;
 
 /**
@@ -140,12 +143,18 @@ async function untilLeading({ plane, leader, state, isEnding }: StartFacts, say:
 }
 
 async function applyFirst(confPath: string, facts: StartFacts, say: Say): Promise<void> {
+  const telling = setInterval(() => {
+    for (const fetch of facts.desk.fetches) say(fetchLine(fetch));
+  }, FETCHES_TOLD_MS);
   try {
-    const result = await facts.desk.apply({ confPath, upload: null });
+    const waiting = new AbortController(); // the head's end ends what it fetches
+    const result = await facts.desk.apply({ confPath, upload: null }, waiting.signal);
     if (result.ok) say(`revision ${result.recorded.revision}: ${confPath}`);
     else for (const mistake of result.mistakes) say(`warning: ${renderFinding(mistake)}`);
   } catch (error) {
     say(`warning: ${confPath} was not applied: ${messageOf(error)}`);
+  } finally {
+    clearInterval(telling);
   }
 }
 

@@ -9,9 +9,9 @@ import { silentLog } from '../../src/lib/log.ts';
 const TOKEN = 'mst_of-the-test';
 const KEYS = clusterKeys(TOKEN);
 
-/** Answers with what it was asked, so that a test sees both. */
+/** Answers with what it was asked, so that a test sees both; a signal reads as {}. */
 function echoBackend(over: Partial<Record<keyof AdminBackend, unknown>> = {}): AdminBackend {
-  const names = ['status', 'plan', 'apply', 'progress', 'events', 'stopCluster'] as const;
+  const names = ['status', 'fetches', 'plan', 'apply', 'progress', 'events', 'stopCluster'] as const;
   const calls = names.map((name) => [name, (...given: unknown[]) => ({ call: name, given })]);
   return { ...Object.fromEntries(calls), ...over } as unknown as AdminBackend;
 }
@@ -73,6 +73,7 @@ const ROUTES = [
   'GET /api/v1/status',
   'GET /api/v1/events',
   'GET /api/v1/progress?revision=1',
+  'GET /api/v1/fetches',
   'GET /api/v1/logs/Echo',
   'POST /api/v1/plan',
   'POST /api/v1/apply',
@@ -126,6 +127,7 @@ describe('the key of the cluster', () => {
 describe('a call', () => {
   it.each<[string, unknown, unknown]>([
     ['GET /api/v1/status', undefined, { call: 'status', given: [] }],
+    ['GET /api/v1/fetches', undefined, { fetches: { call: 'fetches', given: [] } }],
     ['GET /api/v1/events', undefined, { call: 'events', given: [null, 100] }],
     ['GET /api/v1/events?after=7-0&limit=5', undefined, { call: 'events', given: ['7-0', 5] }],
     [
@@ -138,12 +140,12 @@ describe('a call', () => {
       undefined,
       { call: 'progress', given: [{ revision: 3, deployments: [] }] },
     ],
-    ['POST /api/v1/plan', { conf: '/p/conf.ini' }, { call: 'plan', given: [HERE] }],
-    ['POST /api/v1/apply', { conf: '/p/conf.ini' }, { call: 'apply', given: [HERE] }],
+    ['POST /api/v1/plan', { conf: '/p/conf.ini' }, { call: 'plan', given: [HERE, {}] }],
+    ['POST /api/v1/apply', { conf: '/p/conf.ini' }, { call: 'apply', given: [HERE, {}] }],
     [
       'POST /api/v1/plan',
       { conf: 'laptop:/conf.ini', upload: 'u' },
-      { call: 'plan', given: [{ confPath: 'laptop:/conf.ini', upload: 'u' }] },
+      { call: 'plan', given: [{ confPath: 'laptop:/conf.ini', upload: 'u' }, {}] },
     ],
     ['POST /api/v1/sees', { path: '/seen', identity: 'i', sha256: 's' }, { sees: true }],
     [

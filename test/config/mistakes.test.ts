@@ -51,11 +51,11 @@ describe('values', () => {
     ['python = venv/bin/python', `python: expected ${INTERPRETER}, found "venv/bin/python"`],
     [
       'model = ../secret',
-      'model: expected file names below Model_ZOO, separated by commas, found "../secret"; "../secret" leads out of Model_ZOO: put the file there (or a link to it)',
+      'model: expected file names below Model_ZOO or URIs, separated by commas, found "../secret"; "../secret" leads out of Model_ZOO: put the file there (or a link to it)',
     ],
     [
       'model = echo_v1.onnx, /etc/passwd',
-      'model: expected file names below Model_ZOO, separated by commas, found "echo_v1.onnx, /etc/passwd"; "/etc/passwd" leads out of Model_ZOO: put the file there (or a link to it)',
+      'model: expected file names below Model_ZOO or URIs, separated by commas, found "echo_v1.onnx, /etc/passwd"; "/etc/passwd" leads out of Model_ZOO: put the file there (or a link to it)',
     ],
     [
       'model = echo_v2.onnx',

@@ -41,6 +41,9 @@ class DirectQueue implements ApplyQueue<ApplyJob, Recorded> {
   }
 }
 
+/** A caller who does not go away. */
+const waiting = new AbortController().signal;
+
 const section = (replicas: number): string =>
   `[algopkg.Echo]\nbackend = EchoBackend\nmodel = echo_v1.onnx\nreplicas = ${replicas}\nroute = echo\n`;
 
@@ -64,6 +67,7 @@ async function open(options: { readonly failures?: number } = {}) {
       digestsDir: join(snapshotsDir, 'digests'),
       contents,
       uploadedDir: '/uploaded',
+      remote: { running: [], obtain: () => Promise.reject(new Error('no URI is named here')) },
       queueTimeoutMs: 1_000,
       electionTimeoutMs: 500,
     },
@@ -77,7 +81,7 @@ async function open(options: { readonly failures?: number } = {}) {
 }
 
 async function recorded(desk: ApplyDesk, conf: string): Promise<Recorded> {
-  const result = await desk.apply({ confPath: conf, upload: null });
+  const result = await desk.apply({ confPath: conf, upload: null }, waiting);
   return result.ok ? result.recorded : expect.fail(JSON.stringify(result.mistakes));
 }
 
@@ -125,19 +129,19 @@ describe('an apply', () => {
   it('changes nothing for a file with a mistake, or a package that cannot be read', async () => {
     const { desk, conf, folder, head } = await open();
     await writeFile(conf, section(1).replace('replicas = 1', 'replicas = -1'));
-    expect(await desk.apply({ confPath: conf, upload: null })).toMatchObject({
+    expect(await desk.apply({ confPath: conf, upload: null }, waiting)).toMatchObject({
       ok: false,
       mistakes: [{ key: 'replicas' }],
     });
     await writeFile(conf, section(1));
     await rm(join(folder, 'Model_ZOO'), { recursive: true });
-    expect(await desk.apply({ confPath: conf, upload: null })).toMatchObject({ ok: false });
+    expect(await desk.apply({ confPath: conf, upload: null }, waiting)).toMatchObject({ ok: false });
     expect(head.state.revision).toBeNull();
   });
 
   it('is planned without keeping anything', async () => {
     const { desk, conf, head } = await open();
-    expect(await desk.plan({ confPath: conf, upload: null })).toMatchObject({
+    expect(await desk.plan({ confPath: conf, upload: null }, waiting)).toMatchObject({
       ok: true,
       changes: [{ deployment: 'Echo', kind: 'added' }],
     });
@@ -147,7 +151,7 @@ describe('an apply', () => {
   it('warns of what finds no room', async () => {
     const { desk, conf } = await open();
     await writeFile(conf, `${section(1)}gpu_cost = 1\n`);
-    const result = await desk.plan({ confPath: conf, upload: null });
+    const result = await desk.plan({ confPath: conf, upload: null }, waiting);
     expect(result.warnings).toMatchObject([{ section: 'algopkg.Echo', expected: 'room for 1 replica' }]);
   });
 
@@ -161,7 +165,9 @@ describe('an apply', () => {
     expect(await applying).toMatchObject({ revision: 1 });
     world.server.change({ lease: { holder: 'other', epoch: 199, endsAtMs: world.nowMs + 1e9 } });
     await world.ticks(2);
-    await expect(desk.apply({ confPath: conf, upload: null })).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    await expect(desk.apply({ confPath: conf, upload: null }, waiting)).rejects.toMatchObject({
+      code: 'NOT_LEADER',
+    });
     // From then on it leaves them to the head that leads.
     await expect.poll(() => queue.isProcessing, { timeout: 5_000 }).toBe(false);
     world.server.change({ lease: null });

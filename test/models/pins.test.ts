@@ -3,12 +3,14 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { pinModels } from '../../src/models/pins.ts';
+import { readModels } from '../../src/models/pins.ts';
 
 let root = '';
 const zoo = (...names: readonly string[]): string => join(root, 'Model_ZOO', ...names);
-const pin = (...models: readonly string[]) =>
-  pinModels({ modelRoot: zoo(), models, digestsDir: join(root, 'digests') });
+const pin = async (...models: readonly string[]) => {
+  const read = await readModels({ modelRoot: zoo(), models, digestsDir: join(root, 'digests') });
+  return read.map((model) => model.pin);
+};
 const sha = (content: string | Uint8Array): string => createHash('sha256').update(content).digest('hex');
 
 beforeEach(async () => {
@@ -20,7 +22,7 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-describe('pinModels', () => {
+describe('readModels', () => {
   it('gives name, size and SHA-256, in the order asked for', async () => {
     await writeFile(zoo('other.bin'), 'other');
     expect(await pin('small.json', 'other.bin')).toEqual([

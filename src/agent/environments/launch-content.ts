@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { PROTOCOL_VERSION } from '../../channel/frames.ts';
 import type { LaunchFile } from '../../channel/launch.ts';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
+import { localModelName } from '../../config/model-uri.ts';
 import { completeSpec } from '../../config/pin.ts';
 
 const LOG_MAX_BYTES = 20 * 1024 * 1024;
@@ -43,7 +44,8 @@ export function launchOf(
     pycache_dir: join(stageDir, 'pycache'),
     package: spec.packageName,
     backend: spec.backend,
-    model_path: spec.models.length === 0 ? '' : [spec.modelRoot, ...spec.models].join(','),
+    model_path:
+      spec.models.length === 0 ? '' : [spec.modelRoot, ...spec.models.map(localModelName)].join(','),
     user_config: spec.userConfig,
     max_ongoing: spec.maxOngoingRequests,
     concurrency: spec.concurrency,

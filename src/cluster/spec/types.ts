@@ -2,9 +2,9 @@ import type { JsonValue } from '../../lib/json.ts';
 
 export type Language = 'python' | 'javascript';
 
-/** A model file as a revision pins it. */
+/** A model as a revision pins it, in the order of DeploymentSpec.models. */
 export interface ModelPin {
-  /** as written in conf.ini, relative to the model folder */
+  /** relative to the model folder that user code gets: as written in conf.ini, or the last segment of a URI */
   readonly name: string;
   readonly sizeBytes: number;
   readonly sha256: string;
@@ -35,6 +35,7 @@ export interface DeploymentSpec {
   readonly cpuMilli: number;
   /** reserved on the node; 0: nothing is reserved */
   readonly memoryBytes: number;
+  /** names below the model folder, and URIs, as written in conf.ini */
   readonly models: readonly string[];
   readonly userConfig: JsonValue | null;
   readonly maxOngoingRequests: number;

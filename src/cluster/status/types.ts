@@ -118,3 +118,13 @@ export interface PreparationProgress {
   /** how long it has been at it */
   readonly forMs: number;
 }
+
+/** A model that the head fetches from a server for an apply. */
+export interface ModelFetch {
+  /** its URI, without the query */
+  readonly model: string;
+  readonly fetchedBytes: number;
+  /** null: the server has not said how much there is */
+  readonly totalBytes: number | null;
+  readonly bytesPerSecond: number;
+}

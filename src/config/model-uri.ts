@@ -1,0 +1,135 @@
+import { didYouMean } from './nearest.ts';
+
+/** Where models can be fetched from, beside Model_ZOO. */
+export const MODEL_SCHEMES = ['s3', 'http', 'https'] as const;
+export type ModelScheme = (typeof MODEL_SCHEMES)[number];
+
+/** A model on a web server or in an object store, as conf.ini names it. */
+export interface ModelUri {
+  /** as written: names the model in messages once `publicUri` has taken the query off */
+  readonly text: string;
+  readonly scheme: ModelScheme;
+  /** origin of a store of one's own (`http://127.0.0.1:9000`), or of the web server; null: the provider's */
+  readonly endpoint: string | null;
+  /** bucket; for `as` the account, or its host; '' for a web server */
+  readonly bucket: string;
+  /** without a slash at the start; one at the end says that it is a folder. For a web server the path as it is sent */
+  readonly key: string;
+  /** with its question mark; '' for none */
+  readonly query: string;
+  /** the last segment: what user code joins to the model folder's path */
+  readonly localName: string;
+}
+
+export type ModelUriReading =
+  | { readonly ok: true; readonly uri: ModelUri }
+  | { readonly ok: false; readonly hint: string };
+
+const SCHEME = /^([a-z][a-z0-9+.-]*):\/\//i;
+
+/** Whether an entry of `model` is a URI, right or wrong, and no name below Model_ZOO. */
+export function isModelUri(entry: string): boolean {
+  return SCHEME.test(entry);
+}
+
+/** A URI for messages and logs: without the query, which may hold a signature. */
+export function publicUri(entry: string): string {
+  return entry.replace(/\?.*$/s, '');
+}
+
+/** The name below the model folder under which user code finds what an entry of `model` names. */
+export function localModelName(entry: string): string {
+  const reading = isModelUri(entry) ? readModelUri(entry) : null;
+  return reading?.ok ? reading.uri.localName : entry;
+}
+
+/** Reads a URI; what is wrong with it is in the hint. In a store's URI `%2C` stands for a comma, and nothing else is escaped. */
+export function readModelUri(text: string): ModelUriReading {
+  const scheme = SCHEME.exec(text)?.[1]?.toLowerCase() ?? '';
+  const known = MODEL_SCHEMES.find((one) => one === scheme);
+  const shown = `"${publicUri(text)}"`;
+  if (known === undefined) {
+    const meant = didYouMean(scheme, MODEL_SCHEMES);
+    const there = `there are ${MODEL_SCHEMES.join(', ')}`;
+    return refuse(`${shown}: there is no scheme "${scheme}"; ${`${meant} ${there}`.trim()}`);
+  }
+  if (/\s/.test(text) && known.startsWith('http')) {
+    return refuse(`${shown}: a space in an address is written %20`);
+  }
+  const rest = text.slice(scheme.length + 3);
+  return known === 'http' || known === 'https' ? readWeb(text, known) : readStore(text, known, rest);
+}
+
+function readWeb(text: string, scheme: 'http' | 'https'): ModelUriReading {
+  const shown = `"${publicUri(text)}"`;
+  if (!URL.canParse(text)) return refuse(`${shown} is no address of a file on a web server`);
+  const url = new URL(text);
+  if (url.username !== '' || url.password !== '') {
+    return refuse(`"${scheme}://…@${url.host}${url.pathname}": a name or password cannot stand in conf.ini`);
+  }
+  const segment = url.pathname.split('/').at(-1) ?? '';
+  const localName = safeName(decoded(segment));
+  if (localName === null) return refuse(`${shown} has to end in the name of a file`);
+  return {
+    ok: true,
+    uri: {
+      ...{ text, scheme, localName, bucket: '' },
+      endpoint: url.origin,
+      key: url.pathname.slice(1),
+      query: url.search,
+    },
+  };
+}
+
+/** `s3://bucket/key`, or `s3://http://host:port/bucket/key` with a store of one's own. */
+function readStore(text: string, scheme: ModelScheme, rest: string): ModelUriReading {
+  const { endpoint, path } = splitEndpoint(rest);
+  const [bucket = '', ...segments] = path.replace(/^\/+/, '').split('/');
+  const key = segments
+    .join('/')
+    .replace(/\/{2,}/g, '/')
+    .replace(/^\//, '')
+    .replace(/%2C/gi, ',');
+  const localName = safeName(key.replace(/\/$/, '').split('/').at(-1) || bucket);
+  const mistake = mistakeInStore(endpoint, bucket, key);
+  if (mistake !== null || localName === null) {
+    return refuse(`"${publicUri(text)}" ${mistake ?? 'has to end in the name of a file or folder'}`);
+  }
+  return { ok: true, uri: { text, scheme, endpoint, bucket, key, query: '', localName } };
+}
+
+function splitEndpoint(rest: string): { readonly endpoint: string | null; readonly path: string } {
+  const own = /^(?:(https?):\/\/([^/]+)|([^/]+:\d+))(?:\/|$)/i.exec(rest);
+  if (own === null) return { endpoint: null, path: rest };
+  const endpoint = `${(own[1] ?? 'http').toLowerCase()}://${own[2] ?? own[3]}`;
+  return { endpoint, path: rest.slice(own[0].length) };
+}
+
+/** @returns what is wrong, or null */
+function mistakeInStore(endpoint: string | null, bucket: string, key: string): string | null {
+  if (endpoint !== null && (!URL.canParse(endpoint) || endpoint.includes('@'))) {
+    return `names "${endpoint.replace(/.*@/, '…@')}", which is no address of a store`;
+  }
+  if (bucket === '') return 'names no bucket';
+  if (!/^\w[\w.-]*$/.test(bucket)) return `names "${bucket}", which cannot be a bucket`;
+  const isOdd = key.split('/').some((part) => part === '.' || part === '..');
+  return isOdd ? 'has "." or ".." in it, which are no names' : null;
+}
+
+/** User code splits what it gets at commas and joins folder and name. @returns null for what names no file */
+function safeName(segment: string): string | null {
+  if (segment === '' || segment === '.' || segment === '..' || segment.includes('\0')) return null;
+  return segment.replace(/,/g, '%2C').replace(/[/\\]/g, '_');
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment; // a percent sign that escapes nothing is itself
+  }
+}
+
+function refuse(hint: string): ModelUriReading {
+  return { ok: false, hint };
+}

@@ -1,0 +1,184 @@
+import { chmod, mkdir, open, rename, rm, truncate } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Manifest } from '../lib/content/manifest.ts';
+import { PieceSet } from '../lib/content/pieces.ts';
+import { digestTree, type FileDigest } from '../lib/file-digests.ts';
+import { readIfThere, writeDurably } from '../lib/files.ts';
+import { listTree } from '../lib/tree.ts';
+import type { RemoteListing } from './remote-listing.ts';
+import type { ByteRange, RemoteFile } from './sources/types.ts';
+
+/** A part of a remote file that one request asks for. */
+export interface Chunk {
+  /** its place among the chunks */
+  readonly index: number;
+  /** within the draft */
+  readonly path: string;
+  readonly file: RemoteFile;
+  /** null: the whole file, since the server gives no parts of it */
+  readonly range: ByteRange | null;
+}
+
+interface Progress {
+  readonly fingerprint: string;
+  readonly held: string;
+}
+
+const CHUNK_BYTES = 8 * 1024 ** 2;
+/** How much may be lost to a kill: what came after the last note is fetched again. */
+const NOTE_EVERY_BYTES = 64 * 1024 ** 2;
+const SINGLE = 'file';
+
+/** Files that are being fetched from a server, in a folder of their own, and which parts of them are there. */
+export class RemoteDraft {
+  readonly chunks: readonly Chunk[];
+  readonly #folder: string;
+  readonly #listing: RemoteListing;
+  readonly #held: PieceSet;
+  #unnotedBytes = 0;
+  #noting: Promise<void> = Promise.resolve();
+
+  private constructor(folder: string, listing: RemoteListing, held: string) {
+    this.#folder = folder;
+    this.#listing = listing;
+    this.chunks = listing.files.flatMap(chunksOf).map((chunk, index) => ({ ...chunk, index }));
+    this.#held = PieceSet.decode(held, this.chunks.length);
+  }
+
+  /** Goes on with what an earlier run left of the same files, else begins anew. */
+  static async open(folder: string, listing: RemoteListing): Promise<RemoteDraft> {
+    const progress = parsed(await readIfThere(join(folder, 'progress.json')));
+    const isSame = progress !== null && progress.fingerprint === listing.fingerprint;
+    const draft = new RemoteDraft(folder, listing, isSame ? progress.held : '');
+    if (!isSame) await draft.#create();
+    return draft;
+  }
+
+  /** of chunks that are there from an earlier run */
+  get heldBytes(): number {
+    return [...this.#held.members()].reduce(
+      (sum, index) => sum + (this.chunks[index]?.range?.length ?? 0),
+      0,
+    );
+  }
+
+  has(chunk: Chunk): boolean {
+    return this.#held.has(chunk.index);
+  }
+
+  /**
+   * Fills a chunk with what `read` gives.
+   * @param read gives bytes to the sink, returns where they ended
+   */
+  async fill(
+    chunk: Chunk,
+    read: (sink: (bytes: Buffer, position: number) => Promise<void>) => Promise<number>,
+  ): Promise<void> {
+    const path = this.#pathOf(chunk.path);
+    const file = await open(path, 'r+');
+    try {
+      const end = await read(async (bytes, position) => {
+        for (let done = 0; done < bytes.length; ) {
+          done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+        }
+      });
+      if (chunk.range === null) await file.truncate(end); // a try before may have left more
+    } finally {
+      await file.close();
+    }
+    this.#held.add(chunk.index);
+    this.#unnotedBytes += chunk.range?.length ?? NOTE_EVERY_BYTES;
+    if (this.#unnotedBytes >= NOTE_EVERY_BYTES) await this.note();
+  }
+
+  /** Writes down what is there. Without a fingerprint nobody could go on with it. */
+  async note(): Promise<void> {
+    const { fingerprint } = this.#listing;
+    if (fingerprint === null) return;
+    this.#unnotedBytes = 0;
+    const noting = this.#noting
+      .catch(() => undefined)
+      .then(async () => {
+        const progress: Progress = { fingerprint, held: this.#held.encode() };
+        await writeDurably(join(this.#folder, 'progress.json'), JSON.stringify(progress));
+      });
+    this.#noting = noting;
+    await noting;
+  }
+
+  /** Reads what has come through, on threads. @returns its files, with hashes of what lies on the disk */
+  async digest(): Promise<Manifest> {
+    const listed = await listTree(this.#tree, {
+      ...{ boundary: this.#tree, isIgnored: () => false },
+      ...{ maxEntries: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY },
+    });
+    const files = await digestTree(this.#tree, listed, null);
+    return files.map(({ path, sizeBytes, sha256 }: FileDigest & { readonly path: string }) => ({
+      ...{ sizeBytes, sha256, executable: false },
+      path: this.#isSingle ? '' : path,
+    }));
+  }
+
+  /** Makes the files read-only, writes them through to the disk and gives them their name. */
+  async finish(target: string): Promise<void> {
+    for (const { path } of this.#listing.files) {
+      await chmod(this.#pathOf(path), 0o444);
+      const file = await open(this.#pathOf(path), 'r');
+      await file.sync().finally(() => file.close());
+    }
+    await mkdir(dirname(target), { recursive: true });
+    await rm(target, { recursive: true, force: true });
+    await rename(this.#isSingle ? this.#pathOf('') : this.#tree, target);
+    await this.discard();
+  }
+
+  /** Removes what is there. */
+  async discard(): Promise<void> {
+    await this.#noting.catch(() => undefined);
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #create(): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
+    await mkdir(this.#tree, { recursive: true });
+    for (const { path, file } of this.#listing.files) {
+      const target = this.#pathOf(path);
+      await mkdir(dirname(target), { recursive: true });
+      await (await open(target, 'wx', 0o600)).close();
+      await truncate(target, file.sizeBytes ?? 0);
+    }
+    await this.note();
+  }
+
+  get #isSingle(): boolean {
+    return this.#listing.files[0]?.path === '';
+  }
+
+  get #tree(): string {
+    return join(this.#folder, 'tree');
+  }
+
+  #pathOf(path: string): string {
+    return join(this.#tree, path === '' ? SINGLE : path);
+  }
+}
+
+function chunksOf({ path, file }: RemoteListing['files'][number]): readonly Omit<Chunk, 'index'>[] {
+  const { sizeBytes } = file;
+  if (sizeBytes === 0) return [];
+  if (sizeBytes === null || !file.hasRanges) return [{ path, file, range: null }];
+  return Array.from({ length: Math.ceil(sizeBytes / CHUNK_BYTES) }, (_, index) => {
+    const offset = index * CHUNK_BYTES;
+    return { path, file, range: { offset, length: Math.min(CHUNK_BYTES, sizeBytes - offset) } };
+  });
+}
+
+function parsed(text: string | null): Progress | null {
+  if (text === null) return null;
+  try {
+    const { fingerprint, held } = JSON.parse(text) as Partial<Progress>;
+    return typeof fingerprint === 'string' && typeof held === 'string' ? { fingerprint, held } : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,27 @@
+import type { Variables } from '../../config/environment.ts';
+import type { ModelScheme, ModelUri } from '../../config/model-uri.ts';
+import type { Exchange } from './exchange.ts';
+import { webDialect } from './http-source.ts';
+import { type Dialect, RemoteSource } from './remote-source.ts';
+import { s3Dialect } from './s3-source.ts';
+import type { ModelSource } from './types.ts';
+
+const DIALECTS: Readonly<
+  Record<ModelScheme, (uri: ModelUri, variables: Variables) => Dialect | Promise<Dialect>>
+> = {
+  s3: s3Dialect,
+  http: webDialect,
+  https: webDialect,
+};
+
+/**
+ * The server that a URI names. Credentials are looked for in `variables` and the files they name, again for each request.
+ * @throws SourceError SOURCE_CREDENTIALS for what cannot be credentials
+ */
+export async function openSource(
+  uri: ModelUri,
+  variables: Variables,
+  exchange: Exchange,
+): Promise<ModelSource> {
+  return new RemoteSource(await DIALECTS[uri.scheme](uri, variables), exchange);
+}

@@ -1,0 +1,179 @@
+import { type Answer, type Exchange, type MakeRequest, passing, refusalOf, textOf } from './exchange.ts';
+import type { ListPage } from './list-xml.ts';
+import type { StoreRequest } from './requests.ts';
+import { type ByteRange, type ByteSink, type ModelSource, type RemoteFile, SourceError } from './types.ts';
+
+/** In what a scheme differs from the others: addresses, listing, signatures. */
+export interface Dialect {
+  /** for messages: `s3://bucket/`, without anything secret */
+  readonly place: string;
+  /** a GET of one object */
+  object(key: string): StoreRequest;
+  /** null: nothing can be listed there */
+  readonly listing: {
+    /** @param next what the page before said; null for the first */
+    request(prefix: string, next: string | null): StoreRequest;
+    parse(xml: string): ListPage;
+  } | null;
+  /** @returns the headers to send, those of the request among them */
+  sign(request: StoreRequest): Promise<Readonly<Record<string, string>>>;
+  /** what to do about an answer of this status, '' when nothing is known */
+  hint(status: number, headers: Answer['headers']): string;
+}
+
+/** A server that is asked by HTTP, whatever it is: what all schemes share. */
+export class RemoteSource implements ModelSource {
+  readonly #dialect: Dialect;
+  readonly #exchange: Exchange;
+
+  constructor(dialect: Dialect, exchange: Exchange) {
+    this.#dialect = dialect;
+    this.#exchange = exchange;
+  }
+
+  /** By a GET of one byte and no HEAD: refusals come with their words, and a presigned address is signed for GET alone. */
+  async stat(key: string, signal: AbortSignal): Promise<RemoteFile | null> {
+    const place = this.#placeOf(key);
+    return await this.#exchange.get(
+      place,
+      this.#making(() => this.#dialect.object(key), { range: 'bytes=0-0' }),
+      async (answer) => {
+        if (answer.statusCode === 404) return null;
+        const version = versionOf(answer);
+        const total = /\/(\d+)$/.exec(headerOf(answer, 'content-range') ?? '')?.[1];
+        if (answer.statusCode === 206 && total !== undefined) {
+          return { key, version, sizeBytes: Number(total), hasRanges: true };
+        }
+        if (answer.statusCode === 416) return { key, version, sizeBytes: 0, hasRanges: false };
+        if (answer.statusCode !== 200) throw await this.#refusal(place, answer);
+        const length = headerOf(answer, 'content-length');
+        return { key, version, sizeBytes: length === null ? null : Number(length), hasRanges: false };
+      },
+      signal,
+    );
+  }
+
+  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<readonly RemoteFile[]> {
+    const { listing } = this.#dialect;
+    const place = this.#placeOf(prefix);
+    if (listing === null) {
+      throw new SourceError(`${place}: a web server's folders cannot be listed; name a file`, {
+        code: 'SOURCE_ANSWER',
+      });
+    }
+    let next: string | null = null;
+    do {
+      const asked: string | null = next;
+      const page: ListPage = await this.#exchange.get(
+        place,
+        this.#making(() => listing.request(prefix, asked), {}),
+        async (answer) => {
+          if (answer.statusCode !== 200) throw await this.#refusal(place, answer);
+          return listing.parse(await textOf(answer));
+        },
+        signal,
+      );
+      if (page.next !== null && page.next === asked) {
+        throw new SourceError(`${place}: the listing does not get on`, { code: 'SOURCE_ANSWER' });
+      }
+      yield page.files;
+      next = page.next;
+    } while (next !== null);
+  }
+
+  get canList(): boolean {
+    return this.#dialect.listing !== null;
+  }
+
+  async read(
+    file: RemoteFile,
+    range: ByteRange | null,
+    sink: ByteSink,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const from = range?.offset ?? 0;
+    const end = range === null ? file.sizeBytes : range.offset + range.length;
+    let at = from;
+    // What has come stays: another try asks for the rest, where parts can be asked for.
+    const headers = (): Record<string, string> => ({
+      ...(range === null || end === null ? {} : { range: `bytes=${at}-${end - 1}` }),
+      ...(isStrong(file.version) ? { 'if-match': file.version } : {}),
+    });
+    await this.#exchange.get(
+      this.#placeOf(file.key),
+      async () => {
+        if (range === null) at = from;
+        return await this.#making(() => this.#dialect.object(file.key), headers())();
+      },
+      async (answer) => {
+        await this.#checkPart(file, answer, range === null ? null : at);
+        for await (const chunk of answer.body) {
+          const bytes = chunk as Buffer;
+          if (end !== null && at + bytes.length > end) throw passing('it sends more than was asked for');
+          await sink(bytes, at);
+          at += bytes.length;
+        }
+        if (end !== null && at < end) throw passing(`it ends after ${at - from} of ${end - from} bytes`);
+      },
+      signal,
+    );
+    return at;
+  }
+
+  /** @param offset null: the whole file was asked for */
+  async #checkPart(file: RemoteFile, answer: Answer, offset: number | null): Promise<void> {
+    const place = this.#placeOf(file.key);
+    const { statusCode } = answer;
+    if ([404, 412, 416].includes(statusCode)) throw changed(place);
+    if (statusCode !== (offset === null ? 200 : 206)) throw await this.#refusal(place, answer);
+    if (isOtherVersion(versionOf(answer), file.version)) throw changed(place);
+    if (offset === null) return;
+    const [, start, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(headerOf(answer, 'content-range') ?? '') ?? [];
+    if (Number(total) !== file.sizeBytes) throw changed(place);
+    if (Number(start) !== offset) throw passing('it sends another part than was asked for');
+  }
+
+  #making(request: () => StoreRequest, extra: Readonly<Record<string, string>>): MakeRequest {
+    return async () => {
+      const plain = request();
+      const full = { ...plain, headers: { ...plain.headers, ...extra } };
+      return { ...full, headers: await this.#dialect.sign(full) };
+    };
+  }
+
+  async #refusal(place: string, answer: Answer): Promise<SourceError> {
+    return await refusalOf(place, answer, this.#dialect.hint(answer.statusCode, answer.headers));
+  }
+
+  #placeOf(key: string): string {
+    return `${this.#dialect.place}${key}`;
+  }
+}
+
+function headerOf(answer: Answer, name: string): string | null {
+  const value = answer.headers[name];
+  return typeof value === 'string' ? value : null;
+}
+
+function versionOf(answer: Answer): string | null {
+  return headerOf(answer, 'etag') ?? headerOf(answer, 'last-modified');
+}
+
+/** A weak tag, or a time, cannot be a condition of a part. */
+function isStrong(version: string | null): version is string {
+  return version?.startsWith('"') === true;
+}
+
+/** Listings of some stores have tags without quotes; what is not said is not different. */
+function isOtherVersion(now: string | null, before: string | null): boolean {
+  return now !== null && before !== null && now.replaceAll('"', '') !== before.replaceAll('"', '');
+}
+
+function changed(place: string): SourceError {
+  return new SourceError(
+    `${place} was replaced or removed while it was fetched; apply again once it is complete`,
+    {
+      code: 'SOURCE_CHANGED',
+    },
+  );
+}

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import { isModelUri, localModelName, readModelUri } from '../../src/config/model-uri.ts';
+import { compiled, mistakesOf, PACKAGES } from './project-fixture.ts';
+
+const read = (text: string) => {
+  const reading = readModelUri(text);
+  if (!reading.ok) return reading.hint;
+  const { endpoint, bucket, key, localName } = reading.uri;
+  return [endpoint, bucket, key, localName];
+};
+
+describe('readModelUri', () => {
+  it.each([
+    ['s3://b/dir/m.bin', [null, 'b', 'dir/m.bin', 'm.bin']],
+    ['s3://b/dir/', [null, 'b', 'dir/', 'dir']],
+    ['s3://b', [null, 'b', '', 'b']],
+    ['S3://b//dir//m.bin', [null, 'b', 'dir/m.bin', 'm.bin']],
+    ['s3://127.0.0.1:9000/b/m', ['http://127.0.0.1:9000', 'b', 'm', 'm']],
+    ['s3://https://store.example:9000//b/m', ['https://store.example:9000', 'b', 'm', 'm']],
+    ['s3://http://store.example/b/m/', ['http://store.example', 'b', 'm/', 'm']],
+    ['s3://b/a%2Cb.bin', [null, 'b', 'a,b.bin', 'a%2Cb.bin']],
+    ['s3://b/wh?t#is 50%.bin', [null, 'b', 'wh?t#is 50%.bin', 'wh?t#is 50%.bin']],
+    ['https://h.example/x/m%20v1.onnx?sig=a%2Fb', ['https://h.example', '', 'x/m%20v1.onnx', 'm v1.onnx']],
+  ])('reads %s', (text, expected) => {
+    expect(read(text)).toEqual(expected);
+  });
+
+  it.each([
+    ['s4://b/m', /no scheme "s4"; there are s3, /],
+    ['htps://b/m', /no scheme "htps"; did you mean "https"\? there are s3, /],
+    ['s3://', /names no bucket/],
+    ['s3://b/../m', /"\." or "\.\."/],
+    ['s3://ke:y@b/m', /cannot be a bucket/],
+    ['https://h.example/', /has to end in the name of a file/],
+    ['https://user:secret@h.example/m', /cannot stand in conf\.ini/],
+    ['https://h.example/a b', /%20/],
+  ])('refuses %s', (text, expected) => {
+    expect(read(text)).toMatch(expected);
+    expect(read(text)).not.toContain('secret');
+  });
+
+  it('is for URIs, and leaves names below the model folder as they are', () => {
+    expect(['s3://b/m', 'x1+y://z', 'sub/m.bin', 'c:/m', 'http:/x'].map(isModelUri)).toEqual([
+      ...[true, true, false, false, false],
+    ]);
+    expect(['sub/m.bin', 's3://b/dir/'].map(localModelName)).toEqual(['sub/m.bin', 'dir']);
+  });
+});
+
+describe('model = URI', () => {
+  const section = (model: string): string => `[algopkg.Echo]\nbackend = EchoBackend\nmodel = ${model}\n`;
+
+  it('is kept as it is written, beside files', async () => {
+    const conf = await compiled(section('s3://b/dir/, echo_v1.onnx, https://h.example/x%2Cy'));
+    expect(conf.deployments[0]?.models).toEqual(['s3://b/dir/', 'echo_v1.onnx', 'https://h.example/x%2Cy']);
+  });
+
+  it.each([
+    [
+      's3://a/m.bin, https://h.example/m.bin?x=1',
+      'both "s3://a/m.bin" and "https://h.example/m.bin" as "m.bin"',
+    ],
+    ['s3://a/echo_v1.onnx, echo_v1.onnx', 'both "s3://a/echo_v1.onnx" and "echo_v1.onnx" as "echo_v1.onnx"'],
+    ['sub/labels.json, s3://a/sub/', 'both "s3://a/sub/" and "sub/labels.json" as "sub"'],
+  ])('refuses %s: user code would find two at one place', async (model, found) => {
+    expect((await mistakesOf(section(model), PACKAGES)).join()).toContain(found);
+  });
+});
