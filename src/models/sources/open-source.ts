@@ -2,6 +2,7 @@ import type { Variables } from '../../config/environment.ts';
 import type { ModelScheme, ModelUri } from '../../config/model-uri.ts';
 import type { Exchange } from './exchange.ts';
 import { webDialect } from './http-source.ts';
+import { ossDialect } from './oss-source.ts';
 import { type Dialect, RemoteSource } from './remote-source.ts';
 import { s3Dialect } from './s3-source.ts';
 import type { ModelSource } from './types.ts';
@@ -10,6 +11,7 @@ const DIALECTS: Readonly<
   Record<ModelScheme, (uri: ModelUri, variables: Variables) => Dialect | Promise<Dialect>>
 > = {
   s3: s3Dialect,
+  oss: ossDialect,
   http: webDialect,
   https: webDialect,
 };

@@ -1,0 +1,78 @@
+import type { Variables } from '../../config/environment.ts';
+import type { ModelUri } from '../../config/model-uri.ts';
+import { parseBucketList } from './list-xml.ts';
+import type { Dialect } from './remote-source.ts';
+import { encodeKey, type StoreRequest } from './requests.ts';
+import { signOss } from './sign-oss.ts';
+import type { AccessKey } from './sign-s3.ts';
+import { SourceError } from './types.ts';
+
+/** A bucket of Alibaba Cloud's OSS; requests are not signed where no credentials are given. */
+export function ossDialect({ bucket, endpoint }: ModelUri, variables: Variables): Dialect {
+  const place = `oss://${endpoint === null ? '' : `${endpoint}/`}${bucket}/`;
+  const service = new URL(endpoint ?? endpointIn(variables, place));
+  // OSS takes the bucket as part of the host alone; an address has room for it in the path only.
+  const isPathStyle = /^\d+(\.\d+){3}$|^\[|^localhost$/.test(service.hostname);
+  const origin = isPathStyle ? service.origin : `${service.protocol}//${bucket}.${service.host}`;
+  const root = isPathStyle ? `/${bucket}/` : '/';
+  const key = keyIn(variables);
+  const region = variables['OSS_REGION'] || null;
+  return {
+    place,
+    object: (name) => ({ origin, path: `${root}${encodeKey(name)}`, query: [], headers: {} }),
+    listing: {
+      request: (prefix, next) => ({
+        ...{ origin, path: root, headers: {} },
+        query: [
+          ['encoding-type', 'url'],
+          ...(next === null ? [] : [['marker', next] as const]),
+          ['max-keys', '1000'],
+          ['prefix', prefix],
+        ],
+      }),
+      parse: (xml) => parseBucketList(xml, 'NextMarker'),
+    },
+    sign: async (request) => {
+      if (key === null) return request.headers;
+      return signOss(request, {
+        key,
+        region,
+        resource: resourceOf(request, bucket, root),
+        nowMs: Date.now(),
+      });
+    },
+    hint: (status) => {
+      if (status !== 401 && status !== 403) return '';
+      return key === null
+        ? 'no credentials were found: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET in the environment of the head'
+        : 'asked with OSS_ACCESS_KEY_ID of the environment';
+    },
+  };
+}
+
+function resourceOf({ path }: StoreRequest, bucket: string, root: string): string {
+  return `/${bucket}/${decodeURIComponent(path.slice(root.length))}`;
+}
+
+/** With http in front unless it says otherwise, as Alibaba's own connector has it. */
+function endpointIn(variables: Variables, place: string): string {
+  const given = variables['OSS_ENDPOINT'] || '';
+  const endpoint = /^https?:\/\//.test(given) ? given : `http://${given}`;
+  if (given !== '' && URL.canParse(endpoint)) return endpoint;
+  throw new SourceError(
+    `${place}: OSS_ENDPOINT in the environment of the head: expected the address of OSS, such as https://oss-cn-beijing.aliyuncs.com, found ${given === '' ? 'none' : 'what is no address'}`,
+    { code: 'SOURCE_CREDENTIALS' },
+  );
+}
+
+function keyIn(variables: Variables): AccessKey | null {
+  const [id, secret] = [variables['OSS_ACCESS_KEY_ID'], variables['OSS_ACCESS_KEY_SECRET']];
+  if (!id && !secret) return null;
+  if (id && secret) return { id, secret, sessionToken: variables['OSS_SESSION_TOKEN'] || null };
+  throw new SourceError(
+    'OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET: one is set and the other is not; give both or none',
+    {
+      code: 'SOURCE_CREDENTIALS',
+    },
+  );
+}
