@@ -307,9 +307,13 @@ export class ContentFetch {
     this.#say(
       stalled
         ? `fetching ${this.#options.what}: ${amount}; waits: ${this.#tally.problem}`
-        : `fetching ${this.#options.what}: ${amount}, ${mib(perSecond)}/s from ${this.#givers()}`,
+        : `fetching ${this.#options.what}: ${amount}${this.#pace(perSecond)}`,
     );
     this.#judge();
+  }
+
+  #pace(perSecond: number): string {
+    return this.#tally.receivedBytes === 0 ? '' : `, ${mib(perSecond)}/s from ${this.#givers()}`;
   }
 
   #givers(): string {

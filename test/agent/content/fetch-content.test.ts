@@ -114,3 +114,23 @@ test('several replicas wait for one fetch, which ends when none of them waits an
   leave.abort(new Error('drained'));
   for (const one of both) await expect(one).rejects.toThrow('drained');
 });
+
+test('what the disk has no room for is refused before anything is written', async () => {
+  const cluster = new ContentCluster();
+  const hash = sha256Of('larger than any disk');
+  const sizeBytes = 2 ** 44;
+  const files = [{ path: '', sizeBytes, sha256: hash, executable: false }];
+  const head = new ContentServer(
+    { host: '127.0.0.1', key: KEY },
+    { find: async () => ({ root: '/nowhere', files, held: new PieceSet(0) }), log: silentLog },
+  );
+  await head.start();
+  onTestFinished(async () => await head.stop());
+  cluster.nodes.push({ nodeId: 'head', address: `127.0.0.1:${head.port}`, isHead: true, up: true });
+  const worker = await cluster.node('worker');
+  await expect(obtain(worker, hash, sizeBytes)).rejects.toMatchObject({
+    code: 'DISK_FULL',
+    message: expect.stringMatching(/model m\.bin needs 16777216 MiB more.*make room there/),
+  });
+  expect(existsSync(join(worker.paths.partial, hash))).toBe(false);
+});
