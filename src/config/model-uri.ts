@@ -1,7 +1,7 @@
 import { didYouMean } from './nearest.ts';
 
 /** Where models can be fetched from, beside Model_ZOO. */
-export const MODEL_SCHEMES = ['s3', 'oss', 'http', 'https'] as const;
+export const MODEL_SCHEMES = ['s3', 'oss', 'gs', 'http', 'https'] as const;
 export type ModelScheme = (typeof MODEL_SCHEMES)[number];
 
 /** A model on a web server or in an object store, as conf.ini names it. */

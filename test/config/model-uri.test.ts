@@ -15,6 +15,7 @@ describe('readModelUri', () => {
     ['s3://b/dir/', [null, 'b', 'dir/', 'dir']],
     ['s3://b', [null, 'b', '', 'b']],
     ['S3://b//dir//m.bin', [null, 'b', 'dir/m.bin', 'm.bin']],
+    ['gs://b/dir/', [null, 'b', 'dir/', 'dir']],
     ['oss://b/dir/m.bin', [null, 'b', 'dir/m.bin', 'm.bin']],
     ['s3://127.0.0.1:9000/b/m', ['http://127.0.0.1:9000', 'b', 'm', 'm']],
     ['s3://https://store.example:9000//b/m', ['https://store.example:9000', 'b', 'm', 'm']],
@@ -27,8 +28,8 @@ describe('readModelUri', () => {
   });
 
   it.each([
-    ['s4://b/m', /no scheme "s4"; there are s3, oss, /],
-    ['htps://b/m', /no scheme "htps"; did you mean "https"\? there are s3, oss, /],
+    ['s4://b/m', /no scheme "s4"; there are s3, oss, gs, /],
+    ['htps://b/m', /no scheme "htps"; did you mean "https"\? there are s3, oss, gs, /],
     ['s3://', /names no bucket/],
     ['s3://b/../m', /"\." or "\.\."/],
     ['s3://ke:y@b/m', /cannot be a bucket/],

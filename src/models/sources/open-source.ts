@@ -1,6 +1,7 @@
 import type { Variables } from '../../config/environment.ts';
 import type { ModelScheme, ModelUri } from '../../config/model-uri.ts';
 import type { Exchange } from './exchange.ts';
+import { gsDialect } from './gs-source.ts';
 import { webDialect } from './http-source.ts';
 import { ossDialect } from './oss-source.ts';
 import { type Dialect, RemoteSource } from './remote-source.ts';
@@ -12,6 +13,7 @@ const DIALECTS: Readonly<
 > = {
   s3: s3Dialect,
   oss: ossDialect,
+  gs: gsDialect,
   http: webDialect,
   https: webDialect,
 };

@@ -1,14 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { ContentStore } from '../../../src/lib/content/content-store.ts';
-import { silentLog } from '../../../src/lib/log.ts';
-import { RemoteModels } from '../../../src/models/remote-models.ts';
+import type { IncomingMessage } from 'node:http';
+import { describe, expect, it } from 'vitest';
 import { signOss } from '../../../src/models/sources/sign-oss.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { expected, obtain, startStore } from './fake-store.ts';
 
 const KEY = { id: 'an-id', secret: 'a-secret', sessionToken: null };
 
@@ -59,91 +54,24 @@ describe('signOss', () => {
 });
 
 describe('a folder in OSS', () => {
-  const objects = new Map([
-    ['dir/a b+&é.json', Buffer.from('{}')],
-    ['dir/deep/', Buffer.alloc(0)],
-    ['dir/deep/w.bin', randomBytes(9 * 1024 ** 2)],
-    ['dir-old/w.bin', Buffer.from('old')],
-  ]);
-  const etag = (content: Buffer) => `"${createHash('md5').update(content).digest('hex').toUpperCase()}"`;
-
-  /** Pages of one object each, and only for who signs as `region` has it. */
-  async function startStore(region: string | null): Promise<string> {
-    const server = createServer((request, response) => {
-      const url = new URL(request.url ?? '', 'http://x');
-      const key = decodeURIComponent(url.pathname.slice('/bkt/'.length));
-      const { date = '', authorization = '', range = '' } = request.headers;
-      const stamp = String(request.headers['x-oss-date'] ?? '');
-      const nowMs = Date.parse(
-        stamp.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z') || date,
-      );
-      const plain = { origin: 'http://x', path: '/', query: [...url.searchParams], headers: {} };
-      const expected = signOss(plain, { key: KEY, region, resource: `/bkt/${key}`, nowMs });
-      if (authorization !== expected['authorization']) {
-        response.writeHead(403).end('<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message></Error>');
-      } else if (key === '') {
-        const [prefix = '', marker = ''] = ['prefix', 'marker'].map(
-          (name) => url.searchParams.get(name) ?? '',
-        );
-        const keys = [...objects.keys()].filter((name) => name.startsWith(prefix) && name > marker).sort();
-        const page = keys.slice(0, 1).map((name) => {
-          const content = objects.get(name) as Buffer;
-          return `<Contents><Key>${encodeURIComponent(name)}</Key><ETag>${etag(content)}</ETag><Size>${content.length}</Size></Contents>`;
-        });
-        const next = keys.length > 1 ? `<NextMarker>${encodeURIComponent(String(keys[0]))}</NextMarker>` : '';
-        response.end(
-          `<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>${keys.length > 1}</IsTruncated>${next}${page.join('')}</ListBucketResult>`,
-        );
-      } else {
-        const content = objects.get(key);
-        if (content === undefined)
-          return void response.writeHead(404).end('<Error><Code>NoSuchKey</Code></Error>');
-        const [from = 0, to = 0] = range.slice('bytes='.length).split('-').map(Number);
-        const part = content.subarray(from, to + 1);
-        const end = from + part.length - 1;
-        response.writeHead(206, {
-          etag: etag(content),
-          'content-range': `bytes ${from}-${end}/${content.length}`,
-        });
-        response.end(part);
-      }
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    onTestFinished(async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    });
-    return `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  }
-
-  async function obtain(uri: string, variables: Record<string, string>) {
-    const dir = tempDir();
-    const store = new ContentStore({ recordsDir: join(dir, 'contents'), filesDir: join(dir, 'models') });
-    const places = { partialDir: join(dir, 'partial'), digestsDir: join(dir, 'digests') };
-    const models = new RemoteModels({ variables, ...places }, { store, log: silentLog });
-    onTestFinished(async () => await models.stop());
-    return await models.obtain(uri, { isDryRun: false, signal: new AbortController().signal });
-  }
+  /** Only for who signs as `region` has it. */
+  const signed = (region: string | null) => (request: IncomingMessage, key: string) => {
+    const url = new URL(request.url ?? '', 'http://x');
+    const stamp = String(request.headers['x-oss-date'] ?? '');
+    const iso = stamp.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z');
+    const nowMs = Date.parse(iso || (request.headers.date ?? ''));
+    const plain = { origin: 'http://x', path: '/', query: [...url.searchParams], headers: {} };
+    const headers = signOss(plain, { key: KEY, region, resource: `/bkt/${key}`, nowMs });
+    return request.headers.authorization === headers['authorization'];
+  };
 
   it.each([null, 'cn-beijing'])('comes page by page, signed for region %s', async (region) => {
     const variables = {
-      ...{
-        OSS_ENDPOINT: await startStore(region),
-        OSS_ACCESS_KEY_ID: 'an-id',
-        OSS_ACCESS_KEY_SECRET: 'a-secret',
-      },
+      OSS_ENDPOINT: await startStore({ isAllowed: signed(region), next: 'marker' }),
+      ...{ OSS_ACCESS_KEY_ID: 'an-id', OSS_ACCESS_KEY_SECRET: 'a-secret' },
       ...(region === null ? {} : { OSS_REGION: region }),
     };
-    const { pin, content } = await obtain('oss://bkt/dir', variables);
-    expect(pin.name).toBe('dir');
-    expect(content.files.map((file) => [file.path, file.sha256])).toEqual(
-      ['a b+&é.json', 'deep/w.bin'].map((path) => [
-        path,
-        createHash('sha256')
-          .update(objects.get(`dir/${path}`) as Buffer)
-          .digest('hex'),
-      ]),
-    );
+    expect(await obtain('oss://bkt/dir', variables)).toEqual(expected);
     await expect(obtain('oss://bkt/dir/', { ...variables, OSS_ACCESS_KEY_SECRET: 'other' })).rejects.toThrow(
       /^oss:\/\/bkt\/dir\/: the server answers 403 SignatureDoesNotMatch: no; asked with OSS_ACCESS_KEY_ID/,
     );
