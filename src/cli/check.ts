@@ -8,6 +8,7 @@ import { type PreparedBackend, prepareBackend } from '../agent/environments/prep
 import { sizeText } from '../cluster/placement/amounts.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
 import { defaultStateDir } from '../config/environment.ts';
+import { publicUri } from '../config/model-uri.ts';
 import { type StatePaths, statePaths } from '../config/paths.ts';
 import { pinSpec } from '../config/pin.ts';
 import type { JsonValue } from '../lib/json.ts';
@@ -60,7 +61,9 @@ export async function checkCommand(options: CheckOptions): Promise<ExitCode> {
     projectDir,
   });
   printError(
-    pc.dim(`${spec.packageName}: class ${spec.backend}, models ${spec.models.join(', ') || 'none'}`),
+    pc.dim(
+      `${spec.packageName}: class ${spec.backend}, models ${spec.models.map(publicUri).join(', ') || 'none'}`,
+    ),
   );
   const { prepared, environment } = await prepare(pinned, paths, options.signal);
   const result = await call(pinned, options.debug ? debugged(prepared, pinned) : prepared, {

@@ -31,7 +31,7 @@ export interface StatePaths {
   readonly views: string;
   /** projects that came from machines whose disk the head does not see */
   readonly uploads: string;
-  /** SHA-256 of large files, remembered between applies */
+  /** SHA-256 of large files, and what URIs turned out to be, remembered between applies */
   readonly digests: string;
   /** `<number>.json`, fsynced */
   readonly revisions: string;

@@ -27,6 +27,8 @@ interface Progress {
 const CHUNK_BYTES = 8 * 1024 ** 2;
 /** How much may be lost to a kill: what came after the last note is fetched again. */
 const NOTE_EVERY_BYTES = 64 * 1024 ** 2;
+/** So that a slow fetch does not look forgotten to who tidies up. */
+const NOTE_EVERY_MS = 60_000;
 const SINGLE = 'file';
 
 /** Files that are being fetched from a server, in a folder of their own, and which parts of them are there. */
@@ -36,6 +38,7 @@ export class RemoteDraft {
   readonly #listing: RemoteListing;
   readonly #held: PieceSet;
   #unnotedBytes = 0;
+  #notedAtMs = performance.now();
   #noting: Promise<void> = Promise.resolve();
 
   private constructor(folder: string, listing: RemoteListing, held: string) {
@@ -88,7 +91,8 @@ export class RemoteDraft {
     }
     this.#held.add(chunk.index);
     this.#unnotedBytes += chunk.range?.length ?? NOTE_EVERY_BYTES;
-    if (this.#unnotedBytes >= NOTE_EVERY_BYTES) await this.note();
+    const isDue = performance.now() - this.#notedAtMs > NOTE_EVERY_MS;
+    if (isDue || this.#unnotedBytes >= NOTE_EVERY_BYTES) await this.note();
   }
 
   /** Writes down what is there. Without a fingerprint nobody could go on with it. */
@@ -96,6 +100,7 @@ export class RemoteDraft {
     const { fingerprint } = this.#listing;
     if (fingerprint === null) return;
     this.#unnotedBytes = 0;
+    this.#notedAtMs = performance.now();
     const noting = this.#noting
       .catch(() => undefined)
       .then(async () => {

@@ -11,6 +11,7 @@ import { codeOf, ServeError } from '../lib/errors.ts';
 import { readIfThere, writeDurably } from '../lib/files.ts';
 import { sha256 } from '../lib/hash.ts';
 import type { Log } from '../lib/log.ts';
+import { lockFile } from '../lib/process/lock-file.ts';
 import { SharedWork } from '../lib/shared-work.ts';
 import { ModelError, type ReadModel } from './pins.ts';
 import { RemoteDraft } from './remote-draft.ts';
@@ -114,7 +115,13 @@ export class RemoteModels {
     { source, listing }: { readonly source: ModelSource; readonly listing: RemoteListing },
     signal: AbortSignal,
   ): Promise<StoredContent> {
+    // `modelserve check` of the same user fetches into the same folder.
+    const release = await lockFile(`${this.#recordPath(uri)}.lock`, {
+      ...{ timeoutMs: Number.POSITIVE_INFINITY, signal },
+    });
     try {
+      const fetchedMeanwhile = await this.#known(uri, listing);
+      if (fetchedMeanwhile !== null) return fetchedMeanwhile;
       try {
         return await this.#fetchOnce(uri, { source, listing }, signal);
       } catch (error) {
@@ -128,6 +135,7 @@ export class RemoteModels {
       }
     } finally {
       this.#running.delete(uri.text);
+      await release();
     }
   }
 
@@ -146,7 +154,7 @@ export class RemoteModels {
       await draft.note().catch(() => undefined);
       throw isFull(error) ? noRoom(uri, null) : error;
     }
-    const content = await keep(draft, listing, store);
+    const content = await keep(draft, store);
     if (listing.fingerprint !== null) {
       const record: SourceRecord = { fingerprint: listing.fingerprint, content: content.hash };
       await writeDurably(this.#recordPath(uri), JSON.stringify(record));
@@ -213,12 +221,12 @@ export class RemoteModels {
 }
 
 /** Hashes what has come and puts it where models are kept. */
-async function keep(draft: RemoteDraft, listing: RemoteListing, store: ContentStore): Promise<StoredContent> {
+async function keep(draft: RemoteDraft, store: ContentStore): Promise<StoredContent> {
   const files = await draft.digest();
   const hash = contentHash(files);
   const target = store.pathOf(hash);
   const known = await store.find(hash);
-  if (known?.root === target && listing.files.length > 0) {
+  if (known?.root === target) {
     await draft.discard();
     await store.touch(hash);
     return known;

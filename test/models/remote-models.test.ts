@@ -192,9 +192,11 @@ describe('a model on a web server', () => {
   });
 
   it('is fetched once for several that want it, and ended when nobody does any more', async () => {
-    const { web, models, get, kept } = await open();
+    const { web, models, make, get, kept } = await open();
     web.files.set(PATH, content);
-    const both = await Promise.all([get(), get()]);
+    const other = make(); // as another process would
+    const both = await Promise.all([get(), get(), other.obtain(`${web.url}${PATH}`, waiting)]);
+    await other.stop();
     expect(both[0]?.pin).toEqual(both[1]?.pin);
     expect(web.requests.filter((line) => !line.endsWith('bytes=0-0'))).toHaveLength(3);
     web.files.set(PATH, randomBytes(content.length));
