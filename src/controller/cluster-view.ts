@@ -15,11 +15,14 @@ export interface KnownNode {
   readonly writtenOff: boolean;
 }
 
-/** What the leader has assigned to one node. `dirty`: not in the store yet. */
+/** What the leader has assigned to one node. */
 export interface KnownAssignment {
   readonly version: number;
   readonly replicas: readonly ReplicaAssignment[];
+  /** not in the store yet */
   readonly dirty: boolean;
+  /** under which what the store has of it was written; 0: nothing was */
+  readonly epoch: number;
 }
 
 /**
@@ -81,21 +84,35 @@ export class ClusterView {
 
   /** Takes over assignments that an earlier leader of the same incarnation left in the store. */
   takeOver(assignments: readonly NodeAssignment[]): void {
-    for (const { nodeId, version, replicas } of assignments) {
-      this.#assignments.set(nodeId, { version, replicas, dirty: false });
+    for (const { nodeId, version, replicas, epoch } of assignments) {
+      this.#assignments.set(nodeId, { version, replicas, dirty: false, epoch });
     }
   }
 
   assign(nodeId: string, replicas: readonly ReplicaAssignment[]): void {
     // A node that was forgotten and came back may follow a greater version of the same incarnation already.
     const followed = this.#nodes.get(nodeId)?.report?.assignmentVersion ?? 0;
-    const version = Math.max(this.#assignments.get(nodeId)?.version ?? 0, followed) + 1;
-    this.#assignments.set(nodeId, { version, replicas, dirty: true });
+    const before = this.#assignments.get(nodeId);
+    const version = Math.max(before?.version ?? 0, followed) + 1;
+    this.#assignments.set(nodeId, { version, replicas, dirty: true, epoch: before?.epoch ?? 0 });
   }
 
-  markWritten(nodeId: string, version: number): void {
+  markWritten(nodeId: string, version: number, epoch: number): void {
     const known = this.#assignments.get(nodeId);
-    if (known?.version === version) this.#assignments.set(nodeId, { ...known, dirty: false });
+    if (known?.version === version) this.#assignments.set(nodeId, { ...known, dirty: false, epoch });
+  }
+
+  /**
+   * Nodes follow later leaders only: what an earlier leader of this incarnation left in the store is nothing to a node that
+   * has followed a later one of another since. It is to be written again, by this leader.
+   */
+  renewIgnored(incarnation: string): void {
+    for (const [nodeId, { report }] of this.#nodes) {
+      const known = this.#assignments.get(nodeId);
+      if (report === null || known === undefined || known.dirty) continue;
+      if (report.incarnation === incarnation || (report.epoch ?? 0) < known.epoch) continue;
+      this.#assignments.set(nodeId, { ...known, version: known.version + 1, dirty: true });
+    }
   }
 
   /** The store lost what it had (new incarnation): everything is to be written again, under greater versions. */

@@ -207,6 +207,7 @@ export class Leader {
     this.view.observe(entries, nowMs);
     this.view.ingresses = ingresses;
     if (await this.#isOutlived(leadership)) return;
+    this.view.renewIgnored(leadership.incarnation);
     if (!this.#hasMetKnownNodes(nowMs)) return;
     if (!(await this.#deathsAreReal())) return;
     this.#forgetDeparted(nowMs);

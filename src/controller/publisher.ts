@@ -87,7 +87,7 @@ export class Publisher {
         () => this.#events.unshift(...events),
       );
       if (outcome === 'fenced') return 'fenced';
-      view.markWritten(nodeId, version);
+      view.markWritten(nodeId, version, leadership.epoch);
     }
     for (let event = this.#events[0]; event !== undefined; event = this.#events[0]) {
       await this.#store.appendEvent(event);

@@ -35,13 +35,31 @@ it('numbers assignments beyond what a node follows already', () => {
   const report = { nodeId: 'n1', assignmentVersion: 7, incarnation: 'i', replicas: [] };
   view.observe([{ ...entry(true), report }], 1);
   view.assign('n1', []);
-  expect(view.assignment('n1')).toEqual({ version: 8, replicas: [], dirty: true });
-  view.markWritten('n1', 7); // of an earlier one: changes nothing
+  expect(view.assignment('n1')).toEqual({ version: 8, replicas: [], dirty: true, epoch: 0 });
+  view.markWritten('n1', 7, 2); // of an earlier one: changes nothing
   expect(view.dirtyNodes()).toEqual(['n1']);
-  view.markWritten('n1', 8);
+  view.markWritten('n1', 8, 2);
   expect(view.dirtyNodes()).toEqual([]);
   view.markAllDirty();
-  expect(view.assignment('n1')).toEqual({ version: 9, replicas: [], dirty: true });
+  expect(view.assignment('n1')).toEqual({ version: 9, replicas: [], dirty: true, epoch: 2 });
+});
+
+it('writes anew what a node would ignore, because it has followed a later leader of other data since', () => {
+  const view = new ClusterView();
+  const follow = (incarnation: string, epoch: number) => {
+    const report = { nodeId: 'n1', assignmentVersion: 4, incarnation, epoch, replicas: [] };
+    view.observe([{ ...entry(true), report }], 1);
+    view.renewIgnored('i3');
+  };
+  view.takeOver([{ nodeId: 'n1', version: 3, epoch: 13, incarnation: 'i3', replicas: [] }]);
+  follow('i2', 12);
+  follow('i3', 13);
+  expect(view.dirtyNodes()).toEqual([]);
+  follow('i2', 24);
+  expect(view.dirtyNodes()).toEqual(['n1']);
+  view.markWritten('n1', 4, 29);
+  follow('i2', 24); // it has not heard yet
+  expect(view.dirtyNodes()).toEqual([]);
 });
 
 function entry(leased: boolean): NodeEntry {
