@@ -103,11 +103,10 @@ describe.skipIf(!mayMakeNamespaces || !hasRedis)('two machines with a real link 
 
   it('answers on both machines, with the replica on one of them', async () => {
     for (const where of [HEAD, WORKER]) {
-      const answer = await until(
-        `an answer at ${where.address}`,
-        () => JSON.parse(curl(where, `http://${where.address}:${project.port}/echo`)) as { version: string },
+      // the head is ready before there is room for the replica, which needs the worker's GPU
+      await until(`an answer at ${where.address}`, () =>
+        curl(where, `http://${where.address}:${project.port}/echo`).includes('"v1"'),
       );
-      expect(answer.version, where.address).toBe('v1');
     }
     expect(JSON.parse(curl(WORKER, `http://${HEAD.address}:${project.port}/echo`))).toMatchObject({
       version: 'v1',

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { codeOf, ServeError } from '../errors.ts';
 import { readIfThere } from '../files.ts';
+import { sha256 } from '../hash.ts';
 import { identityOf, isRunning, type ProcessIdentity } from './identity.ts';
 
 const RETRY_MS = 50;
@@ -30,8 +31,8 @@ export async function lockFile(path: string, options: LockOptions): Promise<Rele
   let waited = false;
   for (;;) {
     await mkdir(dirname(path), { recursive: true }); // each time: who held it may have removed the folder
-    if (await create(path, content)) return () => release(path, content);
-    const holder = await holderOf(path);
+    const holder = await takeOrFindHolder(path, content);
+    if (holder === 'taken') return () => release(path, content);
     if (holder === null) continue;
     if (performance.now() >= deadline) {
       throw new ServeError(`${path} is held by process ${holder.pid}, which still runs`, {
@@ -52,8 +53,7 @@ export async function isLocked(path: string): Promise<boolean> {
 
 /** A hard link appears with its content at once: nobody ever reads a half-written lock. */
 async function create(path: string, content: string): Promise<boolean> {
-  const draft = `${path}.${randomBytes(6).toString('hex')}`;
-  await writeFile(draft, content, { mode: 0o600, flag: 'wx' });
+  const draft = await draftOf(path, content);
   try {
     await link(draft, path);
     return true;
@@ -65,28 +65,42 @@ async function create(path: string, content: string): Promise<boolean> {
   }
 }
 
-/** @returns null when the lock is free now: nobody held it, or its holder has died and it was taken away */
-async function holderOf(path: string): Promise<ProcessIdentity | null> {
+async function draftOf(path: string, content: string): Promise<string> {
+  const draft = `${path}.${randomBytes(6).toString('hex')}`;
+  await writeFile(draft, content, { mode: 0o600, flag: 'wx' });
+  return draft;
+}
+
+/** @returns who has it, or is about to; null when that has changed meanwhile: to be tried again */
+async function takeOrFindHolder(path: string, content: string): Promise<ProcessIdentity | 'taken' | null> {
+  if (await create(path, content)) return 'taken';
   const text = await readIfThere(path);
   if (text === null) return null;
   const holder = parseHolder(text);
   if (holder !== null && isRunning(holder)) return holder;
-  await takeAway(path, text);
-  return null;
+  return succeed(path, text, content);
 }
 
-/** Moves the dead holder's file aside; where a live one was caught instead (it came in between), puts it back. */
-async function takeAway(path: string, deadContent: string): Promise<void> {
-  const aside = `${path}.${randomBytes(6).toString('hex')}`;
+/**
+ * Takes the place of a dead holder. Whoever does that holds a lock of its own for it, named after what the dead one wrote: so
+ * nobody replaces a live holder who came in between, and nobody is ever missing in the meantime.
+ */
+async function succeed(
+  path: string,
+  deadContent: string,
+  content: string,
+): Promise<ProcessIdentity | 'taken' | null> {
+  const claim = `${path}.${sha256(deadContent).slice(0, 12)}`;
+  const claimed = await takeOrFindHolder(claim, content);
+  if (claimed !== 'taken') return claimed;
   try {
-    await rename(path, aside);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return;
-    throw error;
+    if ((await readIfThere(path)) !== deadContent) return null;
+    const draft = await draftOf(path, content);
+    await rename(draft, path);
+    return 'taken';
+  } finally {
+    await rm(claim, { force: true });
   }
-  const caught = await readIfThere(aside);
-  if (caught !== deadContent) await link(aside, path).catch(() => undefined);
-  await rm(aside, { force: true });
 }
 
 async function release(path: string, content: string): Promise<void> {

@@ -1,12 +1,15 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { sha256 } from '../../../src/lib/hash.ts';
 import { spawnDetached } from '../../../src/lib/process/detached.ts';
 import { findByArgument } from '../../../src/lib/process/find-by-argument.ts';
 import { lockFile } from '../../../src/lib/process/lock-file.ts';
 import { killSession } from '../../../src/lib/process/signals.ts';
 import { watchExit } from '../../../src/lib/process/watch-exit.ts';
+
+const DEAD = JSON.stringify({ pid: process.pid, startTicks: 1 });
 
 let folder = '';
 beforeEach(async () => {
@@ -42,14 +45,24 @@ test('says who holds it when the wait is over', async () => {
 });
 
 test.each([
-  ['a dead process', JSON.stringify({ pid: process.pid, startTicks: 1 })],
+  ['a dead process', DEAD],
   ['nobody that can be read', 'garbage'],
 ])('takes the lock of %s, with several after it at once', async (_who, content) => {
-  const path = join(folder, 'lock');
-  await writeFile(path, content);
-  const results = await Promise.allSettled(Array.from({ length: 6 }, () => lockFile(path, { timeoutMs: 0 })));
-  expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
-  expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ pid: process.pid });
+  for (let round = 0; round < 60; round += 1) {
+    const path = join(folder, `lock${round}`);
+    await writeFile(path, content);
+    const claim = `${path}.${sha256(content).slice(0, 12)}`;
+    if (round % 3 === 0) await writeFile(claim, DEAD); // of one that died while it took the lock
+    const results = await Promise.allSettled(
+      Array.from({ length: 12 }, async (_, index) => {
+        for (let turns = index * round; turns > 0; turns -= 1) await Promise.resolve();
+        return lockFile(path, { timeoutMs: 0 });
+      }),
+    );
+    expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+    expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ pid: process.pid });
+    expect((await readdir(folder)).filter((name) => name.startsWith(`lock${round}.`))).toEqual([]);
+  }
 });
 
 test('a waiter can be called off', async () => {
