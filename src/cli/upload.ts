@@ -14,10 +14,10 @@ import { mapConcurrently } from '../lib/concurrency.ts';
 import type { ContentFile } from '../lib/content/manifest.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import { digestFile } from '../lib/file-digests.ts';
-import { identityOf } from '../lib/file-identity.ts';
 import { readModels } from '../models/pins.ts';
 import { IGNORE_FILE, readPackage } from '../packages/package-content.ts';
 import type { AdminClient } from './admin-client.ts';
+import { seesSameDisk } from './same-disk.ts';
 
 /** Tells a person how far it is; the same line again and again on a terminal. */
 type Tell = (line: string) => void;
@@ -41,9 +41,7 @@ const PASSING = ['CLUSTER_UNREACHABLE', 'UPLOAD_OFFSET', 'UPLOAD_UNKNOWN', 'UPLO
  */
 export async function sourceFor(client: AdminClient, conf: CompiledConf, tell: Tell): Promise<ApplySource> {
   const { confPath } = conf;
-  const { sha256 } = await digestFile(confPath);
-  const identity = identityOf(await stat(confPath, { bigint: true }));
-  if (await client.sees({ path: confPath, identity, sha256 })) return { confPath, upload: null };
+  if (await seesSameDisk(client, confPath)) return { confPath, upload: null };
   const files = await projectFiles(conf);
   return { confPath: `${hostname()}:${confPath}`, upload: await sendAll(client, files, tell) };
 }

@@ -128,12 +128,11 @@ describe('changes of conf.ini under load', () => {
       results.push(head.apply());
       await until('the apply to be recorded', async () => (await head.status()).revision, 10_000);
     }
-    const codes = (await Promise.all(results)).map((result) => result.code);
-    expect(codes.at(-1)).toBe(0);
-    expect(
-      codes.every((code) => code === 0 || code === 5),
-      codes.join(),
-    ).toBe(true);
+    const ended = await Promise.all(results);
+    expect(ended.at(-1)?.code).toBe(0);
+    for (const { code, stdout, stderr } of ended) {
+      expect(code === 0 || code === 5, `${code}: ${stdout}${stderr}`).toBe(true);
+    }
     const { deployments } = await head.status();
     expect(deployments.map((one) => one.name)).toEqual(['Echo']);
     expect(deployments[0]).toMatchObject({ status: 'HEALTHY', target: 2, ready: 2 });
