@@ -118,6 +118,8 @@ describe.skipIf(!mayMakeNamespaces || !hasRedis)('two machines with a real link 
     const echoAt = (where: typeof HEAD): string => `http://${where.address}:${project.port}/echo`;
     const codeOf = (from: typeof HEAD): unknown =>
       (JSON.parse(curl(from, echoAt(HEAD))) as { code?: string }).code;
+    // of one that has not settled yet nobody expects that it comes back
+    await until('the replica to settle', () => status().deployments.every((one) => one.status === 'HEALTHY'));
     const before = JSON.parse(curl(HEAD, echoAt(HEAD))) as { pid: number };
     ip(`-n ${HEAD.namespace} link set ${device} down`);
     try {
