@@ -1,6 +1,7 @@
 import type { PinnedSpec } from '../cluster/spec/types.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { Rounds } from '../lib/rounds.ts';
 import type { LeaderState } from './leader-state.ts';
 import type { DurableRevisions } from './revisions.ts';
 
@@ -25,8 +26,7 @@ export interface HousekeepingDependencies {
 /** Removes what nothing can come back to from the head's disk: old revisions, and packages and models that only they name. */
 export class Housekeeping {
   readonly #dependencies: HousekeepingDependencies;
-  #timer: NodeJS.Timeout | null = null;
-  #running: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds(EVERY_MS, () => this.tidy());
 
   constructor(dependencies: HousekeepingDependencies) {
     this.#dependencies = dependencies;
@@ -34,16 +34,12 @@ export class Housekeeping {
 
   /** Tidies every ten minutes from now on. */
   start(): void {
-    this.#timer ??= setInterval(() => {
-      this.#running = this.tidy();
-    }, EVERY_MS);
+    this.#rounds.start();
   }
 
   /** Idempotent. */
   async stop(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer);
-    this.#timer = null;
-    await this.#running;
+    await this.#rounds.stop();
   }
 
   /** Once, now. What fails is logged: the next round tries again. */

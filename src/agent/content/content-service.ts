@@ -3,6 +3,7 @@ import type { StatePaths } from '../../config/paths.ts';
 import { ContentStore } from '../../lib/content/content-store.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import { Rounds } from '../../lib/rounds.ts';
 import { ContentClient } from './content-client.ts';
 import { ContentServer } from './content-server.ts';
 import type { ContentNode } from './fetch-content.ts';
@@ -35,7 +36,7 @@ export class ContentService {
   readonly #log: Log;
   readonly #client: ContentClient;
   readonly #server: ContentServer;
-  #pruning: NodeJS.Timeout | null = null;
+  #pruning: Rounds | null = null;
   #stopped: Promise<void> | null = null;
 
   constructor(options: ContentServiceOptions, { nodes, log }: ContentServiceDependencies) {
@@ -63,11 +64,14 @@ export class ContentService {
 
   /** Prunes by itself now and then, on a node where nothing else does. */
   pruneRegularly(assigned: () => readonly PinnedSpec[]): void {
-    this.#pruning ??= setInterval(() => {
-      this.prune(assigned(), GRACE_MS).catch((error: unknown) =>
-        this.#log.warn({ error: messageOf(error) }, 'packages and models could not be pruned'),
-      );
-    }, PRUNE_EVERY_MS);
+    this.#pruning ??= new Rounds(PRUNE_EVERY_MS, async () => {
+      try {
+        await this.prune(assigned(), GRACE_MS);
+      } catch (error) {
+        this.#log.warn({ error: messageOf(error) }, 'packages and models could not be pruned');
+      }
+    });
+    this.#pruning.start();
   }
 
   /** Deletes what no spec names and nothing has used for a while. @returns the hashes of what was deleted */
@@ -82,7 +86,7 @@ export class ContentService {
   }
 
   async #stop(): Promise<void> {
-    if (this.#pruning !== null) clearInterval(this.#pruning);
+    await this.#pruning?.stop();
     await this.contents.stop();
     await this.#client.close();
     await this.#server.stop();

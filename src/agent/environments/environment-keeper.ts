@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { messageOf } from '../../lib/errors.ts';
 import { namesIn } from '../../lib/files.ts';
 import type { Log } from '../../lib/log.ts';
+import { Rounds } from '../../lib/rounds.ts';
 import { listBuilt, removeBuilt } from './built-folders.ts';
 import { PASSED_CHECKS } from './passed-checks.ts';
 import { chooseUnused, keptHashes } from './unused.ts';
@@ -31,8 +32,7 @@ export interface KeeperDependencies {
 export class EnvironmentKeeper {
   readonly #options: KeeperOptions;
   readonly #dependencies: KeeperDependencies;
-  #timer: NodeJS.Timeout | null = null;
-  #running: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds(EVERY_MS, () => this.tidy());
 
   constructor(options: KeeperOptions, dependencies: KeeperDependencies) {
     this.#options = options;
@@ -41,16 +41,12 @@ export class EnvironmentKeeper {
 
   /** Tidies every hour from now on. */
   start(): void {
-    this.#timer ??= setInterval(() => {
-      this.#running = this.tidy();
-    }, EVERY_MS);
+    this.#rounds.start();
   }
 
   /** Idempotent; waits for what is being removed. */
   async stop(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer);
-    this.#timer = null;
-    await this.#running;
+    await this.#rounds.stop();
   }
 
   /** Once, now. What fails is logged: the next round tries again. */
