@@ -64,15 +64,6 @@ export function encodeHeader(type: FrameType, flags: number, stream: number, len
   return out;
 }
 
-/** Header and payload of one frame in one buffer. */
-export function encodeFrame(type: FrameType, flags: number, stream: number, payload?: Uint8Array): Buffer {
-  const length = payload?.length ?? 0;
-  const out = Buffer.allocUnsafe(HEADER_BYTES + length);
-  writeHeader(out, 0, { type, flags, stream, length });
-  if (payload !== undefined) out.set(payload, HEADER_BYTES);
-  return out;
-}
-
 /** The u32 of a window frame. */
 export function windowPayload(bytes: number): Buffer {
   const out = Buffer.allocUnsafe(4);

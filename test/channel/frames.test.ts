@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  encodeFrame,
   type Frame,
   FrameDecoder,
   FrameError,
@@ -11,6 +10,7 @@ import {
   HEADER_BYTES,
   MAX_PAYLOAD_BYTES,
 } from '../../src/channel/frames.ts';
+import { encodeFrame } from './encode-frame.ts';
 
 interface Golden {
   readonly frames: readonly {

@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
 import {
-  encodeFrame,
   FLAG_END,
   type Frame,
   FrameDecoder,
@@ -9,6 +8,7 @@ import {
   HEADER_BYTES,
   MAX_PAYLOAD_BYTES,
 } from '../../src/channel/frames.ts';
+import { encodeFrame } from './encode-frame.ts';
 import { FUZZ_SEED, FUZZED_FRAMES } from './fuzz.ts';
 
 const content = Buffer.from(Array.from({ length: MAX_PAYLOAD_BYTES }, (_, at) => (at * 131) & 0xff));
