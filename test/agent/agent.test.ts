@@ -170,7 +170,7 @@ test('the next agent tells an empty store at once what runs, with the same pids'
   const before = store.report?.replicas.map(({ pid }) => pid);
   await first.agent.stop({ keepReplicas: true });
   expect(store.watchers).toBe(0);
-  process.kill(before?.[1] ?? 0, 'SIGKILL');
+  process.kill(before?.[1] ?? expect.fail('no process to end'), 'SIGKILL');
 
   const empty = new MemoryStore();
   const second = agentOf(place, empty);

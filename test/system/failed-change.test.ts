@@ -65,7 +65,7 @@ describe('a change that fails', () => {
     const before = (await head.status()).deployments[0]?.replicas.find(
       (replica) => replica.phase === 'ready',
     );
-    process.kill(before?.pid ?? 0, 'SIGKILL');
+    process.kill(before?.pid ?? expect.fail('no process to end'), 'SIGKILL');
     const after = await until('another process to be ready', async () => {
       const replicas = (await head.status()).deployments[0]?.replicas ?? [];
       return replicas.find((replica) => replica.phase === 'ready' && replica.pid !== before?.pid);

@@ -51,7 +51,7 @@ describe.each([...(hasRedis ? ['redis'] : []), 'embedded'])(
 
     it('replaces a killed replica', async () => {
       const [victim] = await pids();
-      process.kill(victim ?? 0, 'SIGKILL');
+      process.kill(victim ?? expect.fail('no process to end'), 'SIGKILL');
       await until('a replacement', async () => {
         const now = await pids();
         return now.length === 2 && !now.includes(victim ?? 0);
@@ -67,7 +67,7 @@ describe.each([...(hasRedis ? ['redis'] : []), 'embedded'])(
       expect(ingress).toBeDefined();
       const before = await pids();
       await load.stop(); // connections of a killed ingress break: that is what this test does not count
-      process.kill(ingress?.pid ?? 0, 'SIGKILL');
+      process.kill(ingress?.pid ?? expect.fail('no process to end'), 'SIGKILL');
       await until(
         'the ingress to answer again',
         async () => (await fetch(head.url('echo'), { method: 'POST', body: '{}' })).status === 200,
@@ -99,7 +99,7 @@ describe.each([...(hasRedis ? ['redis'] : []), 'embedded'])(
     it('goes on when the store is killed, which comes back by itself', async () => {
       const before = await pids();
       const [redis] = processesWith(`redis-server 127.0.0.1:${head.storePort}`);
-      process.kill(redis?.pid ?? 0, 'SIGKILL');
+      process.kill(redis?.pid ?? expect.fail('no process to end'), 'SIGKILL');
       await until(
         'another store process',
         () => processesWith(`redis-server 127.0.0.1:${head.storePort}`)[0]?.pid !== redis?.pid,

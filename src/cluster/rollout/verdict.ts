@@ -18,7 +18,24 @@ export function judgeFailure(rollout: Rollout, view: View, nowMs: number): Rollo
   const { wanted } = rollout;
   if (wanted === null || rollout.failure !== null || isProven(rollout)) return rollout;
   const failure = failureOf(wanted, statusesOf(wanted, rollout.deployment, view), nowMs);
-  return failure === null ? rollout : { ...rollout, failure };
+  if (failure === null) return rollout;
+  return { ...rollout, failure, lastGood: rollout.lastGood ?? answeringSpec(rollout, wanted, view) };
+}
+
+/**
+ * The newest other spec whose replicas answer, or null. A first spec that was superseded before it had proved itself is
+ * what clients have: it is better than nothing when its successor fails.
+ */
+function answeringSpec({ deployment }: Rollout, failed: RevisedSpec, view: View): RevisedSpec | null {
+  const [newest] = view.members
+    .filter(({ assignment, status }) => {
+      const answers = status?.phase === 'ready' || status?.phase === 'suspect';
+      const other = assignment.spec.hashes.replace !== failed.spec.hashes.replace;
+      return assignment.deployment === deployment && assignment.desired === 'run' && answers && other;
+    })
+    .map(({ assignment }) => assignment)
+    .sort((left, right) => right.revision - left.revision);
+  return newest === undefined ? null : { revision: newest.revision, spec: newest.spec };
 }
 
 /**

@@ -290,7 +290,7 @@ test('the next agent adopts what runs, with pid and history, and restarts it whe
   second.set.apply([before?.assignment ?? expect.fail('not reported')]);
   expect(second.status('Echo-1')?.pid).toBe(before?.pid);
 
-  process.kill(before?.pid ?? 0, 'SIGKILL');
+  process.kill(before?.pid ?? expect.fail('no process to end'), 'SIGKILL');
   await expect.poll(() => second.status('Echo-1')?.restarts, SOON).toBe(1);
   await reaches(second, 'Echo-1', 'ready');
   expect(second.status('Echo-1')?.failure?.message).toContain('it was adopted');

@@ -63,6 +63,22 @@ describe('judging a change', () => {
     });
   });
 
+  it('goes on with a first spec that answers, though it was superseded before it had proved itself', () => {
+    const first = replica('a', before, { stable: false });
+    const broken = starting('n', after, { startFailures: 3, failure: failure() });
+    const told = reconciled([rollout(after)], [node('w1', [first, broken])]);
+    expect([told.start, told.drain]).toEqual([[], ['n']]);
+    expect(told.plan.rollouts).toMatchObject([{ wanted: after, lastGood: before, failure: { revision: 2 } }]);
+  });
+
+  it('goes on with nothing where no other spec answers', () => {
+    const first = starting('a', before);
+    const broken = starting('n', after, { startFailures: 3, failure: failure() });
+    const told = reconciled([rollout(after)], [node('w1', [first, broken])]);
+    expect([told.start, [...told.drain].sort()]).toEqual([[], ['a', 'n']]);
+    expect(told.plan.rollouts).toMatchObject([{ lastGood: null, failure: { revision: 2 } }]);
+  });
+
   it('starts the last good spec again where it had to be stopped', () => {
     const broken = starting('n', after, { startFailures: 3, failure: failure() });
     const told = reconciled([rollout(after, before)], [node('w1', [broken])]);

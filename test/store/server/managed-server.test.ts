@@ -82,7 +82,7 @@ describe.skipIf(REAL === undefined || REAL.missing)('a managed server', () => {
     }
     const { pid } = server;
     await (await rig.rawClient()).set('mark', 'here');
-    process.kill(pid ?? 0, 'SIGKILL');
+    process.kill(pid ?? expect.fail('no process to end'), 'SIGKILL');
     await until('another process', () => server.pid !== null && server.pid !== pid);
     expect(await (await rig.rawClient()).get('mark')).toBe('here');
     expect(rig.events.map(({ type }) => type)).toEqual(['ended', 'started']);
