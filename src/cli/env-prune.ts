@@ -3,7 +3,7 @@ import { UNUSED_MS } from '../agent/environments/environment-keeper.ts';
 import { chooseUnused, keptHashes } from '../agent/environments/unused.ts';
 import type { StatePaths } from '../config/paths.ts';
 import { folderSizeBytes } from '../lib/files.ts';
-import { neededPackages } from '../roles/needed-packages.ts';
+import { specsInForce, specsRecorded } from '../roles/specs-on-disk.ts';
 import { renderEnvironments, type SizedFolder, sizeText } from './env-list.ts';
 import { ExitCode } from './exit.ts';
 import { print, printError } from './output.ts';
@@ -16,8 +16,9 @@ export interface PruneOptions {
 
 /** `modelserve env prune`: shows what nothing here needs, and removes it where told so. */
 export async function pruneEnvironments(paths: StatePaths, options: PruneOptions): Promise<ExitCode> {
+  const needed = [...(await specsInForce(paths)), ...(await specsRecorded(paths))];
   const rules = {
-    keep: keptHashes(await neededPackages(paths)),
+    keep: keptHashes(needed.map((spec) => spec.package.hash)),
     olderThanMs: options.allUnused ? 0 : UNUSED_MS,
     most: null,
   };

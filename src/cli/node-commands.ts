@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { defaultStateDir } from '../config/environment.ts';
+import { byteSize } from '../config/value-forms.ts';
 import { parseHostPort } from '../roles/addresses.ts';
 import type { NodeFlags } from '../roles/node.ts';
 import { wholeNumber, withTarget } from './client-commands.ts';
@@ -12,6 +13,7 @@ interface NodeOptions {
   readonly httpPort?: number;
   readonly numCpus?: number;
   readonly numGpus?: number;
+  readonly modelCache?: number;
   readonly stateDir?: string;
 }
 
@@ -62,7 +64,12 @@ function withNodeOptions(command: Command): Command {
   return command
     .option('--http-port <n>', "the node's HTTP port (default: [MODEL SERVE] port of conf.ini)", port)
     .option('--num-cpus <n>', 'CPUs to give out (default: those there are)', wholeNumber)
-    .option('--num-gpus <n>', 'virtual GPUs in place of those that nvidia-smi finds', wholeNumber);
+    .option('--num-gpus <n>', 'virtual GPUs in place of those that nvidia-smi finds', wholeNumber)
+    .option(
+      '--model-cache <size>',
+      'what models may take on its disk, such as 200GB (default: what is free)',
+      size,
+    );
 }
 
 function addHead(program: Command): void {
@@ -163,12 +170,20 @@ function nodeFlags(options: NodeOptions, role: 'head' | 'worker'): NodeFlags {
     httpPort: options.httpPort ?? null,
     numCpus: options.numCpus ?? null,
     numGpus: options.numGpus ?? null,
+    modelCacheBytes: options.modelCache ?? null,
   };
 }
 
 function folder(text: string): string {
   if (text.trim() === '') throw new InvalidArgumentError('expected a folder');
   return text;
+}
+
+function size(text: string): number {
+  const form = byteSize({ minBytes: 1 });
+  const reading = form.read(text);
+  if (reading.ok) return reading.value;
+  throw new InvalidArgumentError(`expected ${form.expected}`);
 }
 
 function port(text: string): number {

@@ -6,6 +6,7 @@ import type { ModelFetch } from '../cluster/status/types.ts';
 import type { Finding } from '../config/compile.ts';
 import { differences, settingsDifferences } from '../config/pin.ts';
 import type { ContentStore } from '../lib/content/content-store.ts';
+import type { Room } from '../lib/content/room.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { RemoteModels } from '../models/remote-models.ts';
@@ -55,6 +56,7 @@ export interface ApplyDeskOptions {
   readonly snapshotsDir: string;
   readonly digestsDir: string;
   readonly contents: ContentStore;
+  readonly room: Room;
   readonly uploadedDir: string;
   /** gets what URIs name */
   readonly remote: Pick<RemoteModels, 'obtain' | 'running'>;
@@ -114,6 +116,15 @@ export class ApplyDesk {
    * @throws ServeError STORE_UNREACHABLE or APPLY_TIMEOUT when the job could not be recorded: nothing was changed
    */
   async apply(source: ApplySource, signal: AbortSignal): Promise<ApplyResult> {
+    const over = new AbortController();
+    try {
+      return await this.#apply(source, AbortSignal.any([signal, over.signal]));
+    } finally {
+      over.abort(); // what it names is recorded now, or not wanted
+    }
+  }
+
+  async #apply(source: ApplySource, signal: AbortSignal): Promise<ApplyResult> {
     const drafted = await this.#draft(source, { dryRun: false, signal });
     if (!drafted.ok) return drafted;
     const recorded = await this.#dependencies.queue.submit(
@@ -165,13 +176,13 @@ export class ApplyDesk {
     { confPath, upload }: ApplySource,
     how: Pick<DraftOptions, 'dryRun' | 'signal'>,
   ): Promise<DraftResult> {
-    const { snapshotsDir, digestsDir, contents, uploadedDir, remote } = this.#options;
+    const { snapshotsDir, digestsDir, contents, room, uploadedDir, remote } = this.#options;
     const folder = upload === null ? null : await this.#dependencies.uploads.materialise(upload);
     await this.#untilNodesAreKnown();
     return await draftRevision({
       confPath: folder === null ? confPath : join(folder, 'conf.ini'),
       uploadedFrom: folder === null ? null : confPath,
-      ...{ snapshotsDir, digestsDir, contents, uploadedDir, remote, ...how },
+      ...{ snapshotsDir, digestsDir, contents, room, uploadedDir, remote, ...how },
       nodesFor: (spec) => eligibleNodes(spec, this.#dependencies.leader),
     });
   }

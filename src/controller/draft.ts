@@ -6,6 +6,7 @@ import { isModelUri } from '../config/model-uri.ts';
 import { pinSpec } from '../config/pin.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
 import type { ContentStore } from '../lib/content/content-store.ts';
+import type { Room } from '../lib/content/room.ts';
 import { messageOf } from '../lib/errors.ts';
 import { keepModels } from '../models/keep-models.ts';
 import { type ReadModel, readModels } from '../models/pins.ts';
@@ -50,13 +51,14 @@ export interface DraftOptions {
   readonly digestsDir: string;
   /** where models are kept by their hashes */
   readonly contents: ContentStore;
+  readonly room: Room;
   /** nodes that a deployment may be placed on */
   readonly nodesFor: (spec: DeploymentSpec) => readonly EligibleNode[];
   /** gets what URIs name */
   readonly remote: Pick<RemoteModels, 'obtain'>;
   /** only hash packages and models, keep and fetch none: for a dry run */
   readonly dryRun: boolean;
-  /** ends what is being fetched */
+  /** ends what is being fetched; until it comes, what the draft names stays on this machine */
   readonly signal: AbortSignal;
 }
 
@@ -198,12 +200,12 @@ async function fetchModel(uri: string, { remote, dryRun, signal }: DraftOptions)
 async function keepAll(
   models: readonly ReadModel[],
   conf: CompiledConf,
-  { contents, uploadedFrom }: DraftOptions,
+  { contents, room, uploadedFrom, signal }: DraftOptions,
 ): Promise<readonly Finding[]> {
   const byHash = new Map(models.map((model) => [model.pin.sha256, model]));
   const inPlace = await keepModels(
     [...byHash.values()].map(({ content }) => content),
-    { store: contents, areOurs: uploadedFrom !== null },
+    { store: contents, areOurs: uploadedFrom !== null, room, signal },
   );
   return inPlace.map(({ hash, root }) => ({
     file: conf.confPath,

@@ -1,21 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, copyFile, link, mkdir, rename, rm, statfs } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { mapConcurrently } from '../lib/concurrency.ts';
 import type { ContentStore, StoredContent } from '../lib/content/content-store.ts';
 import { totalBytesOf } from '../lib/content/manifest.ts';
+import type { Room } from '../lib/content/room.ts';
 import { codeOf } from '../lib/errors.ts';
 import { copyDigested, digestFile, FileChangedError } from '../lib/file-digests.ts';
 
-/** What is to stay free on the disk after a copy. */
-const SPARE_BYTES = 1024 ** 3;
 const FILES_AT_ONCE = 2;
 
 export interface KeepOptions {
   readonly store: ContentStore;
   /** the files are on the store's own file system and nobody writes to them any more: links do */
   readonly areOurs: boolean;
+  readonly room: Room;
+  /** until it comes, nothing of it makes way for anything */
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -29,9 +31,10 @@ export async function keepModels(
   models: readonly StoredContent[],
   options: KeepOptions,
 ): Promise<readonly StoredContent[]> {
-  const { store } = options;
+  const { store, room, signal } = options;
   const inPlace: StoredContent[] = [];
   for (const model of models) {
+    room.hold(model.hash, signal);
     const known = await store.find(model.hash);
     if (known?.root === store.pathOf(model.hash)) await store.touch(model.hash);
     else if (!(await keep(model, options))) inPlace.push(model);
@@ -40,13 +43,13 @@ export async function keepModels(
 }
 
 /** @returns false when there was no room */
-async function keep(model: StoredContent, { store, areOurs }: KeepOptions): Promise<boolean> {
+async function keep(model: StoredContent, { store, areOurs, room }: KeepOptions): Promise<boolean> {
   const target = store.pathOf(model.hash);
   const draft = `${target}.${randomBytes(6).toString('hex')}`;
   await mkdir(dirname(target), { recursive: true });
   try {
     if (areOurs) await each(model.files, draft, ({ path }, copy) => link(join(model.root, path), copy));
-    else await copyAll(model, draft);
+    else await copyAll(model, draft, room);
     await rm(target, { recursive: true, force: true });
     await rename(draft, target);
     await store.add({ ...model, root: target });
@@ -60,13 +63,18 @@ async function keep(model: StoredContent, { store, areOurs }: KeepOptions): Prom
   }
 }
 
-async function copyAll({ root, files }: StoredContent, draft: string): Promise<void> {
-  const clones = await cloneAll({ root, files }, draft);
-  if (clones) return;
-  const { bavail, bsize } = await statfs(dirname(draft));
-  if (bavail * bsize < totalBytesOf(files) + SPARE_BYTES) {
-    throw Object.assign(new Error('no room for a copy'), { code: 'ENOSPC' });
+async function copyAll(model: StoredContent, draft: string, room: Room): Promise<void> {
+  if (await cloneAll(model, draft)) return;
+  const reservation = await room.reserve({ folder: draft, totalBytes: totalBytesOf(model.files) });
+  if (!reservation.ok) throw Object.assign(new Error('no room for a copy'), { code: 'ENOSPC' });
+  try {
+    await copyFiles(model, draft);
+  } finally {
+    reservation.release();
   }
+}
+
+async function copyFiles({ root, files }: StoredContent, draft: string): Promise<void> {
   for (const { path } of files) await mkdir(dirname(join(draft, path)), { recursive: true });
   const copies = files.map(({ path, sizeBytes }) => ({
     source: join(root, path),

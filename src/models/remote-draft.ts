@@ -2,6 +2,7 @@ import { chmod, mkdir, open, rename, rm, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Manifest } from '../lib/content/manifest.ts';
 import { PieceSet } from '../lib/content/pieces.ts';
+import { codeOf } from '../lib/errors.ts';
 import { digestTree, type FileDigest } from '../lib/file-digests.ts';
 import { readIfThere, writeDurably } from '../lib/files.ts';
 import { listTree } from '../lib/tree.ts';
@@ -37,6 +38,8 @@ export class RemoteDraft {
   readonly #folder: string;
   readonly #listing: RemoteListing;
   readonly #held: PieceSet;
+  /** of files that were written to since the last note */
+  readonly #unsynced = new Set<string>();
   #unnotedBytes = 0;
   #notedAtMs = performance.now();
   #noting: Promise<void> = Promise.resolve();
@@ -90,6 +93,7 @@ export class RemoteDraft {
       await file.close();
     }
     this.#held.add(chunk.index);
+    this.#unsynced.add(path);
     this.#unnotedBytes += chunk.range?.length ?? NOTE_EVERY_BYTES;
     const isDue = performance.now() - this.#notedAtMs > NOTE_EVERY_MS;
     if (isDue || this.#unnotedBytes >= NOTE_EVERY_BYTES) await this.note();
@@ -105,10 +109,33 @@ export class RemoteDraft {
       .catch(() => undefined)
       .then(async () => {
         const progress: Progress = { fingerprint, held: this.#held.encode() };
-        await writeDurably(join(this.#folder, 'progress.json'), JSON.stringify(progress));
+        await this.#sync();
+        await this.#write(JSON.stringify(progress));
       });
     this.#noting = noting;
     await noting;
+  }
+
+  /** Nobody knows the hash of what is on its way: what is noted has to be on the disk, or a power cut makes holes of it. */
+  async #sync(): Promise<void> {
+    const paths = [...this.#unsynced];
+    this.#unsynced.clear();
+    for (const path of paths) {
+      const file = await open(path, 'r');
+      await file.datasync().finally(() => file.close());
+    }
+  }
+
+  /** Into its place where the disk has no room for another: it has the same length each time, and bits that only come. */
+  async #write(text: string): Promise<void> {
+    const path = join(this.#folder, 'progress.json');
+    try {
+      await writeDurably(path, text);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOSPC' && codeOf(error) !== 'EDQUOT') throw error;
+      const file = await open(path, 'r+');
+      await file.write(text, 0).finally(() => file.close());
+    }
   }
 
   /** Reads what has come through, on threads. @returns its files, with hashes of what lies on the disk */

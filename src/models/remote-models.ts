@@ -1,4 +1,3 @@
-import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sizeText } from '../cluster/placement/amounts.ts';
 import type { ModelFetch } from '../cluster/status/types.ts';
@@ -7,6 +6,7 @@ import { type ModelUri, publicUri, readModelUri } from '../config/model-uri.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
 import type { ContentStore, StoredContent } from '../lib/content/content-store.ts';
 import { folderHash, type Manifest, totalBytesOf } from '../lib/content/manifest.ts';
+import { diskRoom, type Room, type RoomWish, type Shortage } from '../lib/content/room.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import { readIfThere, writeDurably } from '../lib/files.ts';
 import { sha256 } from '../lib/hash.ts';
@@ -32,12 +32,15 @@ export interface RemoteModelsOptions {
 
 export interface RemoteModelsDependencies {
   readonly store: ContentStore;
+  /** without one the disk has to have what is needed, and more */
+  readonly room?: Room;
   readonly log: Log;
 }
 
 export interface ObtainOptions {
   /** look, and fetch nothing: of what has changed on the server the hash is one of its listing */
   readonly isDryRun: boolean;
+  /** ends the waiting; until it comes, what was given stays on this machine */
   readonly signal: AbortSignal;
 }
 
@@ -49,7 +52,8 @@ interface SourceRecord {
 
 /** Enough to fill a fast line, and few enough that a small server stands it. */
 const REQUESTS_AT_ONCE = 8;
-/** What is to stay free on the disk. */
+
+/** What is to stay free on the disk where nothing else says so. */
 const SPARE_BYTES = 1024 ** 3;
 
 /** Models that URIs name: fetched once, kept by hash, and not fetched again while the server has the same. */
@@ -57,6 +61,7 @@ export class RemoteModels {
   readonly #options: RemoteModelsOptions;
   readonly #dependencies: RemoteModelsDependencies;
   readonly #exchange: Exchange;
+  readonly #room: Room;
   readonly #fetches = new SharedWork<StoredContent>();
   readonly #running = new Map<string, { -readonly [Field in keyof ModelFetch]: ModelFetch[Field] }>();
 
@@ -64,6 +69,7 @@ export class RemoteModels {
     this.#options = options;
     this.#dependencies = dependencies;
     this.#exchange = new Exchange(options.exchange);
+    this.#room = dependencies.room ?? diskRoom(SPARE_BYTES);
   }
 
   /** What is being fetched at the moment. */
@@ -88,7 +94,7 @@ export class RemoteModels {
     const source = await openSource(uri, this.#options.variables, this.#exchange);
     const listing = await listRemote(uri, source, signal);
     const known = await this.#known(uri, listing);
-    if (known !== null) return asModel(uri, known);
+    if (known !== null) return this.#held(uri, known, signal);
     if (isDryRun) return announced(uri, listing);
     const fetched = await this.#fetches.join(
       text,
@@ -97,7 +103,13 @@ export class RemoteModels {
     );
     signal.throwIfAborted();
     if (fetched === null) throw stopped(uri);
-    return asModel(uri, fetched);
+    return this.#held(uri, fetched, signal);
+  }
+
+  #held(uri: ModelUri, content: StoredContent, signal: AbortSignal): ReadModel {
+    this.#room.hold(content.hash, signal);
+    const sizeBytes = totalBytesOf(content.files);
+    return { pin: { name: uri.localName, sizeBytes, sha256: content.hash }, content };
   }
 
   async #known(uri: ModelUri, { fingerprint }: RemoteListing): Promise<StoredContent | null> {
@@ -146,14 +158,15 @@ export class RemoteModels {
   ): Promise<StoredContent> {
     const { store, log } = this.#dependencies;
     const beganMs = performance.now();
-    const draft = await RemoteDraft.open(join(this.#options.partialDir, sha256(uri.text)), listing);
-    try {
-      await this.#checkRoom(uri, listing, draft.heldBytes);
-      await this.#fill(uri, { source, draft, totalBytes: listing.totalBytes }, signal);
-    } catch (error) {
-      await draft.note().catch(() => undefined);
-      throw isFull(error) ? noRoom(uri, null) : error;
-    }
+    const folder = join(this.#options.partialDir, sha256(uri.text));
+    const draft = await RemoteDraft.open(folder, listing);
+    await this.#inRoom(uri, { folder, totalBytes: listing.totalBytes ?? 0 }, async () => {
+      try {
+        await this.#fill(uri, { source, draft, totalBytes: listing.totalBytes }, signal);
+      } finally {
+        await draft.note().catch(() => undefined); // the disk may be full
+      }
+    });
     const content = await keep(draft, store);
     if (listing.fingerprint !== null) {
       const record: SourceRecord = { fingerprint: listing.fingerprint, content: content.hash };
@@ -207,12 +220,20 @@ export class RemoteModels {
     });
   }
 
-  async #checkRoom(uri: ModelUri, { totalBytes }: RemoteListing, heldBytes: number): Promise<void> {
-    const { partialDir } = this.#options;
-    await mkdir(partialDir, { recursive: true });
-    const { bavail, bsize } = await statfs(partialDir);
-    const neededBytes = (totalBytes ?? 0) - heldBytes + SPARE_BYTES;
-    if (bavail * bsize < neededBytes) throw noRoom(uri, { neededBytes, freeBytes: bavail * bsize });
+  /** A disk that others fill meanwhile may have room once more when what nothing needs has made way. */
+  async #inRoom(uri: ModelUri, wish: RoomWish, fill: () => Promise<void>): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      const reservation = await this.#room.reserve(wish);
+      if (!reservation.ok) throw noRoom(uri, reservation.shortage);
+      try {
+        return await fill();
+      } catch (error) {
+        if (!isFull(error)) throw error;
+        if (attempt === 2) throw noRoom(uri, null);
+      } finally {
+        reservation.release();
+      }
+    }
   }
 
   #recordPath(uri: ModelUri): string {
@@ -240,11 +261,6 @@ function contentHash(files: Manifest): string {
   return files.length === 1 && first?.path === '' ? first.sha256 : folderHash(files);
 }
 
-function asModel(uri: ModelUri, content: StoredContent): ReadModel {
-  const sizeBytes = totalBytesOf(content.files);
-  return { pin: { name: uri.localName, sizeBytes, sha256: content.hash }, content };
-}
-
 /** For a plan: what would be fetched, under a hash of its own. */
 function announced(uri: ModelUri, listing: RemoteListing): ReadModel {
   const hash = listing.fingerprint ?? sha256(`unknown until it is fetched: ${uri.text}`);
@@ -267,16 +283,24 @@ function isFull(error: unknown): boolean {
   return codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT';
 }
 
-function noRoom(
-  uri: ModelUri,
-  room: { readonly neededBytes: number; readonly freeBytes: number } | null,
-): ModelError {
+function noRoom(uri: ModelUri, shortage: Shortage | null): ModelError {
   const model = publicUri(uri.text);
-  const sizes =
-    room === null ? '' : ` (${sizeText(room.neededBytes)} are needed, ${sizeText(room.freeBytes)} are free)`;
-  return new ModelError(
-    `${model}: the disk of the state directory is too full for it${sizes}; make room, and apply again`,
-    { code: 'MODEL_NO_ROOM', model },
+  return new ModelError(`${model}: ${shortageText(shortage)}`, { code: 'MODEL_NO_ROOM', model });
+}
+
+/** Where the room is missing, and what to do; what has come is kept in any case. */
+function shortageText(shortage: Shortage | null): string {
+  if (shortage?.cache == null) {
+    const sizes =
+      shortage === null
+        ? ''
+        : ` (${sizeText(shortage.neededBytes)} are needed, ${sizeText(shortage.freeBytes)} are free)`;
+    return `the disk of the state directory is too full for it${sizes}; make room, and apply again`;
+  }
+  const { limitBytes, inUseBytes } = shortage.cache;
+  return (
+    `${sizeText(shortage.neededBytes)} are needed; this node keeps ${sizeText(limitBytes)} of models at most (--model-cache), ` +
+    `of which ${sizeText(inUseBytes)} are needed by what runs or is being fetched; start it with more, and apply again`
   );
 }
 

@@ -54,6 +54,8 @@ export interface HeadFlags extends NodeFlags {
 
 /** What was sent and is not sent again for a week comes anew then. */
 const UPLOAD_GRACE_MS = 7 * 24 * 3_600_000;
+/** What is to stay free on the disk when a model is taken in: the store and the revisions are on it, too. */
+const SPARE_BYTES = 1024 ** 3;
 /** How long `stop --all` waits for other nodes to drain and leave. */
 const DISMISS_MS = 150_000;
 const QUEUE_TIMEOUT_MS = 15_000;
@@ -150,7 +152,10 @@ async function startControl(
   // A head that comes back while its store is away serves on; at the very first start it says what is wrong.
   const store = await connectStore({ ...target, mayBeLost: state.revision !== null });
   closers.add(async () => await store.close());
-  const content = createContent({ ...ground, store });
+  const content = createContent(
+    { ...ground, store },
+    { limitBytes: flags.modelCacheBytes, spareBytes: SPARE_BYTES },
+  );
   await content.start();
   closers.add(async () => await content.stop());
   const queue = createApplyQueue<ApplyJob, Recorded>({
@@ -165,7 +170,7 @@ async function startControl(
   const uploads = new Uploads(paths.uploads, content.store);
   const remote = new RemoteModels(
     { variables: cloudVariables(), partialDir: paths.partial, digestsDir: paths.digests },
-    { store: content.store, log },
+    { store: content.store, room: content.cache, log },
   );
   closers.add(async () => await remote.stop());
   const desk = new ApplyDesk(
@@ -173,6 +178,7 @@ async function startControl(
       snapshotsDir: paths.snapshots,
       digestsDir: paths.digests,
       contents: content.store,
+      room: content.cache,
       uploadedDir: join(paths.uploads, 'project'),
       remote,
       queueTimeoutMs: QUEUE_TIMEOUT_MS,

@@ -1,9 +1,10 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from '../agent/agent.ts';
-import { ContentService } from '../agent/content/content-service.ts';
+import { ContentService, type ContentServiceOptions } from '../agent/content/content-service.ts';
 import type { ContentNode } from '../agent/content/fetch-content.ts';
 import type { NodeRole } from '../cluster/nodes/types.ts';
+import type { PinnedSpec } from '../cluster/spec/types.ts';
 import { childEnvironment, visibleDevices } from '../config/environment.ts';
 import type { StatePaths } from '../config/paths.ts';
 import type { ClusterKeys } from '../config/token.ts';
@@ -13,6 +14,7 @@ import { packageRoot } from '../lib/package-root.ts';
 import type { Store } from '../store/types.ts';
 import { formatHostPort } from './addresses.ts';
 import { backendPrograms } from './backend-programs.ts';
+import { specsInForce } from './specs-on-disk.ts';
 
 /** Nodes come and go by the second; fetches ask many times a second. */
 const NODES_FRESH_MS = 1_000;
@@ -24,6 +26,8 @@ export interface NodeFlags {
   readonly httpPort: number | null;
   readonly numCpus: number | null;
   readonly numGpus: number | null;
+  /** --model-cache; null: as much as the disk has */
+  readonly modelCacheBytes: number | null;
 }
 
 export interface StopHow {
@@ -103,6 +107,7 @@ export function createAgent(parts: AgentParts): Agent {
 /** Packages and models of this machine, and the server that gives them to other nodes; the caller starts and stops it. */
 export function createContent(
   parts: Pick<AgentParts, 'nodeId' | 'host' | 'paths' | 'keys' | 'store' | 'log'>,
+  cache: ContentServiceOptions['cache'],
 ): ContentService {
   const { nodeId, host, paths, keys, store, log } = parts;
   let known: readonly ContentNode[] = [];
@@ -114,7 +119,8 @@ export function createContent(
     known = await contentNodes(store, nodeId).catch(() => known);
     return known;
   };
-  return new ContentService({ nodeId, paths, host, key: keys.contentKey }, { nodes, log });
+  const needed = async (): Promise<readonly PinnedSpec[]> => await specsInForce(paths);
+  return new ContentService({ nodeId, paths, host, key: keys.contentKey, cache }, { nodes, needed, log });
 }
 
 /** Other nodes that can be asked for packages and models; a head whose lease has lapsed may be about to come back. */

@@ -24,6 +24,9 @@ import {
 import { NodeControl } from './node-control.ts';
 import { lockStateDir, nodeIdOf } from './state-dir.ts';
 
+/** Left free on the disk beside what is fetched. */
+const SPARE_BYTES = 64 * 1024 ** 2;
+
 export interface WorkerFlags extends NodeFlags {
   /** --address, or --redis for a store of the user's own */
   readonly cluster: { readonly address: HostPort } | { readonly redisUrl: string };
@@ -88,7 +91,7 @@ async function joinCluster(
     nodeId: await nodeIdOf(paths),
     host: { bound, advertised: advertisedAddress(bound) },
   };
-  const content = createContent(ground);
+  const content = createContent(ground, { limitBytes: flags.modelCacheBytes, spareBytes: SPARE_BYTES });
   await content.start();
   closers.add(async () => await content.stop());
   const agent = createAgent({

@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { ApplyDesk, type ApplyJob, type Recorded } from '../../src/controller/apply-desk.ts';
 import { Uploads } from '../../src/controller/uploads.ts';
 import { ContentStore } from '../../src/lib/content/content-store.ts';
+import { diskRoom } from '../../src/lib/content/room.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import type { ApplyQueue } from '../../src/store/types.ts';
 import { makeProject, PACKAGES } from '../config/project-fixture.ts';
@@ -66,6 +67,7 @@ async function open(options: { readonly failures?: number } = {}) {
       snapshotsDir,
       digestsDir: join(snapshotsDir, 'digests'),
       contents,
+      room: diskRoom(0),
       uploadedDir: '/uploaded',
       remote: { running: [], obtain: () => Promise.reject(new Error('no URI is named here')) },
       queueTimeoutMs: 1_000,

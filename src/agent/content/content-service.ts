@@ -7,6 +7,7 @@ import { Rounds } from '../../lib/rounds.ts';
 import { ContentClient } from './content-client.ts';
 import { ContentServer } from './content-server.ts';
 import type { ContentNode } from './fetch-content.ts';
+import { ModelCache, type ModelCacheOptions } from './model-cache.ts';
 import { NodeContents } from './node-contents.ts';
 import { pruneContents } from './prune-contents.ts';
 
@@ -16,11 +17,14 @@ export interface ContentServiceOptions {
   readonly host: { readonly bound: string; readonly advertised: string };
   /** of the cluster's content servers */
   readonly key: string;
+  readonly cache: Pick<ModelCacheOptions, 'limitBytes' | 'spareBytes'>;
 }
 
 export interface ContentServiceDependencies {
   /** other nodes of the cluster */
   readonly nodes: () => Promise<readonly ContentNode[]>;
+  /** what runs here, and what replicas may be started from */
+  readonly needed: () => Promise<readonly PinnedSpec[]>;
   readonly log: Log;
 }
 
@@ -31,6 +35,7 @@ const GRACE_MS = 24 * 3_600_000;
 /** What a node has of packages and models, gets from others and gives to others. */
 export class ContentService {
   readonly store: ContentStore;
+  readonly cache: ModelCache;
   readonly contents: NodeContents;
   readonly #options: ContentServiceOptions;
   readonly #log: Log;
@@ -39,13 +44,16 @@ export class ContentService {
   #pruning: Rounds | null = null;
   #stopped: Promise<void> | null = null;
 
-  constructor(options: ContentServiceOptions, { nodes, log }: ContentServiceDependencies) {
-    const { nodeId, paths, host, key } = options;
+  constructor(options: ContentServiceOptions, { nodes, needed, log }: ContentServiceDependencies) {
+    const { nodeId, paths, host, key, cache } = options;
     this.#options = options;
     this.#log = log;
     this.store = new ContentStore({ recordsDir: paths.contents, filesDir: paths.models });
     this.#client = new ContentClient({ key, nodeId, address: () => hostPort(host.advertised, this.port) });
-    this.contents = new NodeContents(paths, { store: this.store, client: this.#client, nodes });
+    this.cache = new ModelCache({ paths, ...cache }, { store: this.store, needed, log });
+    this.contents = new NodeContents(paths, {
+      ...{ store: this.store, client: this.#client, room: this.cache, nodes },
+    });
     this.#server = new ContentServer(
       { host: host.bound, key },
       { find: (hash) => this.contents.find(hash), log },
@@ -76,7 +84,9 @@ export class ContentService {
 
   /** Deletes what no spec names and nothing has used for a while. @returns the hashes of what was deleted */
   async prune(keep: readonly PinnedSpec[], graceMs: number): Promise<readonly string[]> {
-    return await pruneContents({ paths: this.#options.paths, keep, graceMs }, this.store);
+    const pruned = await pruneContents({ paths: this.#options.paths, keep, graceMs }, this.store);
+    await this.cache.trim();
+    return pruned;
   }
 
   /** Idempotent; what is being fetched ends, and goes on at the next start. */

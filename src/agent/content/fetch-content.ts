@@ -1,10 +1,12 @@
 import { setMaxListeners } from 'node:events';
-import { mkdir, statfs } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { sizeText } from '../../cluster/placement/amounts.ts';
 import { totalBytesOf } from '../../lib/content/manifest.ts';
 import { PartialContent } from '../../lib/content/partial-content.ts';
 import { PieceSet } from '../../lib/content/pieces.ts';
+import type { Room, Shortage } from '../../lib/content/room.ts';
 import { codeOf, messageOf } from '../../lib/errors.ts';
 import { type ContentClient, SourceError } from './content-client.ts';
 import { ContentError } from './content-error.ts';
@@ -32,6 +34,7 @@ export interface FetchDependencies {
   readonly client: ContentClient;
   /** other nodes of the cluster, asked for again and again: they come and go */
   readonly nodes: () => Promise<readonly ContentNode[]>;
+  readonly room: Room;
   readonly onProgress: (line: string) => void;
   readonly signal: AbortSignal;
 }
@@ -48,8 +51,6 @@ const ANNOUNCE_MS = 250;
 const ANNOUNCE_PER_PEER_MS = 10;
 const PROBED_NODES = 8;
 const VERIFICATIONS = 3;
-/** Left free on the disk beside what is fetched. */
-const SPARE_BYTES = 64 * 1024 ** 2;
 const MIB = 1024 ** 2;
 
 /**
@@ -63,6 +64,7 @@ export class ContentFetch {
   readonly #inFlight = new Set<number>();
   readonly #tally = { fromHeadBytes: 0, receivedBytes: 0, refusals: 0, movedAtMs: 0, problem: '', head: 0 };
   #partial: PartialContent | null = null;
+  #releaseRoom: () => void = () => undefined;
   /** ends the waits and requests of the step in hand */
   #over = new AbortController();
   #failure: unknown = null;
@@ -86,7 +88,6 @@ export class ContentFetch {
       signal.throwIfAborted();
       const partial = await this.#open();
       this.#partial = partial;
-      await this.#checkRoom(partial);
       await this.#fetchAndVerify(partial);
       await partial.finish(this.#options.target);
       return partial.files;
@@ -95,6 +96,7 @@ export class ContentFetch {
       throw this.#explained(error);
     } finally {
       signal.removeEventListener('abort', stop);
+      this.#releaseRoom();
       this.#partial = null;
     }
   }
@@ -102,7 +104,10 @@ export class ContentFetch {
   async #open(): Promise<PartialContent> {
     const { hash, partialDir } = this.#options;
     const begun = await PartialContent.resume(partialDir, hash);
-    if (begun !== null) return begun;
+    if (begun !== null) {
+      await this.#reserve(begun.files);
+      return begun;
+    }
     this.#say(`fetching ${this.#options.what}: looking for a node that has it`);
     this.#tally.movedAtMs = performance.now();
     for (;;) {
@@ -114,7 +119,7 @@ export class ContentFetch {
         continue;
       }
       await mkdir(dirname(partialDir), { recursive: true });
-      await this.#requireBytes(totalBytesOf(files));
+      await this.#reserve(files);
       return await PartialContent.begin(partialDir, files);
     }
   }
@@ -142,20 +147,13 @@ export class ContentFetch {
     return null;
   }
 
-  async #checkRoom(partial: PartialContent): Promise<void> {
-    const heldBytes = partial.held.count * partial.pieceAt(0).length;
-    await this.#requireBytes(Math.max(0, partial.totalBytes - heldBytes));
-  }
-
-  async #requireBytes(neededBytes: number): Promise<void> {
-    const { bavail, bsize } = await statfs(dirname(this.#options.partialDir));
-    const freeBytes = bavail * bsize;
-    if (neededBytes + SPARE_BYTES <= freeBytes) return;
-    throw new ContentError(
-      'DISK_FULL',
-      `${this.#options.what} needs ${mib(neededBytes)} more, and ${dirname(this.#options.partialDir)} has ${mib(freeBytes)} free; ` +
-        'make room there, or start this node with --state-dir on a larger disk',
-    );
+  async #reserve(files: PartialContent['files']): Promise<void> {
+    const { partialDir, what } = this.#options;
+    const wish = { folder: partialDir, totalBytes: totalBytesOf(files) };
+    const reservation = await this.#dependencies.room.reserve(wish);
+    if (!reservation.ok)
+      throw new ContentError('DISK_FULL', noRoomText(what, dirname(partialDir), reservation.shortage));
+    this.#releaseRoom = reservation.release;
   }
 
   async #fetchAndVerify(partial: PartialContent): Promise<void> {
@@ -362,6 +360,20 @@ export class ContentFetch {
       `${this.#options.what} could not be written below ${dirname(this.#options.partialDir)}: the disk is full; make room there`,
     );
   }
+}
+
+/** What is missing, and what to do. */
+function noRoomText(what: string, folder: string, { neededBytes, freeBytes, cache }: Shortage): string {
+  if (cache === null) {
+    return (
+      `${what} needs ${sizeText(neededBytes)} more, and ${folder} has ${sizeText(freeBytes)} free, with all gone that nothing needs; ` +
+      'make room there, or start this node with --state-dir on a larger disk'
+    );
+  }
+  return (
+    `${what} needs ${sizeText(neededBytes)} more; this node keeps ${sizeText(cache.limitBytes)} of models at most (--model-cache), ` +
+    `of which ${sizeText(cache.inUseBytes)} are needed by what runs here or is being fetched; raise it, or place less on this node`
+  );
 }
 
 function others(nodes: readonly ContentNode[]): readonly ContentNode[] {

@@ -14,6 +14,7 @@ export interface NamedModel {
 }
 
 const LINKS_AT_ONCE = 8;
+const ATTEMPTS = 10;
 
 /** The name of the view of these models: the same names and contents, the same view. */
 export function viewKey(pins: readonly Pick<ModelPin, 'name' | 'sha256'>[]): string {
@@ -28,6 +29,17 @@ export function viewKey(pins: readonly Pick<ModelPin, 'name' | 'sha256'>[]): str
  */
 export async function showModels(folder: string, models: readonly NamedModel[]): Promise<void> {
   const links = linksOf(models);
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await showLinks(folder, links);
+    } catch (error) {
+      // Another replica's preparation has put the same there in between: it is looked at again.
+      if (!['ENOTEMPTY', 'EEXIST'].includes(codeOf(error) ?? '') || attempt === ATTEMPTS) throw error;
+    }
+  }
+}
+
+async function showLinks(folder: string, links: readonly Link[]): Promise<void> {
   const isRight = await mapConcurrently(links, LINKS_AT_ONCE, ({ path, target }) =>
     isSameFile(join(folder, path), target),
   );

@@ -5,6 +5,7 @@ import type { StatePaths } from '../../config/paths.ts';
 import type { ContentStore, StoredContent } from '../../lib/content/content-store.ts';
 import { totalBytesOf } from '../../lib/content/manifest.ts';
 import { PieceSet, pieceCount } from '../../lib/content/pieces.ts';
+import type { Room } from '../../lib/content/room.ts';
 import type { ContentClient } from './content-client.ts';
 import type { ServedContent } from './content-server.ts';
 import { ContentFetch, type ContentNode, type FetchOptions } from './fetch-content.ts';
@@ -14,6 +15,7 @@ import { type NamedModel, showModels, viewKey } from './model-view.ts';
 export interface NodeContentsDependencies {
   readonly store: ContentStore;
   readonly client: ContentClient;
+  readonly room: Room;
   /** other nodes of the cluster whose content servers can be asked */
   readonly nodes: () => Promise<readonly ContentNode[]>;
 }
@@ -158,13 +160,13 @@ export class NodeContents {
   }
 
   #begin(wish: Omit<FetchOptions, 'partialDir'>): SharedFetch {
-    const { store, client, nodes } = this.#dependencies;
+    const { store, client, nodes, room } = this.#dependencies;
     const watchers = new Set<ObtainProgress>();
     const nobodyWaits = new AbortController();
     const fetch = new ContentFetch(
       { ...wish, partialDir: join(this.#paths.partial, wish.hash) },
       {
-        ...{ client, nodes, signal: nobodyWaits.signal },
+        ...{ client, nodes, room, signal: nobodyWaits.signal },
         onProgress: (line) => {
           for (const watcher of watchers) watcher.onProgress(line);
         },

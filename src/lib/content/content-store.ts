@@ -65,6 +65,12 @@ export class ContentStore {
     return { hash, root: record.root, files: whole.map(withoutSeen) };
   }
 
+  /** What is written down of a content, without a look at its files; null for what is not here, or not whole. */
+  async recorded(hash: string): Promise<StoredContent | null> {
+    const record = await this.#read(hash);
+    return record === null ? null : { hash, root: record.root, files: record.files.map(withoutSeen) };
+  }
+
   /** Takes in files whose hashes have just been made sure of. */
   async add(content: StoredContent): Promise<StoredContent> {
     const { hash, root } = content;

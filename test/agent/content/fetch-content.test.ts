@@ -130,7 +130,7 @@ test('what the disk has no room for is refused before anything is written', asyn
   const worker = await cluster.node('worker');
   await expect(obtain(worker, hash, sizeBytes)).rejects.toMatchObject({
     code: 'DISK_FULL',
-    message: expect.stringMatching(/model m\.bin needs 16777216 MiB more.*make room there/),
+    message: expect.stringMatching(/model m\.bin needs 16384 GiB more.*make room there/),
   });
   expect(existsSync(join(worker.paths.partial, hash))).toBe(false);
 });

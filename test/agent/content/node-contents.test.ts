@@ -36,7 +36,7 @@ async function applied(
   const read = await readModels({ modelRoot, models, digestsDir: head.paths.digests });
   await keepModels(
     read.map(({ content }) => content),
-    { store: head.service.store, areOurs: false },
+    { store: head.service.store, areOurs: false, room: head.service.cache, signal: quiet().signal },
   );
   const modelPins = read.map(({ pin }) => pin);
   const spec = pinnedSpec({ package: packagePin, models, modelPins, modelRoot, projectDir: project });

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { ContentService } from '../../../src/agent/content/content-service.ts';
 import type { ContentNode } from '../../../src/agent/content/fetch-content.ts';
+import type { PinnedSpec } from '../../../src/cluster/spec/types.ts';
 import { type StatePaths, statePaths } from '../../../src/config/paths.ts';
 import type { ContentFile } from '../../../src/lib/content/manifest.ts';
 import { silentLog } from '../../../src/lib/log.ts';
@@ -27,12 +28,24 @@ export class ContentCluster {
 
   async node(
     nodeId: string,
-    options: { readonly isHead?: boolean; readonly root?: string } = {},
+    options: {
+      readonly isHead?: boolean;
+      readonly root?: string;
+      readonly limitBytes?: number;
+      readonly needed?: () => readonly PinnedSpec[];
+    } = {},
   ): Promise<ContentPlace> {
     const paths = statePaths(options.root ?? tempDir());
     const service = new ContentService(
-      { nodeId, paths, host: { bound: '127.0.0.1', advertised: '127.0.0.1' }, key: KEY },
-      { nodes: async () => this.nodes.filter((node) => node.nodeId !== nodeId && node.up), log: silentLog },
+      {
+        ...{ nodeId, paths, host: { bound: '127.0.0.1', advertised: '127.0.0.1' }, key: KEY },
+        cache: { limitBytes: options.limitBytes ?? null, spareBytes: 1024 ** 2 },
+      },
+      {
+        nodes: async () => this.nodes.filter((node) => node.nodeId !== nodeId && node.up),
+        needed: async () => options.needed?.() ?? [],
+        log: silentLog,
+      },
     );
     await service.start();
     onTestFinished(async () => await service.stop());
