@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { modelserveVersion } from '../config/version.ts';
 import { addBackendCommands } from './backend-commands.ts';
 import { addClientCommands } from './client-commands.ts';
+import { addDoctorCommand } from './doctor-command.ts';
 import { addEnvironmentCommands } from './environment-commands.ts';
 import { describeFailure, ExitCode } from './exit.ts';
 import { addNodeCommands } from './node-commands.ts';
@@ -22,6 +23,7 @@ addNodeCommands(program);
 addClientCommands(program);
 addBackendCommands(program);
 addEnvironmentCommands(program);
+addDoctorCommand(program);
 
 try {
   await program.parseAsync(process.argv);
