@@ -48,16 +48,25 @@ function setUpPackages() {
 
 function setUpBuild() {
   const stamp = join(ROOT, 'dist', '.modelserve-build');
-  const sources = filesBelow(join(ROOT, 'src')).filter((file) => file.endsWith('.ts'));
+  const sources = filesBelow(join(ROOT, 'src')).filter((file) => /\.(ts|c)$/.test(file));
   const wanted = hashFiles([...sources, join(ROOT, 'tsconfig.json'), join(ROOT, 'package-lock.json')]);
   if (readIfThere(stamp) === wanted) return false;
   say('building …');
   rmSync(join(ROOT, 'dist'), { recursive: true, force: true });
   run(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', ROOT]);
   chmodSync(join(ROOT, 'dist', 'cli', 'main.js'), 0o755);
+  setUpPreloadLibrary();
   mkdirSync(join(ROOT, 'dist'), { recursive: true });
   writeFileSync(stamp, wanted);
   return true;
+}
+
+/** Everything but streaming works without it. */
+function setUpPreloadLibrary() {
+  const { status, stderr } = spawnSync(process.execPath, [join(ROOT, 'dist', 'cli', 'main.js'), 'preload'], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) say(`models cannot be streamed into running programs: ${stderr.trim()}`);
 }
 
 function run(command, args) {

@@ -49,6 +49,17 @@ export function addBackendCommands(program: Command): void {
         signal: untilInterrupted(),
       });
     });
+  addPreloadCommand(program);
+}
+
+function addPreloadCommand(program: Command): void {
+  program
+    .command('preload')
+    .description('path of the library for LD_PRELOAD that lets a program start while its model is fetched')
+    .action(async () => {
+      const { preloadCommand } = await import('./preload.ts');
+      process.exitCode = await preloadCommand();
+    });
 }
 
 async function initCommand(name: string, language: TemplateLanguage): Promise<ExitCode> {
