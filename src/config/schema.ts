@@ -12,6 +12,7 @@ import {
   pythonInterpreter,
   routePath,
   seconds,
+  secretSource,
   type ValueForm,
   wheelFolder,
   wholeNumber,
@@ -248,6 +249,24 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     description:
       'Whether a client sees the traceback of an exception in the class: `on`, `off`, or `auto`: only while the node listens on loopback alone.',
     example: 'off',
+  },
+  apiKeys: {
+    name: 'api_keys',
+    form: secretSource,
+    fallback: () => null,
+    effect: 'routing',
+    description:
+      'Callers of the route need an API key, as `authorization: Bearer KEY` or `x-api-key: KEY`. Here stands only where every node finds them: `file:/PATH`, or `env:NAME`, a variable that the node was started with. They hold a line `name = key` for each caller. A file is read again when it changes, within a second. Keys that cannot be read let nobody in.',
+    example: 'file:/etc/modelserve/search.keys',
+  },
+  apiRatePerS: {
+    name: 'api_rate',
+    form: wholeNumber({ min: 0, max: 1_000_000 }),
+    fallback: () => 0,
+    effect: 'routing',
+    description:
+      'Requests a second that one API key may make, of which a second’s worth may come at once; more are answered with 429. Each ingress process counts for itself. With 0 there is no limit.',
+    example: '50',
   },
   python: {
     name: 'python',

@@ -209,6 +209,16 @@ export const wheelFolder: ValueForm<string | null> = {
   write: (folder) => folder ?? '',
 };
 
+/** Where a secret is found on a node; the secret itself never stands in conf.ini, which revisions keep. */
+export const secretSource: ValueForm<string | null> = {
+  expected: 'env:NAME or file:/ABSOLUTE/PATH',
+  read: (text) => {
+    if (text === '') return accept(null);
+    return /^env:[A-Za-z_]\w*$/.test(text) || /^file:\/\S/.test(text) ? accept(text) : refuse();
+  },
+  write: (source) => source ?? '',
+};
+
 const EXPOSURES = { auto: 'loopback', on: 'always', off: 'never' } as const;
 
 export const exposure: ValueForm<DeploymentSpec['exposeErrors']> = {

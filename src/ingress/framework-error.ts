@@ -3,6 +3,9 @@ import type { Availability, DeploymentRoute } from '../cluster/routing/types.ts'
 export type FrameworkErrorCode =
   | 'BAD_REQUEST'
   | 'BAD_TIMEOUT'
+  | 'API_KEY_REFUSED'
+  | 'API_KEYS_UNREADABLE'
+  | 'RATE_EXCEEDED'
   | 'ROUTE_NOT_FOUND'
   | 'METHOD_NOT_ALLOWED'
   | 'BODY_TOO_LARGE'
@@ -19,6 +22,9 @@ export type FrameworkErrorCode =
 const STATUS_OF: Readonly<Record<FrameworkErrorCode, number>> = {
   BAD_REQUEST: 400,
   BAD_TIMEOUT: 400,
+  API_KEY_REFUSED: 401,
+  API_KEYS_UNREADABLE: 503,
+  RATE_EXCEEDED: 429,
   ROUTE_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
   BODY_TOO_LARGE: 413,
@@ -53,6 +59,31 @@ export function badTimeout(found: string): FrameworkError {
   return failure(
     'BAD_TIMEOUT',
     `header x-request-timeout-seconds: expected a number of seconds above 0, found "${found.slice(0, 40)}"`,
+  );
+}
+
+/** @param isGiven there was one, and it is none of the route's */
+export function apiKeyMissing(route: DeploymentRoute, isGiven: boolean): FrameworkError {
+  const what = isGiven ? 'the API key is not one of this route' : 'this route needs an API key';
+  return failure(
+    'API_KEY_REFUSED',
+    `/${route.route}: ${what}; send \`authorization: Bearer KEY\` or \`x-api-key: KEY\``,
+    [['www-authenticate', 'Bearer']],
+  );
+}
+
+export function apiKeysUnreadable(route: DeploymentRoute): FrameworkError {
+  return failure(
+    'API_KEYS_UNREADABLE',
+    `/${route.route}: this node cannot read the route's API keys (api_keys in conf.ini), so nobody is let in; its ingress.log says why`,
+  );
+}
+
+export function rateExceeded(route: DeploymentRoute, name: string, retryAfterS: number): FrameworkError {
+  return failure(
+    'RATE_EXCEEDED',
+    `/${route.route}: the API key "${name}" has had its ${route.apiRatePerS} requests a second (api_rate); try again later`,
+    [['retry-after', String(Math.max(1, retryAfterS))]],
   );
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DeploymentRoute } from '../cluster/routing/types.ts';
 import { sendFrameworkError } from './answer.ts';
+import type { ApiKeys } from './api-keys.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { Casualties } from './casualties.ts';
 import type { DeploymentQueue } from './deployment-queue.ts';
@@ -21,6 +22,7 @@ export interface HandlerDependencies {
   readonly dispatcher: Dispatcher;
   readonly budget: ByteBudget;
   readonly casualties: Casualties;
+  readonly apiKeys: ApiKeys;
   /** of request bodies, as the newest routing table says */
   readonly maxBodyBytes: () => number;
   /** whether clients are told to open another connection for their next request */
@@ -115,7 +117,10 @@ export class RequestHandler {
 
   /** What can be known before the body is read: the request's deadline in ms, or why it is not taken. */
   #admit(request: IncomingMessage, queue: DeploymentQueue): number | FrameworkError {
-    const maxBytes = this.#dependencies.maxBodyBytes();
+    const { apiKeys, maxBodyBytes } = this.#dependencies;
+    const stranger = queue.route.apiKeys === null ? null : apiKeys.refusal(request, queue.route, Date.now());
+    if (stranger !== null) return stranger;
+    const maxBytes = maxBodyBytes();
     if ((declaredBytes(request) ?? 0) > maxBytes) return bodyTooLarge(maxBytes);
     const timeoutMs = readTimeoutMs(request, queue.route.requestTimeoutMs);
     if (timeoutMs === null) return badTimeout(String(request.headers['x-request-timeout-seconds']));

@@ -2,9 +2,11 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { ReadyReplica } from '../channel/messages.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
+import { childEnvironment } from '../config/environment.ts';
 import type { Log } from '../lib/log.ts';
 import { isLoopback } from '../lib/loopback.ts';
 import { adminRoutes } from './admin-routes.ts';
+import { ApiKeys } from './api-keys.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { Casualties } from './casualties.ts';
 import { Connections } from './connections.ts';
@@ -76,6 +78,7 @@ export class RequestPath {
       dispatcher,
       budget: this.#budget,
       casualties: this.#casualties,
+      apiKeys: new ApiKeys(childEnvironment(), log),
       maxBodyBytes: () => this.#life.table?.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
       isDraining,
       isLoopback: isLoopback(options.host),

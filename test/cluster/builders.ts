@@ -88,6 +88,8 @@ export function pinnedSpec(over: SpecOver = {}): PinnedSpec {
     maxBatchSize: 1,
     batchWaitTimeoutMs: 0,
     exposeErrors: 'loopback',
+    apiKeys: null,
+    apiRatePerS: 0,
     python: null,
     environment: null,
     wheels: null,

@@ -56,6 +56,8 @@ const REFERENCE_SPEC = {
   maxBatchSize: 1,
   batchWaitTimeoutMs: 0,
   exposeErrors: 'loopback',
+  apiKeys: null,
+  apiRatePerS: 0,
   python: null,
   environment: null,
   wheels: null,
@@ -120,6 +122,8 @@ concurrency = 4
 max_batch_size = 8
 batch_wait_timeout_s = 0.01
 expose_errors = ON
+api_keys = env:FAST_KEYS
+api_rate = 50
 python = 3.9
 environment = venv
 wheels = /opt/wheels
@@ -153,6 +157,8 @@ env.GREETING = "a; b # c"
         maxBatchSize: 8,
         batchWaitTimeoutMs: 10,
         exposeErrors: 'always',
+        apiKeys: 'env:FAST_KEYS',
+        apiRatePerS: 50,
         python: '3.9',
         environment: 'venv',
         wheels: '/opt/wheels',

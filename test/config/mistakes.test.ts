@@ -46,6 +46,7 @@ describe('values', () => {
     ['retries = many', 'retries: expected a whole number from 0 to 10, found "many"'],
     ['max_batch_size = 0', 'max_batch_size: expected a whole number from 1 to 4096, found "0"'],
     ['concurrency = 0', 'concurrency: expected a whole number from 1 to 1024, found "0"'],
+    ['api_keys = sesame', 'api_keys: expected env:NAME or file:/ABSOLUTE/PATH, found "sesame"'],
     ['expose_errors = yes', 'expose_errors: expected auto, on or off, found "yes"'],
     ['python = python3.9', `python: expected ${INTERPRETER}, found "python3.9"`],
     ['python = venv/bin/python', `python: expected ${INTERPRETER}, found "venv/bin/python"`],

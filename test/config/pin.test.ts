@@ -61,6 +61,8 @@ describe('a change of one thing', () => {
     [{ gracefulShutdownTimeoutMs: 0 }, 'graceful_shutdown_timeout_s', '60', '0', 'routing'],
     [{ retries: 0 }, 'retries', '1', '0', 'routing'],
     [{ exposeErrors: 'never' }, 'expose_errors', 'auto', 'off', 'routing'],
+    [{ apiKeys: 'env:KEYS' }, 'api_keys', '', 'env:KEYS', 'routing'],
+    [{ apiRatePerS: 5 }, 'api_rate', '0', '5', 'routing'],
     [{ replicas: 4 }, 'replicas', '1', '4', 'scale'],
     [{ userConfig: { a: 1 } }, 'user_config', '', '{"a":1}', 'reconfigure'],
     [{ backend: 'Other' }, 'backend', 'EchoBackend', 'Other', 'replace'],

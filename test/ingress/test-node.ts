@@ -49,6 +49,8 @@ export function routeOf(change: Partial<DeploymentRoute> = {}): DeploymentRoute 
     requestTimeoutMs: 10_000,
     retries: 1,
     exposeErrors: 'never',
+    apiKeys: null,
+    apiRatePerS: 0,
     availability: { state: 'expected' },
     endpoints: [{ replicaId: 'Echo-1', nodeId: 'node-a' }],
     ...change,

@@ -70,6 +70,8 @@ function routeOf(rollout: Rollout, input: RouteInput): DeploymentRoute[] {
       requestTimeoutMs: spec.requestTimeoutMs,
       retries: spec.retries,
       exposeErrors: spec.exposeErrors,
+      apiKeys: spec.apiKeys ?? null, // a revision of before an upgrade has neither
+      apiRatePerS: spec.apiRatePerS ?? 0,
       availability: availabilityOf(rollout, replicas, state),
       endpoints: replicas
         .map(({ nodeId, replicaId }) => ({ replicaId, nodeId }))

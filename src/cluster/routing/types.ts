@@ -21,6 +21,9 @@ export interface DeploymentRoute {
   readonly retries: number;
   /** see DeploymentSpec: whether tracebacks of user code go to clients */
   readonly exposeErrors: 'always' | 'never' | 'loopback';
+  /** see DeploymentSpec: the keys that the route asks for, and how often one may call */
+  readonly apiKeys: string | null;
+  readonly apiRatePerS: number;
   readonly availability: Availability;
   readonly endpoints: readonly Endpoint[];
 }

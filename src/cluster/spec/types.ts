@@ -53,6 +53,10 @@ export interface DeploymentSpec {
   readonly batchWaitTimeoutMs: number;
   /** whether tracebacks of user code go to clients; `loopback`: only while the ingress listens on loopback */
   readonly exposeErrors: 'always' | 'never' | 'loopback';
+  /** where a node finds the keys that the route asks for: `env:NAME` or `file:/PATH`; null: it asks for none */
+  readonly apiKeys: string | null;
+  /** requests a second that one key may make at one ingress process; 0: any number */
+  readonly apiRatePerS: number;
   /** interpreter: a version (`3.9`), a path, or null for the first python3 found */
   readonly python: string | null;
   /** as conf.ini has it (`venv`, `conda:NAME`, …), see parseEnvironment; null: the package's files decide */

@@ -65,6 +65,8 @@ describe('route', () => {
         requestTimeoutMs: 60_000,
         retries: 1,
         exposeErrors: 'loopback',
+        apiKeys: null,
+        apiRatePerS: 0,
         availability: { state: 'expected' },
         endpoints: ['a', 'b', 'd'].map((replicaId) => ({ replicaId, nodeId: 'w1' })),
       },
