@@ -1,6 +1,6 @@
 // Layer rules for dependency-cruiser: imports run one way (docs/architecture.md, "Rooms").
 const PARTS = ['store', 'packages', 'models', 'channel'];
-const SERVICES = ['agent', 'ingress', 'controller', 'admin', 'runner'];
+const SERVICES = ['agent', 'ingress', 'controller', 'admin', 'runner', 'connector'];
 const LAYERS = [['lib'], ['cluster'], ['config'], ['telemetry'], PARTS, SERVICES, ['roles'], ['cli']];
 const at = (names) => `^src/(${names.join('|')})/`;
 

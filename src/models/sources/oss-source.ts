@@ -7,16 +7,42 @@ import { signOss } from './sign-oss.ts';
 import type { AccessKey } from './sign-s3.ts';
 import { SourceError } from './types.ts';
 
+/** How a bucket of OSS is asked. */
+export interface OssBucket {
+  /** as the endpoint is written, its scheme may be missing */
+  readonly endpoint: string;
+  readonly bucket: string;
+  /** requests are signed with version 4 for it; null: with version 1, which needs none */
+  readonly region: string | null;
+  /** asked for each request; null: requests are not signed */
+  readonly key: () => AccessKey | null | Promise<AccessKey | null>;
+  /** what to do when OSS refuses */
+  readonly hint: string;
+}
+
 /** A bucket of Alibaba Cloud's OSS; requests are not signed where no credentials are given. */
 export function ossDialect({ bucket, endpoint }: ModelUri, variables: Variables): Dialect {
   const place = `oss://${endpoint === null ? '' : `${endpoint}/`}${bucket}/`;
-  const service = new URL(endpoint ?? endpointIn(variables, place));
+  const key = keyIn(variables);
+  return ossBucketDialect(place, {
+    endpoint: endpoint ?? endpointIn(variables, place),
+    bucket,
+    region: variables['OSS_REGION'] || null,
+    key: () => key,
+    hint:
+      key === null
+        ? 'no credentials were found: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET in the environment of the head'
+        : 'asked with OSS_ACCESS_KEY_ID of the environment',
+  });
+}
+
+/** The same with credentials from elsewhere. @param place for messages */
+export function ossBucketDialect(place: string, { endpoint, bucket, region, key, hint }: OssBucket): Dialect {
+  const service = new URL(withScheme(endpoint));
   // OSS takes the bucket as part of the host alone; an address has room for it in the path only.
   const isPathStyle = /^\d+(\.\d+){3}$|^\[|^localhost$/.test(service.hostname);
   const origin = isPathStyle ? service.origin : `${service.protocol}//${bucket}.${service.host}`;
   const root = isPathStyle ? `/${bucket}/` : '/';
-  const key = keyIn(variables);
-  const region = variables['OSS_REGION'] || null;
   return {
     place,
     object: (name) => ({ origin, path: `${root}${encodeKey(name)}`, query: [], headers: {} }),
@@ -33,20 +59,16 @@ export function ossDialect({ bucket, endpoint }: ModelUri, variables: Variables)
       parse: (xml) => parseBucketList(xml, 'NextMarker'),
     },
     sign: async (request) => {
-      if (key === null) return request.headers;
+      const current = await key();
+      if (current === null) return request.headers;
       return signOss(request, {
-        key,
+        key: current,
         region,
         resource: resourceOf(request, bucket, root),
         nowMs: Date.now(),
       });
     },
-    hint: (status) => {
-      if (status !== 401 && status !== 403) return '';
-      return key === null
-        ? 'no credentials were found: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET in the environment of the head'
-        : 'asked with OSS_ACCESS_KEY_ID of the environment';
-    },
+    hint: (status) => (status === 401 || status === 403 ? hint : ''),
   };
 }
 
@@ -55,10 +77,13 @@ function resourceOf({ path }: StoreRequest, bucket: string, root: string): strin
 }
 
 /** With http in front unless it says otherwise, as Alibaba's own connector has it. */
+function withScheme(endpoint: string): string {
+  return /^https?:\/\//.test(endpoint) ? endpoint : `http://${endpoint}`;
+}
+
 function endpointIn(variables: Variables, place: string): string {
   const given = variables['OSS_ENDPOINT'] || '';
-  const endpoint = /^https?:\/\//.test(given) ? given : `http://${given}`;
-  if (given !== '' && URL.canParse(endpoint)) return endpoint;
+  if (given !== '' && URL.canParse(withScheme(given))) return given;
   throw new SourceError(
     `${place}: OSS_ENDPOINT in the environment of the head: expected the address of OSS, such as https://oss-cn-beijing.aliyuncs.com, found ${given === '' ? 'none' : 'what is no address'}`,
     { code: 'SOURCE_CREDENTIALS' },

@@ -1,0 +1,144 @@
+import type { ConnectorLogs, RemoteRequest } from '../models/connector-log.ts';
+import type { Exchange } from '../models/sources/exchange.ts';
+import { ossBucketDialect } from '../models/sources/oss-source.ts';
+import { RemoteSource } from '../models/sources/remote-source.ts';
+import {
+  type ByteRange,
+  type ByteSink,
+  type ModelSource,
+  type RemoteFile,
+  SourceError,
+} from '../models/sources/types.ts';
+import type { Credentials } from './credentials.ts';
+
+export interface OssAccessOptions {
+  /** with or without a scheme */
+  readonly endpoint: string;
+  /** null: signatures of version 1, which need none */
+  readonly region: string | null;
+}
+
+export interface OssAccessParts {
+  readonly credentials: Credentials;
+  readonly exchange: Exchange;
+  readonly audit: ConnectorLogs['audit'];
+}
+
+/**
+ * All buckets behind an endpoint as one source, whose keys are `bucket/key`. A refused request is made once more where the
+ * credentials have changed meanwhile. Each request is written down.
+ */
+export class OssAccess implements ModelSource {
+  readonly canList = true;
+  readonly #options: OssAccessOptions;
+  readonly #parts: OssAccessParts;
+  readonly #buckets = new Map<string, RemoteSource>();
+
+  constructor(options: OssAccessOptions, parts: OssAccessParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  async stat(name: string, signal: AbortSignal): Promise<RemoteFile | null> {
+    const { bucket, key, source } = this.#find(name);
+    const file = await this.#ask({ kind: 'stat', uri: uriOf(name), range: '' }, async () =>
+      source.stat(key, signal),
+    );
+    return file === null ? null : { ...file, key: `${bucket}/${key}` };
+  }
+
+  async *list(name: string, signal: AbortSignal): AsyncGenerator<readonly RemoteFile[]> {
+    const { bucket, key, source } = this.#find(name);
+    let pages = source.list(key, signal);
+    let isFirst = true;
+    for (;;) {
+      const asked = { kind: 'list', uri: uriOf(name), range: '' } as const;
+      // A listing that was refused on its first page begins anew; later ones have been answered already.
+      const { done, value } = await this.#ask(asked, async () => {
+        if (isFirst) pages = source.list(key, signal);
+        return await pages.next();
+      });
+      isFirst = false;
+      if (done === true) return;
+      yield value.map((file) => ({ ...file, key: `${bucket}/${file.key}` }));
+    }
+  }
+
+  async read(
+    file: RemoteFile,
+    range: ByteRange | null,
+    sink: ByteSink,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const { key, source } = this.#find(file.key);
+    const end = range === null ? null : range.offset + range.length;
+    let at = range?.offset ?? 0;
+    const asked = {
+      kind: 'read',
+      uri: uriOf(file.key),
+      range: range === null ? '' : `${at}-${Number(end) - 1}`,
+    };
+    return await this.#ask(asked as Asked, async () => {
+      const rest = end === null ? null : { offset: at, length: end - at };
+      return await source.read(
+        { ...file, key },
+        rest,
+        async (bytes, position) => {
+          await sink(bytes, position);
+          at = position + bytes.length;
+        },
+        signal,
+      );
+    });
+  }
+
+  async #ask<Result>(asked: Asked, work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await this.#write(asked, work);
+    } catch (error) {
+      const isRefused = error instanceof SourceError && error.code === 'SOURCE_REFUSED';
+      if (!isRefused || !(await this.#parts.credentials.renew())) throw error;
+      return await this.#write(asked, work);
+    }
+  }
+
+  async #write<Result>(asked: Asked, work: () => Promise<Result>): Promise<Result> {
+    const sinceMs = performance.now();
+    const tell = (failure: string | null): void =>
+      this.#parts.audit({ ...asked, failure, tookMs: performance.now() - sinceMs });
+    try {
+      const result = await work();
+      tell(null);
+      return result;
+    } catch (error) {
+      tell(error instanceof SourceError ? error.code : 'interrupted');
+      throw error;
+    }
+  }
+
+  #find(name: string): { readonly bucket: string; readonly key: string; readonly source: RemoteSource } {
+    const slash = name.indexOf('/');
+    const [bucket, key] = slash < 0 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
+    const known = this.#buckets.get(bucket);
+    const source = known ?? this.#openBucket(bucket);
+    if (known === undefined) this.#buckets.set(bucket, source);
+    return { bucket, key, source };
+  }
+
+  #openBucket(bucket: string): RemoteSource {
+    const { credentials, exchange } = this.#parts;
+    const dialect = ossBucketDialect(`oss://${bucket}/`, {
+      ...this.#options,
+      bucket,
+      key: async () => await credentials.current(),
+      hint: credentials.hint,
+    });
+    return new RemoteSource(dialect, exchange);
+  }
+}
+
+type Asked = Pick<RemoteRequest, 'kind' | 'uri' | 'range'>;
+
+function uriOf(name: string): string {
+  return `oss://${name}`;
+}
