@@ -127,6 +127,7 @@ export class AdminServer {
       async (request, reply) => await backend.apply(parse(sourceBody, request.body), goneSignal(reply)),
     );
     this.#app.get('/api/v1/fetches', async () => ({ fetches: backend.fetches() }));
+    this.#app.get('/api/v1/models', async () => await backend.models());
     this.#app.get('/api/v1/progress', async (request) => {
       const { revision, deployments } = parse(progressQuery, request.query);
       return backend.progress({

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { PlannedChange } from '../cluster/spec/types.ts';
+import type { ModelsDocument } from '../cluster/status/models-document.ts';
 import type { ModelFetch, Progress, StatusDocument } from '../cluster/status/types.ts';
 import type { Manifest } from '../lib/content/manifest.ts';
 import type { ClusterEvent } from '../store/types.ts';
@@ -80,6 +81,8 @@ export interface AdminBackend {
   apply(source: ApplySource, signal: AbortSignal): Promise<ApplyAnswer | Mistaken>;
   /** models that are being fetched from servers for applies */
   fetches(): readonly ModelFetch[];
+  /** models that this head keeps, and what is on its way in the cluster */
+  models(): Promise<ModelsDocument>;
   progress(asked: { readonly revision: number; readonly deployments: readonly string[] }): Progress;
   events(afterId: string | null, limit: number): Promise<readonly ClusterEvent[]>;
   /** stops every node of the cluster, this one last; resolves when the others have left */

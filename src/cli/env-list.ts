@@ -69,7 +69,7 @@ const UNITS: readonly (readonly [name: string, ms: number])[] = [
   ['minute', 60_000],
 ];
 
-function agoText(ms: number): string {
+export function agoText(ms: number): string {
   const [name, unitMs] = UNITS.find((unit) => ms >= unit[1]) ?? ['', 0];
   if (unitMs === 0) return 'just now';
   const count = Math.floor(ms / unitMs);

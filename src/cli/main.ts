@@ -6,6 +6,7 @@ import { addClientCommands } from './client-commands.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addEnvironmentCommands } from './environment-commands.ts';
 import { describeFailure, ExitCode } from './exit.ts';
+import { addModelCommands } from './model-commands.ts';
 import { addNodeCommands } from './node-commands.ts';
 import { endsWithItsReader, printError } from './output.ts';
 
@@ -24,6 +25,7 @@ addClientCommands(program);
 addBackendCommands(program);
 addEnvironmentCommands(program);
 addDoctorCommand(program);
+addModelCommands(program);
 
 try {
   await program.parseAsync(process.argv);

@@ -8,11 +8,11 @@ import type { ContentStore, StoredContent } from '../lib/content/content-store.t
 import { folderHash, type Manifest, totalBytesOf } from '../lib/content/manifest.ts';
 import { diskRoom, type Room, type RoomWish, type Shortage } from '../lib/content/room.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
-import { readIfThere, writeDurably } from '../lib/files.ts';
 import { sha256 } from '../lib/hash.ts';
 import type { Log } from '../lib/log.ts';
 import { lockFile } from '../lib/process/lock-file.ts';
 import { SharedWork } from '../lib/shared-work.ts';
+import { readSourceRecord, sourceRecordPath, writePartNote, writeSourceRecord } from './fetch-notes.ts';
 import { ModelError, type ReadModel } from './pins.ts';
 import { RemoteDraft } from './remote-draft.ts';
 import { listRemote, type RemoteListing } from './remote-listing.ts';
@@ -42,12 +42,6 @@ export interface ObtainOptions {
   readonly isDryRun: boolean;
   /** ends the waiting; until it comes, what was given stays on this machine */
   readonly signal: AbortSignal;
-}
-
-/** What a URI's files looked like on the server when they were fetched, and what they are. */
-interface SourceRecord {
-  readonly fingerprint: string;
-  readonly content: string;
 }
 
 /** Enough to fill a fast line, and few enough that a small server stands it. */
@@ -113,7 +107,7 @@ export class RemoteModels {
   }
 
   async #known(uri: ModelUri, { fingerprint }: RemoteListing): Promise<StoredContent | null> {
-    const record = parsed(await readIfThere(this.#recordPath(uri)));
+    const record = await readSourceRecord(this.#recordPath(uri));
     if (fingerprint === null || record?.fingerprint !== fingerprint) return null;
     const { store } = this.#dependencies;
     const found = await store.find(record.content);
@@ -162,6 +156,7 @@ export class RemoteModels {
     const draft = await RemoteDraft.open(folder, listing);
     await this.#inRoom(uri, { folder, totalBytes: listing.totalBytes ?? 0 }, async () => {
       try {
+        await writePartNote(folder, { model: publicUri(uri.text), totalBytes: listing.totalBytes });
         await this.#fill(uri, { source, draft, totalBytes: listing.totalBytes }, signal);
       } finally {
         await draft.note().catch(() => undefined); // the disk may be full
@@ -169,8 +164,9 @@ export class RemoteModels {
     });
     const content = await keep(draft, store);
     if (listing.fingerprint !== null) {
-      const record: SourceRecord = { fingerprint: listing.fingerprint, content: content.hash };
-      await writeDurably(this.#recordPath(uri), JSON.stringify(record));
+      const { fingerprint } = listing;
+      const record = { fingerprint, content: content.hash, model: publicUri(uri.text) };
+      await writeSourceRecord(this.#recordPath(uri), record);
     }
     const tookMs = Math.round(performance.now() - beganMs);
     const sizeBytes = totalBytesOf(content.files);
@@ -237,7 +233,7 @@ export class RemoteModels {
   }
 
   #recordPath(uri: ModelUri): string {
-    return join(this.#options.digestsDir, `${sha256(uri.text)}.source.json`);
+    return sourceRecordPath(this.#options.digestsDir, uri.text);
   }
 }
 
@@ -268,15 +264,6 @@ function announced(uri: ModelUri, listing: RemoteListing): ReadModel {
     pin: { name: uri.localName, sizeBytes: listing.totalBytes ?? 0, sha256: hash },
     content: { hash, root: '', files: [] },
   };
-}
-
-function parsed(text: string | null): SourceRecord | null {
-  if (text === null) return null;
-  try {
-    return JSON.parse(text) as SourceRecord;
-  } catch {
-    return null; // half a record is none: it is fetched again
-  }
 }
 
 function isFull(error: unknown): boolean {

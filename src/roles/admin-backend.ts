@@ -1,9 +1,13 @@
 import type { AdminBackend, Mistaken } from '../admin/types.ts';
+import type { ModelsDocument } from '../cluster/status/models-document.ts';
+import type { ModelFetch, StatusDocument } from '../cluster/status/types.ts';
 import { type Finding, renderFinding } from '../config/finding.ts';
 import type { ControlPlane } from '../controller/control-plane.ts';
 import { ServeError } from '../lib/errors.ts';
 
-export interface StopOptions {
+export interface AdminBackendOptions {
+  /** what the head keeps of models, without what is on its way */
+  readonly models: () => Promise<Pick<ModelsDocument, 'node' | 'limit_bytes' | 'models'>>;
   /** how long other nodes may take to drain and leave */
   readonly dismissMs: number;
   /** ends this node; called after the answer has been given */
@@ -11,7 +15,7 @@ export interface StopOptions {
 }
 
 /** The controller as the admin API wants it: findings as text, `stop` as one call. */
-export function adminBackend(plane: ControlPlane, options: StopOptions): AdminBackend {
+export function adminBackend(plane: ControlPlane, options: AdminBackendOptions): AdminBackend {
   /** What a head that stands by knows of the cluster is old. */
   const leading = async (): Promise<ControlPlane> => {
     const other = await plane.otherLeader();
@@ -25,6 +29,11 @@ export function adminBackend(plane: ControlPlane, options: StopOptions): AdminBa
     progress: (asked) => plane.progress(asked),
     events: async (afterId, limit) => await plane.events(afterId, limit),
     fetches: () => plane.fetches,
+    models: async () => {
+      const kept = await options.models();
+      const fetches = plane.fetches.map((fetch) => fetchStatus(kept.node, fetch));
+      return { ...kept, fetches, preparing: preparingIn(await plane.status()) };
+    },
     plan: async (source, signal) => {
       const result = await (await leading()).plan(source, signal);
       return result.ok ? { ...result, warnings: rendered(result.warnings) } : mistaken(result);
@@ -41,6 +50,31 @@ export function adminBackend(plane: ControlPlane, options: StopOptions): AdminBa
       return { left };
     },
   };
+}
+
+function fetchStatus(
+  node: string,
+  { model, fetchedBytes, totalBytes, bytesPerSecond }: ModelFetch,
+): ModelsDocument['fetches'][number] {
+  const leftS = totalBytes === null ? Number.NaN : (totalBytes - fetchedBytes) / bytesPerSecond;
+  return {
+    ...{
+      node,
+      model,
+      fetched_bytes: fetchedBytes,
+      total_bytes: totalBytes,
+      bytes_per_second: bytesPerSecond,
+    },
+    seconds_left: Number.isFinite(leftS) ? Math.ceil(leftS) : null,
+  };
+}
+
+function preparingIn({ deployments }: StatusDocument): ModelsDocument['preparing'] {
+  return deployments.flatMap(({ name, replicas }) =>
+    replicas
+      .filter(({ phase }) => phase === 'preparing')
+      .map(({ node, message }) => ({ node, deployment: name, message })),
+  );
 }
 
 function mistaken(result: {

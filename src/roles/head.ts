@@ -28,6 +28,7 @@ import { adminBackend } from './admin-backend.ts';
 import { Closers } from './closers.ts';
 import { type ConfChoice, confToApply, initialPort } from './initial-conf.ts';
 import { hasLeftovers } from './leftovers.ts';
+import { listModels } from './model-catalog.ts';
 import {
   createAgent,
   createContent,
@@ -54,6 +55,8 @@ export interface HeadFlags extends NodeFlags {
 
 /** What was sent and is not sent again for a week comes anew then. */
 const UPLOAD_GRACE_MS = 7 * 24 * 3_600_000;
+/** How long a model stays that was fetched ahead of its apply, or that no revision names any more. */
+const MODEL_GRACE_MS = 24 * 3_600_000;
 /** What is to stay free on the disk when a model is taken in: the store and the revisions are on it, too. */
 const SPARE_BYTES = 1024 ** 3;
 /** How long `stop --all` waits for other nodes to drain and leave. */
@@ -192,7 +195,7 @@ async function startControl(
     assigned: () => (leader.leadership === null ? null : leader.view.assignedSpecs),
     pruneContents: async (keep, graceMs) => {
       await uploads.prune(UPLOAD_GRACE_MS);
-      return await content.prune(keep, graceMs);
+      return await content.prune(keep, { graceMs, modelGraceMs: MODEL_GRACE_MS });
     },
   });
   housekeeping.start();
@@ -236,6 +239,10 @@ async function startAdmin(
   );
   const backend = adminBackend(control.plane, {
     dismissMs: DISMISS_MS,
+    models: async () => ({
+      ...{ node: nodeId, limit_bytes: flags.modelCacheBytes },
+      models: (await listModels(paths, control.content.cache)).map(({ status }) => status),
+    }),
     stopThis: () => void stop({ keepReplicas: false }),
   });
   const admin = new AdminServer(

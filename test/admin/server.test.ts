@@ -11,7 +11,16 @@ const KEYS = clusterKeys(TOKEN);
 
 /** Answers with what it was asked, so that a test sees both; a signal reads as {}. */
 function echoBackend(over: Partial<Record<keyof AdminBackend, unknown>> = {}): AdminBackend {
-  const names = ['status', 'fetches', 'plan', 'apply', 'progress', 'events', 'stopCluster'] as const;
+  const names = [
+    'status',
+    'fetches',
+    'models',
+    'plan',
+    'apply',
+    'progress',
+    'events',
+    'stopCluster',
+  ] as const;
   const calls = names.map((name) => [name, (...given: unknown[]) => ({ call: name, given })]);
   return { ...Object.fromEntries(calls), ...over } as unknown as AdminBackend;
 }
@@ -74,6 +83,7 @@ const ROUTES = [
   'GET /api/v1/events',
   'GET /api/v1/progress?revision=1',
   'GET /api/v1/fetches',
+  'GET /api/v1/models',
   'GET /api/v1/logs/Echo',
   'POST /api/v1/plan',
   'POST /api/v1/apply',
@@ -128,6 +138,7 @@ describe('a call', () => {
   it.each<[string, unknown, unknown]>([
     ['GET /api/v1/status', undefined, { call: 'status', given: [] }],
     ['GET /api/v1/fetches', undefined, { fetches: { call: 'fetches', given: [] } }],
+    ['GET /api/v1/models', undefined, { call: 'models', given: [] }],
     ['GET /api/v1/events', undefined, { call: 'events', given: [null, 100] }],
     ['GET /api/v1/events?after=7-0&limit=5', undefined, { call: 'events', given: ['7-0', 5] }],
     [

@@ -9,7 +9,7 @@ import { ContentServer } from './content-server.ts';
 import type { ContentNode } from './fetch-content.ts';
 import { ModelCache, type ModelCacheOptions } from './model-cache.ts';
 import { NodeContents } from './node-contents.ts';
-import { pruneContents } from './prune-contents.ts';
+import { type PruneOptions, pruneContents } from './prune-contents.ts';
 
 export interface ContentServiceOptions {
   readonly nodeId: string;
@@ -74,7 +74,7 @@ export class ContentService {
   pruneRegularly(assigned: () => readonly PinnedSpec[]): void {
     this.#pruning ??= new Rounds(PRUNE_EVERY_MS, async () => {
       try {
-        await this.prune(assigned(), GRACE_MS);
+        await this.prune(assigned(), { graceMs: GRACE_MS, modelGraceMs: GRACE_MS });
       } catch (error) {
         this.#log.warn({ error: messageOf(error) }, 'packages and models could not be pruned');
       }
@@ -83,8 +83,11 @@ export class ContentService {
   }
 
   /** Deletes what no spec names and nothing has used for a while. @returns the hashes of what was deleted */
-  async prune(keep: readonly PinnedSpec[], graceMs: number): Promise<readonly string[]> {
-    const pruned = await pruneContents({ paths: this.#options.paths, keep, graceMs }, this.store);
+  async prune(
+    keep: readonly PinnedSpec[],
+    grace: Pick<PruneOptions, 'graceMs' | 'modelGraceMs'>,
+  ): Promise<readonly string[]> {
+    const pruned = await pruneContents({ paths: this.#options.paths, keep, ...grace }, this.store);
     await this.cache.trim();
     return pruned;
   }

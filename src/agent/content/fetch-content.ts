@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sizeText } from '../../cluster/placement/amounts.ts';
+import { fetchLine } from '../../cluster/status/fetch-line.ts';
 import { totalBytesOf } from '../../lib/content/manifest.ts';
 import { PartialContent } from '../../lib/content/partial-content.ts';
 import { PieceSet } from '../../lib/content/pieces.ts';
@@ -51,7 +52,6 @@ const ANNOUNCE_MS = 250;
 const ANNOUNCE_PER_PEER_MS = 10;
 const PROBED_NODES = 8;
 const VERIFICATIONS = 3;
-const MIB = 1024 ** 2;
 
 /**
  * Fetches one content from the cluster: each piece from a node that has it, from the head what no other has. Goes on
@@ -159,7 +159,7 @@ export class ContentFetch {
   async #fetchAndVerify(partial: PartialContent): Promise<void> {
     for (let round = 0; round < VERIFICATIONS; round += 1) {
       if (!partial.held.isFull) await this.#fetchMissing(partial);
-      this.#say(`checking ${this.#options.what} (${mib(partial.totalBytes)}) by its hash`);
+      this.#say(`checking ${this.#options.what} (${sizeText(partial.totalBytes)}) by its hash`);
       const wrong = await partial.verify();
       if (wrong.length === 0) return;
       this.#tally.problem = `${wrong.length} pieces were not what the hash says`;
@@ -300,18 +300,15 @@ export class ContentFetch {
     await this.#pause(PROGRESS_MS);
     const perSecond = (this.#tally.receivedBytes - fromBytes) / ((performance.now() - startedMs) / 1000);
     const heldBytes = Math.min(partial.held.count * partial.pieceAt(0).length, partial.totalBytes);
-    const amount = `${mib(heldBytes)} of ${mib(partial.totalBytes)}`;
     const stalled = performance.now() - this.#tally.movedAtMs > 5 * PROGRESS_MS;
-    this.#say(
-      stalled
-        ? `fetching ${this.#options.what}: ${amount}; waits: ${this.#tally.problem}`
-        : `fetching ${this.#options.what}: ${amount}${this.#pace(perSecond)}`,
-    );
+    const isMoving = this.#tally.receivedBytes > 0 && !stalled;
+    const line = fetchLine({
+      ...{ model: this.#options.what, fetchedBytes: heldBytes, totalBytes: partial.totalBytes },
+      bytesPerSecond: isMoving ? Math.round(perSecond) : 0,
+    });
+    const more = stalled ? `; waits: ${this.#tally.problem}` : isMoving ? `, from ${this.#givers()}` : '';
+    this.#say(`${line}${more}`);
     this.#judge();
-  }
-
-  #pace(perSecond: number): string {
-    return this.#tally.receivedBytes === 0 ? '' : `, ${mib(perSecond)}/s from ${this.#givers()}`;
   }
 
   #givers(): string {
@@ -387,8 +384,4 @@ function sample(nodes: readonly ContentNode[]): readonly ContentNode[] {
     .sort((left, right) => left.rank - right.rank)
     .slice(0, PROBED_NODES)
     .map(({ node }) => node);
-}
-
-function mib(bytes: number): string {
-  return bytes < 10 * MIB ? `${(bytes / MIB).toFixed(1)} MiB` : `${Math.round(bytes / MIB)} MiB`;
 }

@@ -1,9 +1,9 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
 import type { StatePaths } from '../../config/paths.ts';
 import type { ContentStore } from '../../lib/content/content-store.ts';
-import { codeOf } from '../../lib/errors.ts';
+import { namesIn } from '../../lib/files.ts';
 import { pruneSnapshots } from '../../packages/prune.ts';
 import { viewKey } from './model-view.ts';
 
@@ -13,6 +13,8 @@ export interface PruneOptions {
   readonly keep: readonly PinnedSpec[];
   /** what was used within this time stays, too */
   readonly graceMs: number;
+  /** the same for models: one may have been fetched ahead */
+  readonly modelGraceMs: number;
 }
 
 /**
@@ -21,7 +23,7 @@ export interface PruneOptions {
  * @returns the hashes of packages and models deleted
  */
 export async function pruneContents(
-  { paths, keep, graceMs }: PruneOptions,
+  { paths, keep, graceMs, modelGraceMs }: PruneOptions,
   store: ContentStore,
 ): Promise<readonly string[]> {
   const packages = new Set(keep.map((spec) => spec.package.hash));
@@ -30,6 +32,8 @@ export async function pruneContents(
   const deleted: string[] = [];
   for (const { hash, usedAtMs } of await store.list()) {
     if (packages.has(hash) || models.has(hash) || usedAtMs >= before) continue;
+    const isModel = (await store.recorded(hash))?.root === store.pathOf(hash);
+    if (isModel && usedAtMs >= Date.now() - modelGraceMs) continue;
     await store.remove(hash);
     deleted.push(hash);
   }
@@ -45,14 +49,5 @@ async function pruneFolder(folder: string, keep: ReadonlySet<string>, before: nu
     const path = join(folder, name);
     const status = await stat(path).catch(() => null);
     if (status !== null && status.mtimeMs < before) await rm(path, { recursive: true, force: true });
-  }
-}
-
-async function namesIn(folder: string): Promise<readonly string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
   }
 }

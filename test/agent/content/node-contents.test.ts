@@ -11,6 +11,7 @@ import { pinnedSpec } from '../../cluster/builders.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { ContentCluster, type ContentPlace, KEY, keepModel, sha256Of, writeTree } from './place.ts';
 
+const within = (graceMs: number) => ({ graceMs, modelGraceMs: graceMs });
 const quiet = () => ({ onProgress: () => undefined, signal: new AbortController().signal });
 
 /** A project on the head's disk, applied: snapshot and models kept. */
@@ -129,10 +130,11 @@ test('pruning leaves what specs name and what was used lately', async () => {
   const kept = await applied(head, ['m.bin']);
   const other = await keepModel(head, 10);
   const here = await head.service.contents.obtain(kept, quiet());
-  expect(await head.service.prune([kept], 3_600_000)).toEqual([]);
-  expect(await head.service.prune([kept], -1_000)).toEqual([other.hash]);
+  expect(await head.service.prune([kept], within(3_600_000))).toEqual([]);
+  expect(await head.service.prune([kept], { graceMs: -1_000, modelGraceMs: 3_600_000 })).toEqual([]);
+  expect(await head.service.prune([kept], within(-1_000))).toEqual([other.hash]);
   expect(readFileSync(join(here.modelRoot, 'm.bin'), 'utf8')).toBe('weights one');
-  expect([...(await head.service.prune([], -1_000))].sort()).toEqual(
+  expect([...(await head.service.prune([], within(-1_000)))].sort()).toEqual(
     [kept.package.hash, kept.modelPins[0]?.sha256].sort(),
   );
 });
