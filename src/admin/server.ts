@@ -1,43 +1,37 @@
-import { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
 import { bearerKey, isSameSecret } from '../lib/hash.ts';
 import type { Log } from '../lib/log.ts';
-import { parse } from './parse.ts';
-import type { AdminBackend, LogSource, UploadDesk } from './types.ts';
-import { addUploadRoutes } from './upload-routes.ts';
+import { docsPage } from './docs-page.ts';
+import { openApiDocument } from './openapi.ts';
+import { addRoutes, type Route } from './route.ts';
+import { applyRoutes, uploadRoutes } from './routes/apply-routes.ts';
+import { clusterRoutes } from './routes/cluster-routes.ts';
+import { measurementRoutes } from './routes/measurement-routes.ts';
+import { revisionRoutes } from './routes/revision-routes.ts';
+import { streamRoutes } from './routes/stream-routes.ts';
+import type { AdminBackend, LiveSource, LogSource, Measurements, RevisionDesk, UploadDesk } from './types.ts';
 
 export interface AdminOptions {
   readonly host: string;
   readonly port: number;
   /** bearer key that every call needs */
   readonly apiKey: string;
+  /** bearer key that is enough for `/metrics` */
+  readonly metricsKey: string;
+  /** of modelserve */
+  readonly version: string;
 }
 
 export interface AdminDependencies {
   readonly backend: AdminBackend;
   readonly uploads: UploadDesk;
+  readonly revisions: RevisionDesk;
+  readonly measurements: Measurements;
   readonly logs: LogSource;
+  readonly live: LiveSource;
   readonly log: Log;
 }
-
-const sourceBody = z
-  .object({ conf: z.string().min(1), upload: z.string().nullable().default(null) })
-  .transform(({ conf, upload }) => ({ confPath: conf, upload }));
-const progressQuery = z.object({
-  revision: z.coerce.number().int().nonnegative(),
-  deployments: z.string().default(''),
-});
-const eventsQuery = z.object({
-  after: z.string().optional(),
-  limit: z.coerce.number().int().min(1).max(1000).default(100),
-});
-const logsQuery = z.object({
-  replica: z.string().optional(),
-  lines: z.coerce.number().int().min(0).max(100_000).default(100),
-  follow: z.enum(['0', '1']).default('0'),
-});
 
 /** HTTP status of an error code; what is not listed is a fault of ours: 500. */
 const STATUS_OF: Readonly<Record<string, number>> = {
@@ -45,6 +39,11 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   TOKEN_REFUSED: 401,
   LOG_NOT_FOUND: 404,
   UPLOAD_UNKNOWN: 404,
+  DEPLOYMENT_UNKNOWN: 404,
+  REVISION_UNKNOWN: 404,
+  REVISION_MOVED: 409,
+  REVISION_INCOMPLETE: 409,
+  CONF_ELSEWHERE: 409,
   UPLOAD_OFFSET: 409,
   UPLOAD_INCOMPLETE: 409,
   UPLOAD_REFUSED: 422,
@@ -56,9 +55,13 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   APPLY_TIMEOUT: 503,
 };
 
+const METRICS_PATH = '/metrics';
+/** They say what there is to call, and nothing of the cluster. */
+const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/docs', '/api/v1/openapi.json']);
+
 /**
- * The admin API (`/api/v1`), which the command line speaks to. Every call needs the cluster's key; errors are JSON
- * `{code, info}`.
+ * The admin API (`/api/v1`), which the command line and the dashboard speak to. Every call needs the cluster's key; errors
+ * are JSON `{code, info}`.
  */
 export class AdminServer {
   readonly #options: AdminOptions;
@@ -74,10 +77,12 @@ export class AdminServer {
     this.#app.setNotFoundHandler((request, reply) =>
       reply.code(404).send({ code: 'NOT_FOUND', info: `there is no ${request.method} ${request.url} here` }),
     );
-    this.#clusterRoutes();
-    this.#applyRoutes();
-    addUploadRoutes(this.#app, dependencies.uploads);
-    this.#logRoutes();
+    this.#app.addContentTypeParser('application/octet-stream', (_request, payload, done) =>
+      done(null, payload),
+    );
+    const routes = routesOf(dependencies);
+    addRoutes(this.#app, routes);
+    this.#describe(routes);
   }
 
   /** @throws the listen error (EADDRINUSE, EACCES, …) */
@@ -96,57 +101,25 @@ export class AdminServer {
   }
 
   #authorize(request: FastifyRequest): void {
-    if (!isSameSecret(bearerKey(request.headers.authorization), this.#options.apiKey)) {
-      throw new ServeError(
-        'the token is missing or not that of this cluster. Give --token, --token-file or MODELSERVE_TOKEN.',
-        {
-          code: 'TOKEN_REFUSED',
-        },
-      );
-    }
-  }
-
-  #clusterRoutes(): void {
-    const { backend } = this.#dependencies;
-    this.#app.get('/api/v1/status', async () => await backend.status());
-    this.#app.get('/api/v1/events', async (request) => {
-      const { after, limit } = parse(eventsQuery, request.query);
-      return await backend.events(after ?? null, limit);
-    });
-    this.#app.post('/api/v1/stop', async () => await backend.stopCluster());
-  }
-
-  #applyRoutes(): void {
-    const { backend } = this.#dependencies;
-    this.#app.post(
-      '/api/v1/plan',
-      async (request, reply) => await backend.plan(parse(sourceBody, request.body), goneSignal(reply)),
+    const { apiKey, metricsKey } = this.#options;
+    const path = request.routeOptions.url ?? '';
+    if (PUBLIC_PATHS.has(path)) return;
+    if (path === METRICS_PATH && this.#dependencies.measurements.isOpen) return;
+    const given = bearerKey(request.headers.authorization);
+    if (isSameSecret(given, apiKey)) return;
+    if (path === METRICS_PATH && isSameSecret(given, metricsKey)) return;
+    throw new ServeError(
+      'the token is missing or not that of this cluster. Give --token, --token-file or MODELSERVE_TOKEN; other clients send `authorization: Bearer KEY` with what `modelserve key` prints.',
+      { code: 'TOKEN_REFUSED' },
     );
-    this.#app.post(
-      '/api/v1/apply',
-      async (request, reply) => await backend.apply(parse(sourceBody, request.body), goneSignal(reply)),
-    );
-    this.#app.get('/api/v1/fetches', async () => ({ fetches: backend.fetches() }));
-    this.#app.get('/api/v1/models', async () => await backend.models());
-    this.#app.get('/api/v1/progress', async (request) => {
-      const { revision, deployments } = parse(progressQuery, request.query);
-      return backend.progress({
-        revision,
-        deployments: deployments.split(',').filter((name) => name !== ''),
-      });
-    });
   }
 
-  #logRoutes(): void {
-    const { logs } = this.#dependencies;
-    this.#app.get<{ Params: { deployment: string } }>('/api/v1/logs/:deployment', async (request, reply) => {
-      const { replica, lines, follow } = parse(logsQuery, request.query);
-      const output = await logs.open(
-        { deployment: request.params.deployment, replicaId: replica ?? null, lines, follow: follow === '1' },
-        goneSignal(reply),
-      );
-      return reply.type('text/plain; charset=utf-8').send(Readable.from(output));
-    });
+  #describe(routes: readonly Route[]): void {
+    const { version } = this.#options;
+    const document = openApiDocument(routes, { version });
+    const page = docsPage(routes, version);
+    this.#app.get('/api/v1/openapi.json', () => document);
+    this.#app.get('/docs', (_request, reply) => reply.type('text/html; charset=utf-8').send(page));
   }
 
   async #answerError(error: unknown, reply: FastifyReply): Promise<void> {
@@ -158,11 +131,16 @@ export class AdminServer {
   }
 }
 
-/** Aborted when the client has gone, or has its answer. */
-function goneSignal(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  reply.raw.on('close', () => gone.abort());
-  return gone.signal;
+function routesOf(dependencies: AdminDependencies): readonly Route[] {
+  const { backend, uploads, revisions, measurements, logs, live } = dependencies;
+  return [
+    ...clusterRoutes(backend, measurements),
+    ...applyRoutes(backend),
+    ...revisionRoutes(revisions),
+    ...measurementRoutes(measurements),
+    ...streamRoutes(logs, live),
+    ...uploadRoutes(uploads),
+  ];
 }
 
 function httpStatusOf(error: unknown): number {

@@ -1,7 +1,15 @@
 import type { Readable } from 'node:stream';
-import type { PlannedChange } from '../cluster/spec/types.ts';
+import type { MetricTick, Series } from '../cluster/metrics/series.ts';
+import type { ClusterSettings, PlannedChange, RevisionOrigin } from '../cluster/spec/types.ts';
 import type { ModelsDocument } from '../cluster/status/models-document.ts';
-import type { ModelFetch, Progress, StatusDocument } from '../cluster/status/types.ts';
+import type {
+  DeploymentStatus,
+  ModelFetch,
+  NodeStatus,
+  Progress,
+  StatusDocument,
+} from '../cluster/status/types.ts';
+import type { PlacedFinding } from '../config/finding.ts';
 import type { Manifest } from '../lib/content/manifest.ts';
 import type { ClusterEvent } from '../store/types.ts';
 
@@ -101,4 +109,129 @@ export interface LogQuery {
 export interface LogSource {
   /** @throws ServeError LOG_NOT_FOUND when no such deployment or replica has a log */
   open(query: LogQuery, signal: AbortSignal): Promise<AsyncIterable<string>>;
+}
+
+/** A revision in a list of them. */
+export interface RevisionSummary {
+  readonly number: number;
+  /** ISO 8601 */
+  readonly createdAt: string;
+  /** where its conf.ini came from */
+  readonly confPath: string;
+  readonly origin: RevisionOrigin;
+  readonly deployments: readonly string[];
+  /** deployments that shall run as this revision has them, and have come that far */
+  readonly inForce: readonly string[];
+  readonly isNewest: boolean;
+}
+
+export interface RevisionDetail extends RevisionSummary {
+  readonly confText: string;
+  readonly settings: ClusterSettings;
+}
+
+/** What going from one revision to another changes. */
+export interface RevisionDiff {
+  readonly from: number;
+  readonly to: number;
+  readonly changes: readonly PlannedChange[];
+  readonly settings: PlannedChange['differences'];
+}
+
+export interface Validation {
+  readonly ok: boolean;
+  /** by line */
+  readonly findings: readonly PlacedFinding[];
+}
+
+/** A change to what is in force that comes as a conf.ini's text, or as the number of a revision to go back to. */
+export interface RevisionEdit {
+  /** the newest revision as whoever edits knows it; null: whatever it is. Another one by now: REVISION_MOVED */
+  readonly base: number | null;
+  readonly change:
+    | { readonly kind: 'edited'; readonly text: string }
+    | { readonly kind: 'rollback'; readonly of: number };
+}
+
+/** Revisions: what was applied, how two of them differ, and new ones from old ones or from edited text. */
+export interface RevisionDesk {
+  /** newest first */
+  list(): Promise<readonly RevisionSummary[]>;
+  /** @throws ServeError REVISION_UNKNOWN */
+  read(number: number): Promise<RevisionDetail>;
+  /** @throws ServeError REVISION_UNKNOWN */
+  diff(from: number, to: number): Promise<RevisionDiff>;
+  /** a conf.ini's text as if it stood where the newest revision's does */
+  validate(text: string): Promise<Validation>;
+  /** what it would change */
+  plan(edit: RevisionEdit, signal: AbortSignal): Promise<PlanAnswer | Mistaken>;
+  /** @throws ServeError REVISION_MOVED, REVISION_UNKNOWN, REVISION_INCOMPLETE, CONF_ELSEWHERE */
+  apply(edit: RevisionEdit, signal: AbortSignal): Promise<ApplyAnswer | Mistaken>;
+}
+
+/** An environment that a node has built, or builds. */
+export interface EnvironmentDetail {
+  readonly node: string;
+  /** kind and content key */
+  readonly key: string;
+  readonly state: 'ready' | 'building' | 'unfinished';
+  readonly description: string;
+  readonly packages: readonly string[];
+  readonly sizeBytes: number;
+  /** ISO 8601 */
+  readonly lastUsed: string;
+}
+
+export interface EnvironmentList {
+  readonly environments: readonly EnvironmentDetail[];
+  /** nodes that did not answer */
+  readonly silent: readonly string[];
+}
+
+export interface SeriesQuery {
+  /** names; null: all */
+  readonly deployments: readonly string[] | null;
+  /** node ids; null: all */
+  readonly nodes: readonly string[] | null;
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** null: as fine as 360 points allow */
+  readonly stepS: number | null;
+}
+
+/** What was measured of the whole cluster. */
+export interface Measurements {
+  series(query: SeriesQuery): Series;
+  environments(): Promise<EnvironmentList>;
+  /** the text of `/metrics` */
+  exposition(): Promise<string>;
+  /** whether `/metrics` is for everybody */
+  readonly isOpen: boolean;
+}
+
+/** One message of `GET /api/v1/live`. */
+export type LiveMessage =
+  /** all of it: the first message, and again where too much was missed */
+  | { readonly id: string; readonly event: 'status'; readonly data: StatusDocument }
+  | { readonly id: string; readonly event: 'changes'; readonly data: StatusChanges }
+  | { readonly id: string; readonly event: 'event'; readonly data: ClusterEvent }
+  | { readonly id: string; readonly event: 'tick'; readonly data: MetricTick };
+
+/** What is not as the status before had it: whole nodes and deployments, and the names of those that are gone. */
+export interface StatusChanges {
+  readonly leader: string | null;
+  readonly revision: number;
+  readonly store: StatusDocument['store'];
+  readonly nodes: readonly NodeStatus[];
+  readonly deployments: readonly DeploymentStatus[];
+  readonly goneNodes: readonly string[];
+  readonly goneDeployments: readonly string[];
+}
+
+export interface LiveSource {
+  /**
+   * Goes on until the signal.
+   * @param afterId of the last message that was received; null: from the whole status on
+   */
+  open(afterId: string | null, signal: AbortSignal): Promise<AsyncIterable<LiveMessage>>;
 }

@@ -8,6 +8,8 @@ import type {
   FileLook,
   Mistaken,
   PlanAnswer,
+  RevisionDiff,
+  RevisionSummary,
   UploadOffer,
 } from '../admin/types.ts';
 import type { ModelFetch, Progress, StatusDocument } from '../cluster/status/types.ts';
@@ -102,6 +104,23 @@ export class AdminClient {
   async progress(revision: number, deployments: readonly string[]): Promise<Progress> {
     const names = encodeURIComponent(deployments.join(','));
     return await this.#json('GET', `/api/v1/progress?revision=${revision}&deployments=${names}`);
+  }
+
+  async revisions(): Promise<{ readonly revisions: readonly RevisionSummary[] }> {
+    return await this.#json('GET', '/api/v1/revisions');
+  }
+
+  async diff(from: number, to: number): Promise<RevisionDiff> {
+    return await this.#json('GET', `/api/v1/diff?from=${from}&to=${to}`);
+  }
+
+  async rollback(number: number): Promise<ApplyAnswer | Mistaken> {
+    return await this.#json('POST', `/api/v1/revisions/${number}/rollback`, {}, APPLY_TIMEOUT_MS);
+  }
+
+  async planRollback(number: number): Promise<PlanAnswer | Mistaken> {
+    const payload = { dryRun: true };
+    return await this.#json('POST', `/api/v1/revisions/${number}/rollback`, payload, APPLY_TIMEOUT_MS);
   }
 
   async stopCluster(): Promise<{ readonly left: readonly string[] }> {

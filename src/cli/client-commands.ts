@@ -20,7 +20,7 @@ export function withTarget(command: Command): Command {
     .option('--token-file <file>', "file that holds the token (default: the local state directory's)");
 }
 
-function seconds(text: string): number {
+export function seconds(text: string): number {
   const value = Number(text);
   if (!(value > 0)) throw new InvalidArgumentError('expected a number of seconds above 0');
   return value;

@@ -13,9 +13,13 @@ import { endProgress, print, printError, printJson, printProgress } from './outp
 import { progressView } from './progress-view.ts';
 import { sourceFor } from './upload.ts';
 
-export interface ControllerOptions {
+export interface ControllerOptions extends FollowOptions {
   readonly conf: string;
   readonly dryRun: boolean;
+}
+
+/** How a change that was recorded is followed. */
+export interface FollowOptions {
   readonly json: boolean;
   readonly wait: boolean;
   /** ends with code 3 when nothing has moved for this long */
@@ -63,7 +67,15 @@ async function apply(
   options: ControllerOptions,
 ): Promise<ExitCode> {
   const answer = await client.apply(source, fetchView(options));
-  if (!answer.ok) return refuseMistaken(answer, options);
+  return answer.ok ? await conclude(client, answer, options) : refuseMistaken(answer, options);
+}
+
+/** Shows what was recorded, and follows it until it is in force. @throws CommandFailure where it does not come to that */
+export async function conclude(
+  client: AdminClient,
+  answer: ApplyAnswer,
+  options: FollowOptions,
+): Promise<ExitCode> {
   if (!options.json) {
     for (const warning of answer.warnings) printError(`warning: ${warning}`);
     print(renderPlan(answer));
@@ -92,11 +104,7 @@ function fetchView({ json }: ControllerOptions): (fetches: readonly ModelFetch[]
 }
 
 /** Watches until the revision has ended one way or the other, is superseded, or nothing moves any more. */
-async function follow(
-  client: AdminClient,
-  answer: ApplyAnswer,
-  options: ControllerOptions,
-): Promise<Progress> {
+async function follow(client: AdminClient, answer: ApplyAnswer, options: FollowOptions): Promise<Progress> {
   const terminal = process.stdout.isTTY ? process.stdout : null;
   const show = options.json ? () => undefined : progressView(answer, terminal);
   let last = '';
@@ -114,7 +122,7 @@ async function follow(
 }
 
 /** @throws CommandFailure (conflict, failed, pending) saying why the revision is not in force */
-function requireInForce(progress: Progress, options: ControllerOptions): void {
+function requireInForce(progress: Progress, options: FollowOptions): void {
   if (progress.supersededBy !== null) {
     throw new CommandFailure(
       `revision ${progress.revision} was superseded by revision ${progress.supersededBy} before it was in force`,

@@ -41,6 +41,8 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   TOKEN_FILE: ExitCode.unreachable,
   BAD_REQUEST: ExitCode.usage,
   LOG_NOT_FOUND: ExitCode.usage,
+  REVISION_UNKNOWN: ExitCode.usage,
+  REVISION_MOVED: ExitCode.conflict,
   BAD_USAGE: ExitCode.usage,
   STATE_DIR_LOCKED: ExitCode.usage,
   STATE_DIR_UNSAFE: ExitCode.usage,

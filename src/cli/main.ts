@@ -9,6 +9,7 @@ import { describeFailure, ExitCode } from './exit.ts';
 import { addModelCommands } from './model-commands.ts';
 import { addNodeCommands } from './node-commands.ts';
 import { endsWithItsReader, printError } from './output.ts';
+import { addRevisionCommands } from './revision-commands.ts';
 
 endsWithItsReader();
 const program = new Command('modelserve')
@@ -26,6 +27,7 @@ addBackendCommands(program);
 addEnvironmentCommands(program);
 addDoctorCommand(program);
 addModelCommands(program);
+addRevisionCommands(program);
 
 try {
   await program.parseAsync(process.argv);

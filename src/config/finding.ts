@@ -23,8 +23,43 @@ export function renderFinding(finding: Finding): string {
     ...(finding.section === null ? [] : [`[${finding.section}]`]),
     ...(finding.key === null ? [] : [finding.key]),
   ].join(' ');
-  const hint = finding.hint === '' ? '' : `; ${finding.hint}`;
-  return `${place}: expected ${finding.expected}, found ${finding.found}${hint}`;
+  return `${place}: ${describeFinding(finding)}`;
+}
+
+/** The same without its place. */
+function describeFinding({ expected, found, hint }: FindingDraft): string {
+  return `expected ${expected}, found ${found}${hint === '' ? '' : `; ${hint}`}`;
+}
+
+/** A finding with where in its line it is: columns count from 1, the end is exclusive; null with no line. */
+export interface PlacedFinding extends Finding {
+  readonly severity: 'mistake' | 'warning';
+  readonly column: number | null;
+  readonly endColumn: number | null;
+  /** what is wrong, in one line without its place */
+  readonly message: string;
+}
+
+/** For editors: what of the line it is about, as closely as can be told from the text. */
+export function placeFinding(
+  finding: Finding,
+  severity: PlacedFinding['severity'],
+  text: string,
+): PlacedFinding {
+  const line = finding.line === null ? undefined : text.split(/\r\n|\n|\r/)[finding.line - 1];
+  const [start, end] = line === undefined ? [null, null] : spanIn(line, finding);
+  return { ...finding, severity, column: start, endColumn: end, message: describeFinding(finding) };
+}
+
+/** The value where what was found is quoted, else the key, else all of the line. */
+function spanIn(line: string, { key, found }: Finding): readonly [start: number, end: number] {
+  const begin = line.length - line.trimStart().length;
+  const equals = line.indexOf('=');
+  if (key === null || equals < 0) return [begin + 1, Math.max(begin + 1, line.trimEnd().length) + 1];
+  if (!found.startsWith('"')) return [begin + 1, line.slice(0, equals).trimEnd().length + 1];
+  const value = line.slice(equals + 1);
+  const valueBegin = equals + 1 + value.length - value.trimStart().length;
+  return [valueBegin + 1, Math.max(valueBegin + 1, line.trimEnd().length) + 1];
 }
 
 const LONGEST_QUOTE = 60;

@@ -17,6 +17,8 @@ export interface ClusterKeys {
   readonly linkKey: string;
   /** bearer key of the nodes' content servers */
   readonly contentKey: string;
+  /** bearer key that is good for `/metrics` and nothing else */
+  readonly metricsKey: string;
   /** no secret: tells one cluster from another */
   readonly clusterId: string;
 }
@@ -30,6 +32,7 @@ export function clusterKeys(token: string): ClusterKeys {
     storePassword: `msr_${deriveKey(token, 'store password')}`,
     linkKey: `msl_${deriveKey(token, 'link key')}`,
     contentKey: `msc_${deriveKey(token, 'content key')}`,
+    metricsKey: `msm_${deriveKey(token, 'metrics key')}`,
     clusterId: deriveKey(token, 'cluster id').slice(0, 12),
   };
 }

@@ -27,6 +27,8 @@ import type { Uploads } from './uploads.ts';
 /** What the `apply` job carries: everything is read and hashed before, the job takes milliseconds. */
 export interface ApplyJob {
   readonly draft: RevisionDraft;
+  /** refused where the newest revision is another by then; null or not there: whatever it is */
+  readonly base?: number | null;
 }
 
 export interface Recorded {
@@ -104,7 +106,11 @@ export class ApplyDesk {
 
   /** What applying the file would change, without keeping anything. */
   async plan(source: ApplySource, signal: AbortSignal): Promise<PlanResult> {
-    const drafted = await this.#draft(source, { dryRun: true, signal });
+    return this.planDrafted(await this.#draft(source, { dryRun: true, signal }));
+  }
+
+  /** What bringing a draft into force would change. */
+  planDrafted(drafted: DraftResult): PlanResult {
     if (!drafted.ok) return drafted;
     const planned = this.#planned(drafted.draft);
     const changes = withEnvironments(planned.changes, drafted.environments);
@@ -118,19 +124,21 @@ export class ApplyDesk {
   async apply(source: ApplySource, signal: AbortSignal): Promise<ApplyResult> {
     const over = new AbortController();
     try {
-      return await this.#apply(source, AbortSignal.any([signal, over.signal]));
+      const held = AbortSignal.any([signal, over.signal]);
+      return await this.applyDrafted(await this.#draft(source, { dryRun: false, signal: held }), null);
     } finally {
       over.abort(); // what it names is recorded now, or not wanted
     }
   }
 
-  async #apply(source: ApplySource, signal: AbortSignal): Promise<ApplyResult> {
-    const drafted = await this.#draft(source, { dryRun: false, signal });
+  /**
+   * @param base the newest revision as whoever drafted it knows it; null: whatever it is
+   * @throws ServeError as `apply`, and REVISION_MOVED
+   */
+  async applyDrafted(drafted: DraftResult, base: number | null): Promise<ApplyResult> {
     if (!drafted.ok) return drafted;
-    const recorded = await this.#dependencies.queue.submit(
-      { draft: drafted.draft },
-      this.#options.queueTimeoutMs,
-    );
+    const job = { draft: drafted.draft, base };
+    const recorded = await this.#dependencies.queue.submit(job, this.#options.queueTimeoutMs);
     const changes = withEnvironments(recorded.changes, drafted.environments);
     return { ok: true, recorded: { ...recorded, changes }, warnings: this.#warnings(drafted) };
   }
@@ -157,7 +165,7 @@ export class ApplyDesk {
   async #take(): Promise<(() => Promise<void>) | null> {
     const { queue, log } = this.#dependencies;
     try {
-      const stopTaking = await queue.process((job) => this.#record(job.draft));
+      const stopTaking = await queue.process((job) => this.#record(job));
       this.#problem = '';
       return stopTaking;
     } catch (error) {
@@ -176,13 +184,33 @@ export class ApplyDesk {
     { confPath, upload }: ApplySource,
     how: Pick<DraftOptions, 'dryRun' | 'signal'>,
   ): Promise<DraftResult> {
-    const { snapshotsDir, digestsDir, contents, room, uploadedDir, remote } = this.#options;
     const folder = upload === null ? null : await this.#dependencies.uploads.materialise(upload);
+    return await this.#read(
+      {
+        confPath: folder === null ? confPath : join(folder, 'conf.ini'),
+        confText: null,
+        uploadedFrom: folder === null ? null : confPath,
+      },
+      how,
+    );
+  }
+
+  /** A draft of a text as if it stood in the file at that path of the head's. */
+  async draftText(
+    { confPath, confText }: Pick<RevisionDraft, 'confPath' | 'confText'>,
+    how: Pick<DraftOptions, 'dryRun' | 'signal'>,
+  ): Promise<DraftResult> {
+    return await this.#read({ confPath, confText, uploadedFrom: null }, how);
+  }
+
+  async #read(
+    source: Pick<DraftOptions, 'confPath' | 'confText' | 'uploadedFrom'>,
+    how: Pick<DraftOptions, 'dryRun' | 'signal'>,
+  ): Promise<DraftResult> {
+    const { snapshotsDir, digestsDir, contents, room, uploadedDir, remote } = this.#options;
     await this.#untilNodesAreKnown();
     return await draftRevision({
-      confPath: folder === null ? confPath : join(folder, 'conf.ini'),
-      uploadedFrom: folder === null ? null : confPath,
-      ...{ snapshotsDir, digestsDir, contents, room, uploadedDir, remote, ...how },
+      ...{ snapshotsDir, digestsDir, contents, room, uploadedDir, remote, ...source, ...how },
       nodesFor: (spec) => eligibleNodes(spec, this.#dependencies.leader),
     });
   }
@@ -209,7 +237,7 @@ export class ApplyDesk {
   }
 
   /** Runs in the order of the queue: plans against what is there now. */
-  async #record(draft: RevisionDraft): Promise<Recorded> {
+  async #record({ draft, base = null }: ApplyJob): Promise<Recorded> {
     const { leader, state } = this.#dependencies;
     if (!(await leader.waitUntilLeading(this.#options.electionTimeoutMs))) {
       throw new ServeError('this head does not lead the cluster at the moment. Try again.', {
@@ -218,8 +246,10 @@ export class ApplyDesk {
     }
     const { changes, settings } = this.#planned(draft);
     const { revision, rollouts } = state;
+    const newest = revision?.number ?? 0;
+    if (base !== null && base !== newest) throw revisionMoved(base, newest);
     if (revision !== null && changes.length + settings.length === 0) {
-      await state.noteRead(draft);
+      if (draft.origin === undefined) await state.noteRead(draft);
       const deployments = rollouts.map((rollout) => rollout.deployment);
       return { outcome: 'unchanged', revision: revision.number, changes, settings, deployments };
     }
@@ -232,6 +262,13 @@ export class ApplyDesk {
       deployments: changes.map((change) => change.deployment),
     };
   }
+}
+
+function revisionMoved(base: number, newest: number): ServeError {
+  return new ServeError(
+    `expected revision ${base} to be the newest, found ${newest}: somebody has applied a change meanwhile, and nothing was changed now. Look at it (modelserve diff ${base} ${newest}) and try again on top of it.`,
+    { code: 'REVISION_MOVED' },
+  );
 }
 
 /** Says of each deployment whose replicas are started anew what they run in. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type EligibleNode, settleEnvironment } from '../cluster/environments/settle.ts';
-import type { ClusterSettings, DeploymentSpec, PinnedSpec } from '../cluster/spec/types.ts';
-import { type CompiledConf, compileConf, type Finding } from '../config/compile.ts';
+import type { ClusterSettings, DeploymentSpec, PinnedSpec, RevisionOrigin } from '../cluster/spec/types.ts';
+import { type CompiledConf, compileConf, compileText, type Finding } from '../config/compile.ts';
 import { isModelUri } from '../config/model-uri.ts';
 import { pinSpec } from '../config/pin.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
@@ -20,6 +20,8 @@ export interface RevisionDraft {
   readonly confText: string;
   readonly settings: ClusterSettings;
   readonly deployments: readonly PinnedSpec[];
+  /** not there: a conf.ini is applied */
+  readonly origin?: RevisionOrigin;
 }
 
 export type DraftResult =
@@ -42,6 +44,8 @@ export interface ApplySource {
 
 export interface DraftOptions {
   readonly confPath: string;
+  /** taken for the file's content; null: the file is read */
+  readonly confText: string | null;
   /** of an upload: what the file is called where it came from; null: as it is here */
   readonly uploadedFrom: string | null;
   /** what stands for the project folder of an upload: a path where nothing is, the same for all */
@@ -81,7 +85,8 @@ export async function draftRevision(options: DraftOptions): Promise<DraftResult>
 }
 
 async function draftHere(options: DraftOptions): Promise<DraftResult> {
-  const compiled = await compileConf(options.confPath);
+  const { confPath, confText } = options;
+  const compiled = await (confText === null ? compileConf(confPath) : compileText(confPath, confText));
   if (!compiled.ok) return compiled;
   const { conf } = compiled;
   const unfetched = await fetchAll(conf, options);
@@ -100,6 +105,7 @@ async function draftHere(options: DraftOptions): Promise<DraftResult> {
     draft: {
       confPath: conf.confPath,
       confText: conf.confText,
+      ...(confText === null ? {} : { origin: { kind: 'edited' as const } }),
       settings: conf.settings,
       deployments: pinned.flatMap((result) => (result.ok ? [result.spec] : [])),
     },

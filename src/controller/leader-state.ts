@@ -1,11 +1,14 @@
 import type { DeploymentState, Rollout } from '../cluster/rollout/types.ts';
-import type { Revision } from '../cluster/spec/types.ts';
+import type { Revision, RevisionOrigin } from '../cluster/spec/types.ts';
 import { sha256 } from '../lib/hash.ts';
 import type { RevisionDraft } from './draft.ts';
 import { type DurableRevisions, EMPTY_MEMORY, type LeaderMemory } from './revisions.ts';
 
 /** Where revisions and the leader's memory are kept over restarts. */
 export type RevisionFiles = Pick<DurableRevisions, 'record' | 'newest' | 'readMemory' | 'writeMemory'>;
+
+/** How revisions come about that do not say it. */
+export const FROM_FILE: RevisionOrigin = { kind: 'file' };
 
 /** What the leader wants: the newest revision, where each rollout stands, and what is remembered across restarts. */
 export class LeaderState {
@@ -55,7 +58,7 @@ export class LeaderState {
     this.#rollouts.clear();
     for (const rollout of rollouts) this.#rollouts.set(rollout.deployment, rollout);
     this.#revision = revision;
-    await this.remember({ ...hasRead(this.#memory, revision), highestRevision: revision.number });
+    await this.remember({ ...readBy(this.#memory, revision), highestRevision: revision.number });
     return true;
   }
 
@@ -106,8 +109,13 @@ export class LeaderState {
     if (this.#memory.highestRevision >= revision.number) return;
     for (const rollout of wantRevision(this.rollouts, revision))
       this.#rollouts.set(rollout.deployment, rollout);
-    await this.remember({ ...hasRead(this.#memory, revision), highestRevision: revision.number });
+    await this.remember({ ...readBy(this.#memory, revision), highestRevision: revision.number });
   }
+}
+
+/** A file was read for it, or none: then what that path held when it was read last stays what is known of it. */
+function readBy(memory: LeaderMemory, revision: Revision): Partial<LeaderMemory> {
+  return (revision.origin ?? FROM_FILE).kind === 'file' ? hasRead(memory, revision) : {};
 }
 
 function hasRead(

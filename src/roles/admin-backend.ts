@@ -1,8 +1,10 @@
-import type { AdminBackend, Mistaken } from '../admin/types.ts';
+import type { AdminBackend, ApplyAnswer, Mistaken, PlanAnswer, RevisionDesk } from '../admin/types.ts';
 import type { ModelsDocument } from '../cluster/status/models-document.ts';
 import type { ModelFetch, StatusDocument } from '../cluster/status/types.ts';
 import { type Finding, renderFinding } from '../config/finding.ts';
+import type { ApplyResult, PlanResult } from '../controller/apply-desk.ts';
 import type { ControlPlane } from '../controller/control-plane.ts';
+import type { RevisionDesk as Revisions } from '../controller/revision-desk.ts';
 import { ServeError } from '../lib/errors.ts';
 
 export interface AdminBackendOptions {
@@ -16,14 +18,7 @@ export interface AdminBackendOptions {
 
 /** The controller as the admin API wants it: findings as text, `stop` as one call. */
 export function adminBackend(plane: ControlPlane, options: AdminBackendOptions): AdminBackend {
-  /** What a head that stands by knows of the cluster is old. */
-  const leading = async (): Promise<ControlPlane> => {
-    const other = await plane.otherLeader();
-    if (other === null) return plane;
-    throw new ServeError(`this head stands by: ${other} leads the cluster. Ask the head there (--address).`, {
-      code: 'NOT_LEADER',
-    });
-  };
+  const leading = (): Promise<ControlPlane> => whileLeading(plane);
   return {
     status: async () => await (await leading()).status(),
     progress: (asked) => plane.progress(asked),
@@ -35,14 +30,10 @@ export function adminBackend(plane: ControlPlane, options: AdminBackendOptions):
       return { ...kept, fetches, preparing: preparingIn(await plane.status()) };
     },
     plan: async (source, signal) => {
-      const result = await (await leading()).plan(source, signal);
-      return result.ok ? { ...result, warnings: rendered(result.warnings) } : mistaken(result);
+      return planAnswer(await (await leading()).plan(source, signal));
     },
     apply: async (source, signal) => {
-      const result = await (await leading()).apply(source, signal);
-      return result.ok
-        ? { ok: true, ...result.recorded, warnings: rendered(result.warnings) }
-        : mistaken(result);
+      return applyAnswer(await (await leading()).apply(source, signal));
     },
     stopCluster: async () => {
       const left = await plane.dismissNodes(options.dismissMs);
@@ -75,6 +66,41 @@ function preparingIn({ deployments }: StatusDocument): ModelsDocument['preparing
       .filter(({ phase }) => phase === 'preparing')
       .map(({ node, message }) => ({ node, deployment: name, message })),
   );
+}
+
+/** Revisions as the admin API wants them. */
+export function revisionDesk(desk: Revisions, plane: ControlPlane): RevisionDesk {
+  return {
+    list: async () => await desk.list(),
+    read: async (number) => await desk.read(number),
+    diff: async (from, to) => await desk.diff(from, to),
+    validate: async (text) => await desk.validate(text),
+    plan: async (edit, signal) => {
+      await whileLeading(plane);
+      return planAnswer(await desk.plan(edit, signal));
+    },
+    apply: async (edit, signal) => {
+      await whileLeading(plane);
+      return applyAnswer(await desk.apply(edit, signal));
+    },
+  };
+}
+
+/** What a head that stands by knows of the cluster is old. @throws ServeError NOT_LEADER */
+async function whileLeading(plane: ControlPlane): Promise<ControlPlane> {
+  const other = await plane.otherLeader();
+  if (other === null) return plane;
+  throw new ServeError(`this head stands by: ${other} leads the cluster. Ask the head there (--address).`, {
+    code: 'NOT_LEADER',
+  });
+}
+
+function planAnswer(result: PlanResult): PlanAnswer | Mistaken {
+  return result.ok ? { ...result, warnings: rendered(result.warnings) } : mistaken(result);
+}
+
+function applyAnswer(result: ApplyResult): ApplyAnswer | Mistaken {
+  return result.ok ? { ok: true, ...result.recorded, warnings: rendered(result.warnings) } : mistaken(result);
 }
 
 function mistaken(result: {

@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { LiveHub } from '../admin/live/hub.ts';
 import { AdminServer } from '../admin/server.ts';
 import type { Agent } from '../agent/agent.ts';
 import type { ContentService } from '../agent/content/content-service.ts';
 import { childEnvironment, cloudVariables } from '../config/environment.ts';
 import { agentSocket, type StatePaths, statePaths } from '../config/paths.ts';
 import { type ClusterKeys, clusterKeys, readOrMakeToken } from '../config/token.ts';
+import { modelserveVersion } from '../config/version.ts';
 import { ApplyDesk, type ApplyJob, type Recorded } from '../controller/apply-desk.ts';
 import { ControlPlane } from '../controller/control-plane.ts';
 import { Housekeeping } from '../controller/housekeeping.ts';
 import { Leader } from '../controller/leader.ts';
 import { LeaderState } from '../controller/leader-state.ts';
+import { RevisionDesk } from '../controller/revision-desk.ts';
 import { DurableRevisions } from '../controller/revisions.ts';
 import { Uploads } from '../controller/uploads.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
@@ -24,10 +27,11 @@ import { startStoreServer } from '../store/server/start-store-server.ts';
 import type { ApplyQueue, Store, StoreServer } from '../store/types.ts';
 import { openLog } from '../telemetry/logger.ts';
 import { advertisedAddress, formatHostPort, type HostPort } from './addresses.ts';
-import { adminBackend } from './admin-backend.ts';
+import { adminBackend, revisionDesk } from './admin-backend.ts';
 import { Closers } from './closers.ts';
 import { type ConfChoice, confToApply, initialPort } from './initial-conf.ts';
 import { hasLeftovers } from './leftovers.ts';
+import { Measurer } from './measurer.ts';
 import { listModels } from './model-catalog.ts';
 import {
   createAgent,
@@ -245,9 +249,17 @@ async function startAdmin(
     }),
     stopThis: () => void stop({ keepReplicas: false }),
   });
+  const { plane, uploads } = control;
+  const measurements = new Measurer();
+  const live = new LiveHub({ ...backend, onTick: (listener) => measurements.onTick(listener) });
+  closers.add(async () => await live.stop());
+  const { apiKey, metricsKey } = keys;
   const admin = new AdminServer(
-    { ...flags.dashboard, apiKey: keys.apiKey },
-    { backend, logs, log, uploads: control.uploads },
+    { ...flags.dashboard, apiKey, metricsKey, version: modelserveVersion() },
+    {
+      ...{ backend, logs, log, uploads, measurements, live },
+      revisions: revisionDesk(revisionsOf(flags, { ground, control, stop }), plane),
+    },
   );
   try {
     await admin.start();
@@ -256,6 +268,14 @@ async function startAdmin(
   }
   closers.add(async () => await admin.stop());
   await ground.announce(formatHostPort({ host: advertisedAddress(flags.dashboard.host), port: admin.port }));
+}
+
+function revisionsOf(flags: HeadFlags, { ground, control }: Started): RevisionDesk {
+  const { desk, state, content } = control;
+  return new RevisionDesk(
+    { confPath: resolve(flags.conf.path), uploadedDir: join(ground.paths.uploads, 'project') },
+    { revisions: new DurableRevisions(ground.paths.revisions), desk, state, contents: content.store },
+  );
 }
 
 function adminPortError(error: unknown, { host, port }: HostPort): unknown {

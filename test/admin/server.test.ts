@@ -5,6 +5,7 @@ import type { AdminBackend, LogQuery, LogSource, UploadDesk } from '../../src/ad
 import { apiKeyOf, clusterKeys } from '../../src/config/token.ts';
 import { ServeError } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
+import { echo, echoLive, echoMeasurements, echoRevisions } from '../support/admin-parts.ts';
 
 const TOKEN = 'mst_of-the-test';
 const KEYS = clusterKeys(TOKEN);
@@ -21,8 +22,7 @@ function echoBackend(over: Partial<Record<keyof AdminBackend, unknown>> = {}): A
     'events',
     'stopCluster',
   ] as const;
-  const calls = names.map((name) => [name, (...given: unknown[]) => ({ call: name, given })]);
-  return { ...Object.fromEntries(calls), ...over } as unknown as AdminBackend;
+  return { ...echo<AdminBackend>(names), ...over } as AdminBackend;
 }
 
 const noLogs: LogSource = {
@@ -52,10 +52,14 @@ interface Answer {
   readonly body: unknown;
 }
 
-async function serve(backend = echoBackend(), logs: LogSource = noLogs) {
+async function serve(backend = echoBackend(), logs: LogSource = noLogs, isOpen = false) {
+  const { apiKey, metricsKey } = KEYS;
   const server = new AdminServer(
-    { host: '127.0.0.1', port: 0, apiKey: KEYS.apiKey },
-    { backend, logs, uploads, log: silentLog },
+    { host: '127.0.0.1', port: 0, apiKey, metricsKey, version: '1.2.3' },
+    {
+      ...{ backend, logs, uploads, log: silentLog, revisions: echoRevisions, live: echoLive },
+      measurements: { ...echoMeasurements, isOpen },
+    },
   );
   await server.start();
   onTestFinished(async () => await server.stop());
@@ -84,6 +88,21 @@ const ROUTES = [
   'GET /api/v1/progress?revision=1',
   'GET /api/v1/fetches',
   'GET /api/v1/models',
+  'GET /api/v1/nodes',
+  'GET /api/v1/gpus',
+  'GET /api/v1/deployments',
+  'GET /api/v1/deployments/Echo',
+  'GET /api/v1/replicas',
+  'GET /api/v1/environments',
+  'GET /api/v1/revisions',
+  'GET /api/v1/revisions/1',
+  'GET /api/v1/diff?from=1&to=2',
+  'POST /api/v1/validate',
+  'POST /api/v1/revisions',
+  'POST /api/v1/revisions/1/rollback',
+  'GET /api/v1/series',
+  'GET /api/v1/live',
+  'GET /metrics',
   'GET /api/v1/logs/Echo',
   'POST /api/v1/plan',
   'POST /api/v1/apply',
@@ -165,6 +184,38 @@ describe('a call', () => {
       { upload: 'u', missing: [{ sha256: 's', sizeBytes: 3, heldBytes: 0 }] },
     ],
     ['POST /api/v1/stop', undefined, { call: 'stopCluster', given: [] }],
+    ['GET /api/v1/revisions', undefined, { revisions: { call: 'list', given: [] } }],
+    ['GET /api/v1/revisions/7', undefined, { call: 'read', given: [7] }],
+    ['GET /api/v1/diff?from=2&to=3', undefined, { call: 'diff', given: [2, 3] }],
+    ['POST /api/v1/validate', { text: '[a]' }, { call: 'validate', given: ['[a]'] }],
+    [
+      'POST /api/v1/revisions',
+      { text: 'x', base: 4 },
+      { call: 'apply', given: [{ base: 4, change: { kind: 'edited', text: 'x' } }, {}] },
+    ],
+    [
+      'POST /api/v1/revisions',
+      { text: 'x', dryRun: true },
+      { call: 'plan', given: [{ base: null, change: { kind: 'edited', text: 'x' } }, {}] },
+    ],
+    [
+      'POST /api/v1/revisions/3/rollback',
+      undefined,
+      { call: 'apply', given: [{ base: null, change: { kind: 'rollback', of: 3 } }, {}] },
+    ],
+    [
+      'POST /api/v1/revisions/3/rollback',
+      { base: 9, dryRun: true },
+      { call: 'plan', given: [{ base: 9, change: { kind: 'rollback', of: 3 } }, {}] },
+    ],
+    [
+      'GET /api/v1/series?deployment=A,B&node=*&from=1970-01-01T00:00:10Z&to=70000&step=20',
+      undefined,
+      {
+        call: 'series',
+        given: [{ deployments: ['A', 'B'], nodes: null, fromMs: 10_000, toMs: 70_000, stepS: 20 }],
+      },
+    ],
   ])('%s', async (route, payload, body) => {
     const { call } = await serve();
     expect(await call(route, payload)).toEqual({ status: 200, body });
@@ -179,6 +230,13 @@ describe('a call', () => {
     ['GET /api/v1/logs/Echo?lines=many', undefined, 400, 'BAD_REQUEST'],
     ['GET /api/v1/logs/Echo', undefined, 404, 'LOG_NOT_FOUND'],
     ['POST /api/v1/apply', {}, 400, 'BAD_REQUEST'],
+    ['GET /api/v1/revisions/0', undefined, 400, 'BAD_REQUEST'],
+    ['GET /api/v1/revisions/x', undefined, 400, 'BAD_REQUEST'],
+    ['GET /api/v1/diff?from=1', undefined, 400, 'BAD_REQUEST'],
+    ['POST /api/v1/validate', {}, 400, 'BAD_REQUEST'],
+    ['POST /api/v1/revisions', { text: 'x', base: 'new' }, 400, 'BAD_REQUEST'],
+    ['GET /api/v1/series?from=yesterday', undefined, 400, 'BAD_REQUEST'],
+    ['GET /api/v1/series?step=1', undefined, 400, 'BAD_REQUEST'],
     ['POST /api/v1/apply', { conf: '' }, 400, 'BAD_REQUEST'],
     ['POST /api/v1/apply', '{"conf": ', 400, 'FST_ERR_CTP_INVALID_JSON_BODY'],
   ])('%s with %j is answered with %i %s', async (route, payload, status, code) => {
@@ -248,4 +306,67 @@ describe('logs', () => {
     await server.stop();
     await expect.poll(() => logs.ended).toBe(true);
   });
+});
+
+describe('metrics', () => {
+  const read = async (url: string, key: string | null) =>
+    await fetch(`${url}/metrics`, key === null ? {} : { headers: { authorization: `Bearer ${key}` } });
+
+  it('need the key of the cluster or that of metrics, which is good for nothing else', async () => {
+    const { url, call } = await serve();
+    for (const key of [KEYS.apiKey, KEYS.metricsKey]) {
+      const answer = await read(url, key);
+      expect([answer.status, await answer.text()]).toEqual([200, 'up 1\n']);
+      expect(answer.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    }
+    expect((await read(url, null)).status).toBe(401);
+    expect(await call('GET /api/v1/status', undefined, KEYS.metricsKey)).toMatchObject({ status: 401 });
+  });
+
+  it('need no key where the cluster says so', async () => {
+    const { url, call } = await serve(echoBackend(), noLogs, true);
+    expect((await read(url, null)).status).toBe(200);
+    expect(await call('GET /api/v1/status', undefined, null)).toMatchObject({ status: 401 });
+  });
+});
+
+describe('what describes the API', () => {
+  it('is there without a key, and names every call with its parameters', async () => {
+    const { url, call } = await serve();
+    const { status, body } = await call('GET /api/v1/openapi.json', undefined, null);
+    expect(status).toBe(200);
+    const document = body as { openapi: string; paths: Record<string, Record<string, unknown>> };
+    expect(document).toMatchObject({ openapi: '3.1.0', info: { version: '1.2.3' } });
+    expect(document.paths['/api/v1/logs/{deployment}']?.['get']).toMatchObject({
+      parameters: [
+        { name: 'deployment', in: 'path', required: true, schema: { type: 'string' } },
+        { name: 'replica', in: 'query', required: false },
+        { name: 'lines', schema: { type: 'integer', default: 100 } },
+        { name: 'follow', schema: { enum: ['0', '1'] } },
+      ],
+      responses: { '200': { content: { 'text/plain': {} } } },
+    });
+    expect(document.paths['/api/v1/validate']?.['post']).toMatchObject({
+      requestBody: { content: { 'application/json': { schema: { required: ['text'] } } } },
+      responses: { '200': { content: { 'application/json': { schema: { required: ['ok', 'findings'] } } } } },
+    });
+    const page = await (await fetch(`${url}/docs`)).text();
+    for (const path of Object.keys(document.paths)) expect(page).toContain(path);
+  });
+});
+
+it('sends messages as server-sent events, behind the last that the client has', async () => {
+  const { url } = await serve();
+  for (const [path, headers] of [
+    ['/api/v1/live', { 'last-event-id': 'x-1' }],
+    ['/api/v1/live?after=x-1', {}],
+  ] as const) {
+    const answer = await fetch(`${url}${path}`, {
+      headers: { authorization: `Bearer ${KEYS.apiKey}`, ...headers },
+    });
+    expect(answer.headers.get('content-type')).toContain('text/event-stream');
+    expect(await answer.text()).toBe(
+      'retry: 1000\n\nid: 1\nevent: event\ndata: {"id":"7","atMs":0,"type":"x-1","fields":{}}\n\n',
+    );
+  }
 });

@@ -10,6 +10,7 @@ import type { DeploymentProgress, Progress } from '../../src/cluster/status/type
 import { ServeError } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { makeProject, PACKAGES } from '../config/project-fixture.ts';
+import { echoLive, echoMeasurements, echoRevisions } from '../support/admin-parts.ts';
 import { captureOutput } from './capture.ts';
 
 const KEY = 'msa_key';
@@ -92,8 +93,11 @@ async function run(script: Script, over: Partial<ControllerOptions> = {}) {
   } as unknown as AdminBackend;
   const logs = { open: () => Promise.reject(new Error('no logs')) };
   const server = new AdminServer(
-    { host: '127.0.0.1', port: 0, apiKey: KEY },
-    { backend, logs, uploads: sameDisk, log: silentLog },
+    { host: '127.0.0.1', port: 0, apiKey: KEY, metricsKey: 'm', version: '1.2.3' },
+    {
+      ...{ backend, logs, uploads: sameDisk, log: silentLog },
+      ...{ revisions: echoRevisions, measurements: echoMeasurements, live: echoLive },
+    },
   );
   await server.start();
   onTestFinished(async () => await server.stop());

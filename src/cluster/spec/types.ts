@@ -100,7 +100,15 @@ export interface Revision {
   readonly confText: string;
   readonly settings: ClusterSettings;
   readonly deployments: readonly PinnedSpec[];
+  /** how it came about; not there: a conf.ini was applied */
+  readonly origin?: RevisionOrigin;
 }
+
+/** `file`: a conf.ini was applied; `edited`: text that came by the API; `rollback`: what an earlier revision said. */
+export type RevisionOrigin =
+  | { readonly kind: 'file' }
+  | { readonly kind: 'edited' }
+  | { readonly kind: 'rollback'; readonly of: number };
 
 /** One line of a plan. `added`/`removed` are whole deployments; `retried` is unchanged but failed before. */
 export interface PlannedChange {

@@ -1,0 +1,57 @@
+import { z } from 'zod';
+import { type Route, route } from '../route.ts';
+import type { Measurements, SeriesQuery } from '../types.ts';
+
+const HOUR_MS = 3_600_000;
+
+/** ISO 8601, or ms since 1970. */
+const moment = z.string().transform((text, context) => {
+  const atMs = /^\d+$/.test(text) ? Number(text) : Date.parse(text);
+  if (Number.isFinite(atMs)) return atMs;
+  context.issues.push({ code: 'custom', message: 'expected ISO 8601 or ms since 1970', input: text });
+  return z.NEVER;
+});
+const names = z
+  .string()
+  .optional()
+  .describe('names, separated by commas; `*`: all')
+  .transform((text) => (text === '*' ? null : (text ?? '').split(',').filter((name) => name !== '')));
+const seriesQuery = z.object({
+  deployment: names,
+  node: names,
+  from: moment.optional().describe('ISO 8601 or ms since 1970; an hour before `to` where not given'),
+  to: moment.optional().describe('ISO 8601 or ms since 1970; now where not given'),
+  step: z.coerce.number().int().min(10).max(86_400).optional().describe('seconds, a multiple of 10'),
+});
+
+const tag = 'measurements';
+
+/** What was measured: over time as JSON, and as it is now for Prometheus. */
+export function measurementRoutes(measurements: Measurements): readonly Route[] {
+  return [
+    route({
+      ...{ method: 'GET', path: '/api/v1/series', tag, query: seriesQuery },
+      summary:
+        'rates, errors by kind, latencies, queues and replicas of deployments; load of nodes; 24 hours',
+      handle: ({ query }) => measurements.series(wanted(query)),
+    }),
+    route({
+      ...{ method: 'GET', path: '/metrics', tag },
+      answer: { type: 'text/plain', description: 'the Prometheus text format, version 0.0.4' },
+      summary: 'the whole cluster for Prometheus',
+      handle: async ({ reply }) => {
+        reply.type('text/plain; version=0.0.4; charset=utf-8');
+        return await measurements.exposition();
+      },
+    }),
+  ];
+}
+
+function wanted({ deployment, node, from, to, step }: z.infer<typeof seriesQuery>): SeriesQuery {
+  const toMs = to ?? Date.now();
+  return {
+    ...{ deployments: deployment, nodes: node, toMs },
+    fromMs: from ?? toMs - HOUR_MS,
+    stepS: step === undefined ? null : Math.round(step / 10) * 10,
+  };
+}

@@ -1,0 +1,82 @@
+import { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { type Route, route } from '../route.ts';
+import type { LiveMessage, LiveSource, LogSource } from '../types.ts';
+
+const logsQuery = z.object({
+  replica: z.string().optional().describe('only this replica’s'),
+  lines: z.coerce.number().int().min(0).max(100_000).default(100),
+  follow: z.enum(['0', '1']).default('0').describe('1: goes on as more is written'),
+});
+const byDeployment = z.object({ deployment: z.string() });
+const liveQuery = z.object({
+  after: z.string().optional().describe('as the header last-event-id, for clients that cannot send it'),
+});
+
+const tag = 'streams';
+
+/** What goes on for as long as the client stays. */
+export function streamRoutes(logs: LogSource, live: LiveSource): readonly Route[] {
+  return [
+    route({
+      ...{ method: 'GET', path: '/api/v1/logs/{deployment}', tag, params: byDeployment, query: logsQuery },
+      answer: {
+        type: 'text/plain',
+        description: 'lines; prefixed with the replica’s id where there are several',
+      },
+      summary: 'output of a deployment’s replicas, wherever they run',
+      handle: async ({ params: { deployment }, query: { replica, lines, follow }, signal, reply }) => {
+        const query = { deployment, replicaId: replica ?? null, lines, follow: follow === '1' };
+        const output = await logs.open(query, signal);
+        return reply.type('text/plain; charset=utf-8').send(Readable.from(output));
+      },
+    }),
+    route({
+      ...{ method: 'GET', path: '/api/v1/live', tag, query: liveQuery },
+      answer: {
+        type: 'text/event-stream',
+        description: 'events `status`, `changes`, `event` and `tick`, each with JSON: see docs/api.md',
+      },
+      summary: 'status, changes, events and measurements as they come; goes on behind last-event-id',
+      handle: async ({ query: { after }, signal, request, reply }) => {
+        const header = request.headers['last-event-id'];
+        const afterId = (typeof header === 'string' ? header : after) ?? null;
+        reply.header('cache-control', 'no-store').header('x-accel-buffering', 'no');
+        const messages = await live.open(afterId, signal);
+        return reply.type('text/event-stream; charset=utf-8').send(Readable.from(framed(messages, signal)));
+      },
+    }),
+  ];
+}
+
+/** Proxies and browsers give up on a stream that says nothing for long. */
+const SILENCE_MS = 15_000;
+
+/** Messages as server-sent events, with a comment wherever there is none for a while. */
+async function* framed(messages: AsyncIterable<LiveMessage>, signal: AbortSignal): AsyncGenerator<string> {
+  yield 'retry: 1000\n\n';
+  const source = messages[Symbol.asyncIterator]();
+  let next = source.next();
+  while (!signal.aborted) {
+    const outcome = await withinSilence(next);
+    if (outcome === null) yield ': still here\n\n';
+    else if (outcome.done === true) return;
+    else {
+      const { id, event, data } = outcome.value;
+      yield `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+      next = source.next();
+    }
+  }
+}
+
+/** @returns null where nothing came for a while */
+async function withinSilence<T>(next: Promise<T>): Promise<T | null> {
+  const over = new AbortController();
+  const silence = delay(SILENCE_MS, null, { signal: over.signal }).catch(() => null);
+  try {
+    return await Promise.race([next, silence]);
+  } finally {
+    over.abort();
+  }
+}
