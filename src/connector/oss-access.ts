@@ -1,4 +1,6 @@
 import type { ConnectorLogs, RemoteRequest } from '../models/connector-log.ts';
+import { beginningAt } from '../models/receive/target.ts';
+import type { ReceiveOptions, Target } from '../models/receive/types.ts';
 import type { Exchange } from '../models/sources/exchange.ts';
 import { ossBucketDialect } from '../models/sources/oss-source.ts';
 import { RemoteSource } from '../models/sources/remote-source.ts';
@@ -73,12 +75,7 @@ export class OssAccess implements ModelSource {
     const { key, source } = this.#find(file.key);
     const end = range === null ? null : range.offset + range.length;
     let at = range?.offset ?? 0;
-    const asked = {
-      kind: 'read',
-      uri: uriOf(file.key),
-      range: range === null ? '' : `${at}-${Number(end) - 1}`,
-    };
-    return await this.#ask(asked as Asked, async () => {
+    return await this.#ask(readOf(file, range), async () => {
       const rest = end === null ? null : { offset: at, length: end - at };
       return await source.read(
         { ...file, key },
@@ -89,6 +86,26 @@ export class OssAccess implements ModelSource {
         },
         signal,
       );
+    });
+  }
+
+  async readInto(
+    file: RemoteFile,
+    range: ByteRange | null,
+    target: Target,
+    { signal, onBytes }: ReceiveOptions,
+  ): Promise<number> {
+    const { key, source } = this.#find(file.key);
+    let doneBytes = 0;
+    const count = (bytes: number): void => {
+      doneBytes += bytes;
+      onBytes(bytes);
+    };
+    return await this.#ask(readOf(file, range), async () => {
+      const rest =
+        range === null ? null : { offset: range.offset + doneBytes, length: range.length - doneBytes };
+      const into = rest === null ? target : beginningAt(target, doneBytes);
+      return await source.readInto({ ...file, key }, rest, into, { signal, onBytes: count });
     });
   }
 
@@ -138,6 +155,11 @@ export class OssAccess implements ModelSource {
 }
 
 type Asked = Pick<RemoteRequest, 'kind' | 'uri' | 'range'>;
+
+function readOf(file: RemoteFile, range: ByteRange | null): Asked {
+  const part = range === null ? '' : `${range.offset}-${range.offset + range.length - 1}`;
+  return { kind: 'read', uri: uriOf(file.key), range: part };
+}
 
 function uriOf(name: string): string {
   return `oss://${name}`;

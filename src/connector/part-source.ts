@@ -1,3 +1,4 @@
+import type { ReceiveOptions, Target } from '../models/receive/types.ts';
 import type { ByteRange, ByteSink, ModelSource, RemoteFile } from '../models/sources/types.ts';
 
 interface Part {
@@ -49,5 +50,18 @@ export class PartSource implements ModelSource {
       signal,
     );
     return end - part.offset;
+  }
+
+  async readInto(
+    file: RemoteFile,
+    range: ByteRange | null,
+    target: Target,
+    options: ReceiveOptions,
+  ): Promise<number> {
+    const part = this.#parts.get(file);
+    if (part === undefined) return await this.#source.readInto(file, range, target, options);
+    const { offset, length } = range ?? { offset: 0, length: file.sizeBytes ?? 0 };
+    const inWhole = { offset: part.offset + offset, length };
+    return (await this.#source.readInto(part.whole, inWhole, target, options)) - part.offset;
   }
 }

@@ -6,6 +6,7 @@ import { codeOf } from '../lib/errors.ts';
 import { digestTree, type FileDigest } from '../lib/file-digests.ts';
 import { readIfThere, writeDurably } from '../lib/files.ts';
 import { listTree } from '../lib/tree.ts';
+import type { FileTarget } from './receive/types.ts';
 import type { RemoteListing } from './remote-listing.ts';
 import type { ByteRange, RemoteFile } from './sources/types.ts';
 
@@ -73,21 +74,14 @@ export class RemoteDraft {
   }
 
   /**
-   * Fills a chunk with what `read` gives.
-   * @param read gives bytes to the sink, returns where they ended
+   * Fills a chunk with what `read` puts into its file.
+   * @param read returns where the bytes ended
    */
-  async fill(
-    chunk: Chunk,
-    read: (sink: (bytes: Buffer, position: number) => Promise<void>) => Promise<number>,
-  ): Promise<void> {
+  async fill(chunk: Chunk, read: (target: FileTarget) => Promise<number>): Promise<void> {
     const path = this.#pathOf(chunk.path);
     const file = await open(path, 'r+');
     try {
-      const end = await read(async (bytes, position) => {
-        for (let done = 0; done < bytes.length; ) {
-          done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
-        }
-      });
+      const end = await read({ fd: file.fd, position: chunk.range?.offset ?? 0 });
       if (chunk.range === null) await file.truncate(end); // a try before may have left more
     } finally {
       await file.close();

@@ -193,21 +193,16 @@ export class RemoteModels {
     const beganMs = performance.now();
     const failed = new AbortController();
     const either = AbortSignal.any([signal, failed.signal]);
+    const onBytes = (count: number): void => {
+      tally.fetchedBytes += count;
+      const seconds = (performance.now() - beganMs) / 1000;
+      tally.bytesPerSecond = Math.round((tally.fetchedBytes - heldBytes) / seconds);
+    };
     const missing = draft.chunks.filter((chunk) => !draft.has(chunk));
     await mapConcurrently(missing, REQUESTS_AT_ONCE, async (chunk) => {
       try {
-        await draft.fill(chunk, (write) =>
-          source.read(
-            chunk.file,
-            chunk.range,
-            async (bytes, position) => {
-              await write(bytes, position);
-              tally.fetchedBytes += bytes.length;
-              const seconds = (performance.now() - beganMs) / 1000;
-              tally.bytesPerSecond = Math.round((tally.fetchedBytes - heldBytes) / seconds);
-            },
-            either,
-          ),
+        await draft.fill(chunk, async (target) =>
+          source.readInto(chunk.file, chunk.range, target, { signal: either, onBytes }),
         );
       } catch (error) {
         failed.abort(error); // the others need not end what nobody gets

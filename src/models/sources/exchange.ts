@@ -1,6 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, type Dispatcher } from 'undici';
 import { codeOf, messageOf } from '../../lib/errors.ts';
+import { ReceiveThreads } from '../receive/receive-threads.ts';
+import {
+  type AnswerHead,
+  PART_LENGTH,
+  type ReceiveOptions,
+  type Receiver,
+  type ReceiveTask,
+} from '../receive/types.ts';
 import { parseFailure } from './list-xml.ts';
 import { pathAndQuery, type StoreRequest } from './requests.ts';
 import { SourceError } from './types.ts';
@@ -22,7 +30,15 @@ export type Answer = Dispatcher.ResponseData;
 /** How a request is made for one try: signatures hold for minutes, and tokens run out. */
 export type MakeRequest = () => StoreRequest | Promise<StoreRequest>;
 
+/** A request as it is sent: the path with its query. */
+type PlainRequest = Pick<ReceiveTask, 'origin' | 'path' | 'headers'>;
+
+/** What is still to come of a part. */
+type MissingPart = Pick<ReceiveTask, 'expected' | 'lengthBytes' | 'target'>;
+
 const MAX_CONNECTIONS = 32;
+/** One fills a line of 10 Gbit/s. */
+const MAX_RECEIVING_THREADS = 2;
 const MAX_TEXT_BYTES = 16 * 1024 ** 2;
 const MAX_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -36,6 +52,9 @@ class PassingFailure extends Error {}
 export class Exchange {
   readonly #options: ExchangeOptions;
   readonly #connections: Agent;
+  readonly #receiver: Receiver;
+  /** whose parts are left to the full HTTP client */
+  readonly #oddOrigins = new Set<string>();
 
   constructor(options: ExchangeOptions = PATIENT) {
     this.#options = options;
@@ -44,11 +63,12 @@ export class Exchange {
       connections: MAX_CONNECTIONS,
       ...{ connectTimeout: silenceMs, headersTimeout: silenceMs, bodyTimeout: silenceMs },
     });
+    this.#receiver = new ReceiveThreads({}, MAX_RECEIVING_THREADS);
   }
 
   /** Ends all connections, also those in use. Idempotent. */
   async close(): Promise<void> {
-    await this.#connections.destroy();
+    await Promise.all([this.#connections.destroy(), this.#receiver.close()]);
   }
 
   /**
@@ -62,11 +82,52 @@ export class Exchange {
     use: (answer: Answer) => Promise<Result>,
     signal: AbortSignal,
   ): Promise<Result> {
+    return await this.#patiently(place, signal, () => this.#once(place, make, use, signal));
+  }
+
+  /**
+   * Makes a request for a part, with redirects, and has its bytes put where they belong, past this thread.
+   * @param part what is still missing of it, asked anew for each try
+   * @returns false: the answer was no such part, or none that can be taken in this way; `get` tells more
+   * @throws SourceError; what writing threw; the signal's reason
+   */
+  async receive(
+    place: string,
+    make: MakeRequest,
+    part: () => MissingPart,
+    options: ReceiveOptions,
+  ): Promise<boolean> {
+    const once = async (): Promise<boolean> => this.#receiveOnce(place, await make(), part(), options);
+    return await this.#patiently(place, options.signal, once);
+  }
+
+  async #receiveOnce(
+    place: string,
+    first: StoreRequest,
+    part: MissingPart,
+    options: ReceiveOptions,
+  ): Promise<boolean> {
+    if (this.#oddOrigins.has(first.origin)) return false;
+    const { silenceMs } = this.#options;
+    let request: PlainRequest = { ...first, path: pathAndQuery(first) };
+    for (let redirects = 0; ; redirects += 1) {
+      const received = await this.#receiver.receive({ ...part, ...plain(request), silenceMs }, options);
+      if (received.kind === 'whole') return true;
+      if (received.kind === 'broken') throw broken(received);
+      if (received.kind === 'odd') this.#oddOrigins.add(first.origin);
+      const location = received.kind === 'odd' ? null : locationOrFailure(received);
+      if (location === null) return false;
+      request = redirected(place, request, { location, redirects });
+    }
+  }
+
+  /** Tries until it goes well, is refused, or has gone wrong too often. */
+  async #patiently<Result>(place: string, signal: AbortSignal, once: () => Promise<Result>): Promise<Result> {
     const { attempts, backoffMs } = this.#options;
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
       try {
-        return await this.#once(place, make, use, signal);
+        return await once();
       } catch (error) {
         signal.throwIfAborted();
         if (!isPassing(error)) throw error;
@@ -94,23 +155,18 @@ export class Exchange {
     }
   }
 
-  /** Follows redirects; what was signed for one host says nothing to another, and is not sent there. */
+  /** Follows redirects. */
   async #send(place: string, first: StoreRequest, signal: AbortSignal): Promise<Answer> {
-    let request = { origin: first.origin, path: pathAndQuery(first), headers: first.headers };
+    let request: PlainRequest = { ...first, path: pathAndQuery(first) };
     for (let redirects = 0; ; redirects += 1) {
       const answer = await this.#connections.request({
-        ...{ ...request, method: 'GET', signal },
+        ...{ ...plain(request), method: 'GET', signal },
         headers: { 'accept-encoding': 'identity', ...request.headers },
       });
-      const location = answer.headers['location'];
-      if (!REDIRECTS.has(answer.statusCode) || typeof location !== 'string') return answer;
+      const location = locationIn(answer);
+      if (location === null) return answer;
       await answer.body.dump();
-      if (redirects === MAX_REDIRECTS) throw refused(place, `more than ${MAX_REDIRECTS} redirects`);
-      const target = targetOf(location, request);
-      if (target === null)
-        throw refused(place, 'a redirect to what is no http address, or from https to http');
-      const headers = target.origin === request.origin ? request.headers : unsigned(request.headers);
-      request = { origin: target.origin, path: `${target.pathname}${target.search}`, headers };
+      request = redirected(place, request, { location, redirects });
     }
   }
 }
@@ -129,10 +185,13 @@ export async function textOf(answer: Answer): Promise<string> {
 
 /** A first line for people of an answer that is no success: status, and what the store says of it. */
 async function describe(answer: Answer): Promise<string> {
-  const text = await textOf(answer).catch(() => '');
+  return wordsOf(answer.statusCode, await textOf(answer).catch(() => ''));
+}
+
+function wordsOf(statusCode: number, text: string): string {
   const failure = parseFailure(text);
   const words = failure === null ? '' : ` ${failure.code}: ${failure.message}`;
-  return `${answer.statusCode}${words}`;
+  return `${statusCode}${words}`;
 }
 
 /** An answer that says no. @param hint what to do, '' for nothing that is known */
@@ -167,6 +226,44 @@ function failed(place: string, attempts: number, cause: unknown): SourceError {
     { code: 'SOURCE_FAILED' },
     { cause },
   );
+}
+
+function broken({ code, message }: { readonly code: string; readonly message: string }): Error {
+  return code === PART_LENGTH ? new PassingFailure(message) : Object.assign(new Error(message), { code });
+}
+
+function locationOrFailure({
+  head,
+  text,
+}: {
+  readonly head: AnswerHead;
+  readonly text: string;
+}): string | null {
+  if (PASSING.has(head.statusCode)) throw new PassingFailure(wordsOf(head.statusCode, text));
+  return locationIn(head);
+}
+
+function plain({ origin, path, headers }: PlainRequest): PlainRequest {
+  return { origin, path, headers };
+}
+
+/** @returns null for an answer that leads nowhere else */
+function locationIn({ statusCode, headers }: AnswerHead): string | null {
+  const location = headers['location'];
+  return REDIRECTS.has(statusCode) && typeof location === 'string' ? location : null;
+}
+
+/** The request that a redirect leads to; what was signed for one host says nothing to another, and is not sent there. */
+function redirected(
+  place: string,
+  from: PlainRequest,
+  { location, redirects }: { readonly location: string; readonly redirects: number },
+): PlainRequest {
+  if (redirects === MAX_REDIRECTS) throw refused(place, `more than ${MAX_REDIRECTS} redirects`);
+  const target = targetOf(location, from);
+  if (target === null) throw refused(place, 'a redirect to what is no http address, or from https to http');
+  const headers = target.origin === from.origin ? from.headers : unsigned(from.headers);
+  return { origin: target.origin, path: `${target.pathname}${target.search}`, headers };
 }
 
 /** What may be said to any host: no signature, no token. */

@@ -1,3 +1,6 @@
+import { headerOf, judgeAnswer, versionOf } from '../receive/judge-answer.ts';
+import { beginningAt, sinkInto } from '../receive/target.ts';
+import type { ReceiveOptions, Target } from '../receive/types.ts';
 import { type Answer, type Exchange, type MakeRequest, passing, refusalOf, textOf } from './exchange.ts';
 import type { ListPage } from './list-xml.ts';
 import type { StoreRequest } from './requests.ts';
@@ -95,10 +98,8 @@ export class RemoteSource implements ModelSource {
     const end = range === null ? file.sizeBytes : range.offset + range.length;
     let at = from;
     // What has come stays: another try asks for the rest, where parts can be asked for.
-    const headers = (): Record<string, string> => ({
-      ...(range === null || end === null ? {} : { range: `bytes=${at}-${end - 1}` }),
-      ...(isStrong(file.version) ? { 'if-match': file.version } : {}),
-    });
+    const headers = (): Readonly<Record<string, string>> =>
+      range === null || end === null ? ifMatch(file) : partHeaders(file, at, end);
     await this.#exchange.get(
       this.#placeOf(file.key),
       async () => {
@@ -120,17 +121,43 @@ export class RemoteSource implements ModelSource {
     return at;
   }
 
+  async readInto(
+    file: RemoteFile,
+    range: ByteRange | null,
+    target: Target,
+    options: ReceiveOptions,
+  ): Promise<number> {
+    const { signal, onBytes } = options;
+    const offset = range?.offset ?? 0;
+    const sink = sinkInto(target, offset, onBytes);
+    if (range === null) return await this.read(file, null, sink, signal);
+    const end = offset + range.length;
+    let at = offset;
+    const count = (bytes: number): void => {
+      at += bytes;
+      onBytes(bytes);
+    };
+    const isThere = await this.#exchange.receive(
+      this.#placeOf(file.key),
+      async () => await this.#making(() => this.#dialect.object(file.key), partHeaders(file, at, end))(),
+      () => ({
+        expected: { offset: at, totalBytes: file.sizeBytes, version: file.version },
+        lengthBytes: end - at,
+        target: beginningAt(target, at - offset),
+      }),
+      { signal, onBytes: count },
+    );
+    return isThere ? end : await this.read(file, { offset: at, length: end - at }, sink, signal);
+  }
+
   /** @param offset null: the whole file was asked for */
   async #checkPart(file: RemoteFile, answer: Answer, offset: number | null): Promise<void> {
     const place = this.#placeOf(file.key);
-    const { statusCode } = answer;
-    if ([404, 412, 416].includes(statusCode)) throw changed(place);
-    if (statusCode !== (offset === null ? 200 : 206)) throw await this.#refusal(place, answer);
-    if (isOtherVersion(versionOf(answer), file.version)) throw changed(place);
-    if (offset === null) return;
-    const [, start, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(headerOf(answer, 'content-range') ?? '') ?? [];
-    if (Number(total) !== file.sizeBytes) throw changed(place);
-    if (Number(start) !== offset) throw passing('it sends another part than was asked for');
+    const { sizeBytes: totalBytes, version } = file;
+    const judgement = judgeAnswer(answer, { offset, totalBytes, version });
+    if (judgement === 'another file') throw changed(place);
+    if (judgement === 'refused') throw await this.#refusal(place, answer);
+    if (judgement === 'another part') throw passing('it sends another part than was asked for');
   }
 
   #making(request: () => StoreRequest, extra: Readonly<Record<string, string>>): MakeRequest {
@@ -150,23 +177,17 @@ export class RemoteSource implements ModelSource {
   }
 }
 
-function headerOf(answer: Answer, name: string): string | null {
-  const value = answer.headers[name];
-  return typeof value === 'string' ? value : null;
+function partHeaders(file: RemoteFile, from: number, end: number): Readonly<Record<string, string>> {
+  return { range: `bytes=${from}-${end - 1}`, ...ifMatch(file) };
 }
 
-function versionOf(answer: Answer): string | null {
-  return headerOf(answer, 'etag') ?? headerOf(answer, 'last-modified');
+function ifMatch({ version }: RemoteFile): Readonly<Record<string, string>> {
+  return isStrong(version) ? { 'if-match': version } : {};
 }
 
 /** A weak tag, or a time, cannot be a condition of a part. */
 function isStrong(version: string | null): version is string {
   return version?.startsWith('"') === true;
-}
-
-/** Listings of some stores have tags without quotes; what is not said is not different. */
-function isOtherVersion(now: string | null, before: string | null): boolean {
-  return now !== null && before !== null && now.replaceAll('"', '') !== before.replaceAll('"', '');
 }
 
 function changed(place: string): SourceError {

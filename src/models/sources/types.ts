@@ -1,4 +1,5 @@
 import { ServeError } from '../../lib/errors.ts';
+import type { ReceiveOptions, Target } from '../receive/types.ts';
 
 /** A file on a server or in a store. */
 export interface RemoteFile {
@@ -35,6 +36,17 @@ export interface ModelSource {
    * @throws SourceError; code SOURCE_CHANGED when the file is not the one that `stat` or `list` saw
    */
   read(file: RemoteFile, range: ByteRange | null, sink: ByteSink, signal: AbortSignal): Promise<number>;
+  /**
+   * As `read`, but puts the bytes where they belong without passing them through here: what is fast with many large parts at
+   * once. A descriptor may be closed, and memory used otherwise, once this has come back, and not before.
+   * @throws as `read`; what writing to the target threw (ENOSPC)
+   */
+  readInto(
+    file: RemoteFile,
+    range: ByteRange | null,
+    target: Target,
+    options: ReceiveOptions,
+  ): Promise<number>;
 }
 
 /** A server or a store has not given what was asked of it; the message names it, and the answer. */

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { PieceSet } from '../../../src/lib/content/pieces.ts';
 import { Filler, type FillerOptions } from '../../../src/models/filling/filler.ts';
+import { sinkInto } from '../../../src/models/receive/target.ts';
+import type { ReceiveOptions, Target } from '../../../src/models/receive/types.ts';
 import type { ByteRange, ByteSink, ModelSource, RemoteFile } from '../../../src/models/sources/types.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
@@ -43,6 +45,15 @@ class GatedSource implements ModelSource {
     await sink(bytes.subarray(0, half), offset);
     await sink(bytes.subarray(half), offset + half);
     return offset + bytes.length;
+  }
+
+  async readInto(
+    file: RemoteFile,
+    range: ByteRange | null,
+    target: Target,
+    { signal, onBytes }: ReceiveOptions,
+  ): Promise<number> {
+    return await this.read(file, range, sinkInto(target, range?.offset ?? 0, onBytes), signal);
   }
 
   /** the reads so far, as `key@offset` */
