@@ -37,7 +37,8 @@ export function readEnvironment(env: Variables = process.env): Environment {
 
 /** What says where models are fetched from, and as whom: the variables of the object stores' own tools. */
 export function cloudVariables(env: Variables = process.env): Variables {
-  const names = /^(?:AWS_|OSS_|GOOGLE_APPLICATION_CREDENTIALS$|STORAGE_EMULATOR_HOST$|HOME$)/;
+  const names =
+    /^(?:AWS_|OSS_|GOOGLE_APPLICATION_CREDENTIALS$|STORAGE_EMULATOR_HOST$|HOME$|PATH$|DOCKER_CONFIG$|KSERVE_OCI_)/;
   return Object.fromEntries(Object.entries(env).filter(([name]) => names.test(name)));
 }
 

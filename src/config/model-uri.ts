@@ -1,25 +1,36 @@
+import { readImageReference } from './image-reference.ts';
 import { didYouMean } from './nearest.ts';
 
+/** Servers that give files. */
+const FILE_SCHEMES = ['s3', 'oss', 'gs', 'http', 'https'] as const;
+type FileScheme = (typeof FILE_SCHEMES)[number];
+/** Registries, which give images. KServe's ways to get at one are the same here. */
+const IMAGE_SCHEMES = ['oci', 'oci+modelcar', 'oci+native', 'oci+fetch'] as const;
+type ImageScheme = (typeof IMAGE_SCHEMES)[number];
 /** Where models can be fetched from, beside Model_ZOO. */
-export const MODEL_SCHEMES = ['s3', 'oss', 'gs', 'http', 'https'] as const;
-export type ModelScheme = (typeof MODEL_SCHEMES)[number];
+const MODEL_SCHEMES = [...FILE_SCHEMES, ...IMAGE_SCHEMES];
 
-/** A model on a web server or in an object store, as conf.ini names it. */
-export interface ModelUri {
+interface Address<Scheme> {
   /** as written: names the model in messages once `publicUri` has taken the query off */
   readonly text: string;
-  readonly scheme: ModelScheme;
+  readonly scheme: Scheme;
   /** origin of a store of one's own (`http://127.0.0.1:9000`), or of the web server; null: the provider's */
   readonly endpoint: string | null;
-  /** bucket; for `as` the account, or its host; '' for a web server */
+  /** bucket; for `as` the account, or its host; '' for a web server; the host of a registry */
   readonly bucket: string;
-  /** without a slash at the start; one at the end says that it is a folder. For a web server the path as it is sent */
+  /** without a slash at the start; one at the end says that it is a folder. For a web server the path as it is sent, for an image its repository */
   readonly key: string;
   /** with its question mark; '' for none */
   readonly query: string;
   /** the last segment: what user code joins to the model folder's path */
   readonly localName: string;
 }
+
+/** A model on a web server or in an object store, as conf.ini names it. */
+export type FileUri = Address<FileScheme>;
+/** A model that is an image in a registry. */
+export type ImageUri = Address<ImageScheme>;
+export type ModelUri = FileUri | ImageUri;
 
 export type ModelUriReading =
   | { readonly ok: true; readonly uri: ModelUri }
@@ -43,10 +54,18 @@ export function localModelName(entry: string): string {
   return reading?.ok ? reading.uri.localName : entry;
 }
 
+/** An image comes whole; what else there is comes file by file. */
+export function isImageUri(uri: ModelUri): uri is ImageUri {
+  return IMAGE_SCHEMES.some((scheme) => scheme === uri.scheme);
+}
+
 /** Reads a URI; what is wrong with it is in the hint. In a store's URI `%2C` stands for a comma, and nothing else is escaped. */
 export function readModelUri(text: string): ModelUriReading {
-  const scheme = SCHEME.exec(text)?.[1]?.toLowerCase() ?? '';
-  const known = MODEL_SCHEMES.find((one) => one === scheme);
+  const scheme = schemeOf(text);
+  const rest = text.slice(scheme.length + 3);
+  const image = IMAGE_SCHEMES.find((one) => one === scheme);
+  if (image !== undefined) return readImage(text, image, rest);
+  const known = FILE_SCHEMES.find((one) => one === scheme);
   const shown = `"${publicUri(text)}"`;
   if (known === undefined) {
     const meant = didYouMean(scheme, MODEL_SCHEMES);
@@ -56,7 +75,6 @@ export function readModelUri(text: string): ModelUriReading {
   if (/\s/.test(text) && known.startsWith('http')) {
     return refuse(`${shown}: a space in an address is written %20`);
   }
-  const rest = text.slice(scheme.length + 3);
   return known === 'http' || known === 'https' ? readWeb(text, known) : readStore(text, known, rest);
 }
 
@@ -81,8 +99,24 @@ function readWeb(text: string, scheme: 'http' | 'https'): ModelUriReading {
   };
 }
 
+/** `oci://host:port/name:tag`. The model is called like the image, whatever its tag. */
+function readImage(text: string, scheme: ImageScheme, rest: string): ModelUriReading {
+  const reading = readImageReference(rest);
+  if (!reading.ok) return refuse(`"${scheme}://${rest.replace(/^.*@(?!sha256:)/, '…@')}" ${reading.hint}`);
+  const { registry, repository } = reading.image;
+  const localName = repository.split('/').at(-1) ?? repository;
+  return {
+    ok: true,
+    uri: { text, scheme, endpoint: null, bucket: registry, key: repository, query: '', localName },
+  };
+}
+
 /** `s3://bucket/key`, or `s3://http://host:port/bucket/key` with a store of one's own. */
-function readStore(text: string, scheme: ModelScheme, rest: string): ModelUriReading {
+function readStore(
+  text: string,
+  scheme: Exclude<FileScheme, 'http' | 'https'>,
+  rest: string,
+): ModelUriReading {
   const { endpoint, path } = splitEndpoint(rest);
   const [bucket = '', ...segments] = path.replace(/^\/+/, '').split('/');
   const key = segments
@@ -128,6 +162,10 @@ function decoded(segment: string): string {
   } catch {
     return segment; // a percent sign that escapes nothing is itself
   }
+}
+
+function schemeOf(entry: string): string {
+  return SCHEME.exec(entry)?.[1]?.toLowerCase() ?? '';
 }
 
 function refuse(hint: string): ModelUriReading {

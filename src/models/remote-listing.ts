@@ -1,4 +1,4 @@
-import { type ModelUri, publicUri } from '../config/model-uri.ts';
+import { type FileUri, publicUri } from '../config/model-uri.ts';
 import { checkManifest } from '../lib/content/manifest.ts';
 import { messageOf } from '../lib/errors.ts';
 import { hashOf } from '../lib/hash.ts';
@@ -20,7 +20,7 @@ export interface RemoteListing {
  * @throws ModelError when nothing is there, or what is there cannot be files below a folder; SourceError
  */
 export async function listRemote(
-  uri: ModelUri,
+  uri: FileUri,
   source: ModelSource,
   signal: AbortSignal,
 ): Promise<RemoteListing> {
@@ -39,7 +39,7 @@ export async function listRemote(
 }
 
 async function filesBelow(
-  uri: ModelUri,
+  uri: FileUri,
   source: ModelSource,
   signal: AbortSignal,
 ): Promise<RemoteListing['files']> {
@@ -78,7 +78,7 @@ function listingOf(files: RemoteListing['files']): RemoteListing {
   };
 }
 
-function unusable(uri: ModelUri, what: string): ModelError {
+function unusable(uri: FileUri, what: string): ModelError {
   const model = publicUri(uri.text);
   return new ModelError(`${model}: ${what}`, { code: 'MODEL_UNUSABLE', model });
 }

@@ -1,18 +1,19 @@
 import { join } from 'node:path';
-import { sizeText } from '../cluster/placement/amounts.ts';
 import type { ModelFetch } from '../cluster/status/types.ts';
 import type { Variables } from '../config/environment.ts';
-import { type ModelUri, publicUri, readModelUri } from '../config/model-uri.ts';
+import { type FileUri, isImageUri, publicUri, readModelUri } from '../config/model-uri.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
 import type { ContentStore, StoredContent } from '../lib/content/content-store.ts';
 import { folderHash, type Manifest, totalBytesOf } from '../lib/content/manifest.ts';
-import { diskRoom, type Room, type RoomWish, type Shortage } from '../lib/content/room.ts';
+import { diskRoom, type Room } from '../lib/content/room.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import { sha256 } from '../lib/hash.ts';
 import type { Log } from '../lib/log.ts';
 import { lockFile } from '../lib/process/lock-file.ts';
 import { SharedWork } from '../lib/shared-work.ts';
 import { readSourceRecord, sourceRecordPath, writePartNote, writeSourceRecord } from './fetch-notes.ts';
+import { inRoom } from './in-room.ts';
+import { ImageModels } from './oci/image-models.ts';
 import { ModelError, type ReadModel } from './pins.ts';
 import { RemoteDraft } from './remote-draft.ts';
 import { listRemote, type RemoteListing } from './remote-listing.ts';
@@ -56,6 +57,7 @@ export class RemoteModels {
   readonly #dependencies: RemoteModelsDependencies;
   readonly #exchange: Exchange;
   readonly #room: Room;
+  readonly #images: ImageModels;
   readonly #fetches = new SharedWork<StoredContent>();
   readonly #running = new Map<string, { -readonly [Field in keyof ModelFetch]: ModelFetch[Field] }>();
 
@@ -64,16 +66,19 @@ export class RemoteModels {
     this.#dependencies = dependencies;
     this.#exchange = new Exchange(options.exchange);
     this.#room = dependencies.room ?? diskRoom(SPARE_BYTES);
+    const shared = { exchange: this.#exchange, room: this.#room };
+    this.#images = new ImageModels(options, { ...dependencies, ...shared });
   }
 
   /** What is being fetched at the moment. */
   get running(): readonly ModelFetch[] {
-    return [...this.#running.values()].map((fetch) => ({ ...fetch }));
+    return [...[...this.#running.values()].map((fetch) => ({ ...fetch })), ...this.#images.running];
   }
 
   /** Ends all fetches; what has come stays for the next time. Idempotent. */
   async stop(): Promise<void> {
     this.#fetches.stop();
+    this.#images.stop();
     await this.#exchange.close();
   }
 
@@ -85,6 +90,7 @@ export class RemoteModels {
     const reading = readModelUri(text);
     if (!reading.ok) throw new ModelError(reading.hint, { code: 'MODEL_UNUSABLE', model: publicUri(text) });
     const { uri } = reading;
+    if (isImageUri(uri)) return await this.#images.obtain(uri, { isDryRun, signal });
     const source = await openSource(uri, this.#options.variables, this.#exchange);
     const listing = await listRemote(uri, source, signal);
     const known = await this.#known(uri, listing);
@@ -100,13 +106,13 @@ export class RemoteModels {
     return this.#held(uri, fetched, signal);
   }
 
-  #held(uri: ModelUri, content: StoredContent, signal: AbortSignal): ReadModel {
+  #held(uri: FileUri, content: StoredContent, signal: AbortSignal): ReadModel {
     this.#room.hold(content.hash, signal);
     const sizeBytes = totalBytesOf(content.files);
     return { pin: { name: uri.localName, sizeBytes, sha256: content.hash }, content };
   }
 
-  async #known(uri: ModelUri, { fingerprint }: RemoteListing): Promise<StoredContent | null> {
+  async #known(uri: FileUri, { fingerprint }: RemoteListing): Promise<StoredContent | null> {
     const record = await readSourceRecord(this.#recordPath(uri));
     if (fingerprint === null || record?.fingerprint !== fingerprint) return null;
     const { store } = this.#dependencies;
@@ -117,7 +123,7 @@ export class RemoteModels {
 
   /** Files that are replaced meanwhile are fetched from the start once more; a second time it is somebody's fault. */
   async #fetch(
-    uri: ModelUri,
+    uri: FileUri,
     { source, listing }: { readonly source: ModelSource; readonly listing: RemoteListing },
     signal: AbortSignal,
   ): Promise<StoredContent> {
@@ -146,7 +152,7 @@ export class RemoteModels {
   }
 
   async #fetchOnce(
-    uri: ModelUri,
+    uri: FileUri,
     { source, listing }: { readonly source: ModelSource; readonly listing: RemoteListing },
     signal: AbortSignal,
   ): Promise<StoredContent> {
@@ -154,7 +160,8 @@ export class RemoteModels {
     const beganMs = performance.now();
     const folder = join(this.#options.partialDir, sha256(uri.text));
     const draft = await RemoteDraft.open(folder, listing);
-    await this.#inRoom(uri, { folder, totalBytes: listing.totalBytes ?? 0 }, async () => {
+    const wish = { folder, totalBytes: listing.totalBytes ?? 0 };
+    await inRoom(this.#room, publicUri(uri.text), wish, async () => {
       try {
         await writePartNote(folder, { model: publicUri(uri.text), totalBytes: listing.totalBytes });
         await this.#fill(uri, { source, draft, totalBytes: listing.totalBytes }, signal);
@@ -175,7 +182,7 @@ export class RemoteModels {
   }
 
   async #fill(
-    uri: ModelUri,
+    uri: FileUri,
     {
       source,
       draft,
@@ -211,23 +218,7 @@ export class RemoteModels {
     });
   }
 
-  /** A disk that others fill meanwhile may have room once more when what nothing needs has made way. */
-  async #inRoom(uri: ModelUri, wish: RoomWish, fill: () => Promise<void>): Promise<void> {
-    for (let attempt = 1; ; attempt += 1) {
-      const reservation = await this.#room.reserve(wish);
-      if (!reservation.ok) throw noRoom(uri, reservation.shortage);
-      try {
-        return await fill();
-      } catch (error) {
-        if (!isFull(error)) throw error;
-        if (attempt === 2) throw noRoom(uri, null);
-      } finally {
-        reservation.release();
-      }
-    }
-  }
-
-  #recordPath(uri: ModelUri): string {
+  #recordPath(uri: FileUri): string {
     return sourceRecordPath(this.#options.digestsDir, uri.text);
   }
 }
@@ -253,7 +244,7 @@ function contentHash(files: Manifest): string {
 }
 
 /** For a plan: what would be fetched, under a hash of its own. */
-function announced(uri: ModelUri, listing: RemoteListing): ReadModel {
+function announced(uri: FileUri, listing: RemoteListing): ReadModel {
   const hash = listing.fingerprint ?? sha256(`unknown until it is fetched: ${uri.text}`);
   return {
     pin: { name: uri.localName, sizeBytes: listing.totalBytes ?? 0, sha256: hash },
@@ -261,32 +252,7 @@ function announced(uri: ModelUri, listing: RemoteListing): ReadModel {
   };
 }
 
-function isFull(error: unknown): boolean {
-  return codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT';
-}
-
-function noRoom(uri: ModelUri, shortage: Shortage | null): ModelError {
-  const model = publicUri(uri.text);
-  return new ModelError(`${model}: ${shortageText(shortage)}`, { code: 'MODEL_NO_ROOM', model });
-}
-
-/** Where the room is missing, and what to do; what has come is kept in any case. */
-function shortageText(shortage: Shortage | null): string {
-  if (shortage?.cache == null) {
-    const sizes =
-      shortage === null
-        ? ''
-        : ` (${sizeText(shortage.neededBytes)} are needed, ${sizeText(shortage.freeBytes)} are free)`;
-    return `the disk of the state directory is too full for it${sizes}; make room, and apply again`;
-  }
-  const { limitBytes, inUseBytes } = shortage.cache;
-  return (
-    `${sizeText(shortage.neededBytes)} are needed; this node keeps ${sizeText(limitBytes)} of models at most (--model-cache), ` +
-    `of which ${sizeText(inUseBytes)} are needed by what runs or is being fetched; start it with more, and apply again`
-  );
-}
-
-function stopped(uri: ModelUri): ServeError {
+function stopped(uri: FileUri): ServeError {
   return new ServeError(`${publicUri(uri.text)}: the head stops; apply again, and the fetch goes on`, {
     code: 'STOPPED',
   });

@@ -22,6 +22,8 @@ describe('readModelUri', () => {
     ['s3://http://store.example/b/m/', ['http://store.example', 'b', 'm/', 'm']],
     ['s3://b/a%2Cb.bin', [null, 'b', 'a,b.bin', 'a%2Cb.bin']],
     ['s3://b/wh?t#is 50%.bin', [null, 'b', 'wh?t#is 50%.bin', 'wh?t#is 50%.bin']],
+    ['oci://user/model:1.0', [null, 'docker.io', 'user/model', 'model']],
+    ['oci+native://host.example:5000/a/b/model', [null, 'host.example:5000', 'a/b/model', 'model']],
     ['https://h.example/x/m%20v1.onnx?sig=a%2Fb', ['https://h.example', '', 'x/m%20v1.onnx', 'm v1.onnx']],
   ])('reads %s', (text, expected) => {
     expect(read(text)).toEqual(expected);
@@ -33,6 +35,8 @@ describe('readModelUri', () => {
     ['s3://', /names no bucket/],
     ['s3://b/../m', /"\." or "\.\."/],
     ['s3://ke:y@b/m', /cannot be a bucket/],
+    ['oci://User/Model', /cannot be an image/],
+    ['oci://me:secret@host.example/model', /^"oci:\/\/…@host\.example\/model" has an "@"/],
     ['https://h.example/', /has to end in the name of a file/],
     ['https://user:secret@h.example/m', /cannot stand in conf\.ini/],
     ['https://h.example/a b', /%20/],

@@ -8,6 +8,8 @@ export interface ModelPin {
   readonly name: string;
   readonly sizeBytes: number;
   readonly sha256: string;
+  /** of what was an image in a registry, its digest there: `sha256:…` */
+  readonly image?: string;
 }
 
 /** A package as a revision pins it: replicas start only from this snapshot. */

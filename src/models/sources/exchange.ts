@@ -48,7 +48,7 @@ const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 /** Something that is worth another try. */
 class PassingFailure extends Error {}
 
-/** GETs with retries: what a server cannot do at the moment is tried again, what it refuses is an error with its words. */
+/** Requests with retries: what a server cannot do at the moment is tried again, what it refuses is an error with its words. */
 export class Exchange {
   readonly #options: ExchangeOptions;
   readonly #connections: Agent;
@@ -160,10 +160,11 @@ export class Exchange {
     let request: PlainRequest = { ...first, path: pathAndQuery(first) };
     for (let redirects = 0; ; redirects += 1) {
       const answer = await this.#connections.request({
-        ...{ ...plain(request), method: 'GET', signal },
+        ...{ ...plain(request), method: first.method ?? 'GET', body: first.body ?? null, signal },
         headers: { 'accept-encoding': 'identity', ...request.headers },
       });
-      const location = locationIn(answer);
+      // A body has been sent, and cannot be sent again from here.
+      const location = first.body === undefined ? locationIn(answer) : null;
       if (location === null) return answer;
       await answer.body.dump();
       request = redirected(place, request, { location, redirects });
@@ -173,6 +174,11 @@ export class Exchange {
 
 /** The body as text, of a bounded size. */
 export async function textOf(answer: Answer): Promise<string> {
+  return (await bytesOf(answer)).toString('utf8');
+}
+
+/** The body, of a bounded size. */
+export async function bytesOf(answer: Answer): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of answer.body) {
@@ -180,7 +186,7 @@ export async function textOf(answer: Answer): Promise<string> {
     sizeBytes += (chunk as Buffer).length;
     if (sizeBytes > MAX_TEXT_BYTES) break;
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
 /** A first line for people of an answer that is no success: status, and what the store says of it. */
@@ -189,9 +195,20 @@ async function describe(answer: Answer): Promise<string> {
 }
 
 function wordsOf(statusCode: number, text: string): string {
-  const failure = parseFailure(text);
+  const failure = parseFailure(text) ?? registryFailure(text);
   const words = failure === null ? '' : ` ${failure.code}: ${failure.message}`;
   return `${statusCode}${words}`;
+}
+
+/** The first of the errors in an answer of a registry. */
+function registryFailure(text: string): { readonly code: string; readonly message: string } | null {
+  try {
+    const { errors } = JSON.parse(text) as { readonly errors?: readonly Record<string, unknown>[] };
+    const [first] = Array.isArray(errors) ? errors : [];
+    return first === undefined ? null : { code: `${first['code']}`, message: `${first['message'] ?? ''}` };
+  } catch {
+    return null;
+  }
 }
 
 /** An answer that says no. @param hint what to do, '' for nothing that is known */

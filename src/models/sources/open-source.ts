@@ -1,5 +1,5 @@
 import type { Variables } from '../../config/environment.ts';
-import type { ModelScheme, ModelUri } from '../../config/model-uri.ts';
+import type { FileUri } from '../../config/model-uri.ts';
 import type { Exchange } from './exchange.ts';
 import { gsDialect } from './gs-source.ts';
 import { webDialect } from './http-source.ts';
@@ -9,7 +9,7 @@ import { s3Dialect } from './s3-source.ts';
 import type { ModelSource } from './types.ts';
 
 const DIALECTS: Readonly<
-  Record<ModelScheme, (uri: ModelUri, variables: Variables) => Dialect | Promise<Dialect>>
+  Record<FileUri['scheme'], (uri: FileUri, variables: Variables) => Dialect | Promise<Dialect>>
 > = {
   s3: s3Dialect,
   oss: ossDialect,
@@ -23,7 +23,7 @@ const DIALECTS: Readonly<
  * @throws SourceError SOURCE_CREDENTIALS for what cannot be credentials
  */
 export async function openSource(
-  uri: ModelUri,
+  uri: FileUri,
   variables: Variables,
   exchange: Exchange,
 ): Promise<ModelSource> {

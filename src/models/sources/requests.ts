@@ -1,5 +1,11 @@
-/** A GET before it is signed. */
+import type { Readable } from 'node:stream';
+
+/** A request before it is signed. */
 export interface StoreRequest {
+  /** GET where none is given */
+  readonly method?: 'HEAD' | 'POST' | 'PUT' | 'PATCH';
+  /** made anew for each try */
+  readonly body?: Buffer | Readable;
   /** `https://host:port` */
   readonly origin: string;
   /** percent-encoded, with a slash at the start */

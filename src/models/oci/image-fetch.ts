@@ -1,0 +1,163 @@
+import { link, mkdir, rename, rm, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { mapConcurrently } from '../../lib/concurrency.ts';
+import type { ContentStore, StoredContent } from '../../lib/content/content-store.ts';
+import { checkManifest, folderHash, type Manifest } from '../../lib/content/manifest.ts';
+import { MAX_FILES_IN_A_FOLDER, ModelError } from '../pins.ts';
+import { type ComposedFile, composeFiles } from './compose.ts';
+import type { ImageRecords } from './image-records.ts';
+import { type Layer, LayerDraft } from './layer-draft.ts';
+import { MODEL_FOLDER } from './layer-entries.ts';
+import type { Descriptor } from './manifest.ts';
+import type { Registry } from './registry.ts';
+
+export interface ImageFetchOptions {
+  /** of the image, or of the index that names it */
+  readonly digest: string;
+  /** the lowest first */
+  readonly layers: readonly Descriptor[];
+  /** where layers and the model grow: this image's alone */
+  readonly folder: string;
+  /** where programs are that unpack */
+  readonly searchPath: string;
+}
+
+export interface ImageFetchDependencies {
+  readonly registry: Registry;
+  readonly records: ImageRecords;
+  readonly store: ContentStore;
+}
+
+/** Enough to fill a fast line where layers are large files, and few enough that a small registry stands it. */
+const LAYERS_AT_ONCE = 4;
+const FILES_AT_ONCE = 8;
+/** So that a slow fetch does not look forgotten to who tidies up. */
+const TOUCH_EVERY_MS = 60_000;
+
+/** One image on its way to being a model that is kept. Whoever does this holds the locks of its layers. */
+export class ImageFetch {
+  readonly #options: ImageFetchOptions;
+  readonly #dependencies: ImageFetchDependencies;
+  /** of each distinct layer */
+  readonly #drafts: ReadonlyMap<string, LayerDraft>;
+  readonly #layers = new Map<string, Layer>();
+
+  constructor(options: ImageFetchOptions, dependencies: ImageFetchDependencies) {
+    this.#options = options;
+    this.#dependencies = dependencies;
+    const draftOf = (digest: string) => new LayerDraft(join(options.folder, digest.replace(':', '-')));
+    this.#drafts = new Map(options.layers.map(({ digest }) => [digest, draftOf(digest)]));
+  }
+
+  /**
+   * Finds layers that an earlier fetch has left, and those whose files are part of models that are kept.
+   * @returns the ones that have to be fetched
+   */
+  async prepare(): Promise<readonly Descriptor[]> {
+    const { records, store } = this.#dependencies;
+    for (const [digest, draft] of this.#drafts) {
+      const left = await draft.find();
+      const known = left === null ? await records.layerOf(digest) : null;
+      const adopted = known !== null && (await draft.adopt(known, store)) ? known : null;
+      const layer = left ?? adopted;
+      if (layer !== null) this.#layers.set(digest, layer);
+    }
+    return [...this.#drafts.keys()]
+      .filter((digest) => !this.#layers.has(digest))
+      .flatMap((digest) => this.#options.layers.find((layer) => layer.digest === digest) ?? []);
+  }
+
+  /**
+   * Fetches layers; those that are complete stay for another try when one fails.
+   * @param onBytes how many have come
+   * @throws SourceError, ImageError, TarError, UnpackError; the signal's reason
+   */
+  async fetch(
+    missing: readonly Descriptor[],
+    onBytes: (sizeBytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { registry } = this.#dependencies;
+    const failed = new AbortController();
+    const touching = setInterval(() => void touch(this.#options.folder), TOUCH_EVERY_MS);
+    const either = AbortSignal.any([signal, failed.signal]);
+    await mapConcurrently(missing, LAYERS_AT_ONCE, async (descriptor) => {
+      try {
+        const layer = await this.#drafts.get(descriptor.digest)?.fetch(async (take) => {
+          await registry.readBlob(
+            descriptor,
+            async (bytes) => {
+              onBytes(bytes.length);
+              await take(bytes);
+            },
+            either,
+          );
+        }, this.#options.searchPath);
+        if (layer !== undefined) this.#layers.set(descriptor.digest, layer);
+      } catch (error) {
+        failed.abort(error); // the others need not end what nobody gets
+        throw error;
+      }
+    }).finally(() => clearInterval(touching));
+  }
+
+  /**
+   * Puts the layers on top of each other, and the model where models are kept; its files are the layers', under further names.
+   * @throws ModelError when the image holds no model; ImageError, ManifestError when that is nothing for a folder
+   */
+  async finish(): Promise<StoredContent> {
+    const { records, store } = this.#dependencies;
+    const layers = this.#options.layers.map(({ digest }) => this.#layers.get(digest));
+    const files = composeFiles(
+      layers.map((layer) => layer?.entries ?? []),
+      MODEL_FOLDER,
+      MAX_FILES_IN_A_FOLDER,
+    );
+    if (files === null || files.length === 0) throw this.#noModel(files);
+    const manifest = files.map(({ path, sizeBytes, sha256: hash }) => ({
+      ...{ path, sizeBytes, sha256: hash, executable: false },
+    }));
+    checkManifest(manifest);
+    const content = await this.#keep(files, manifest);
+    for (const [digest, layer] of this.#layers) await records.rememberLayer(digest, layer, content.hash);
+    await records.rememberContent(this.#options.digest, content.hash);
+    await rm(this.#options.folder, { recursive: true, force: true });
+    await store.touch(content.hash);
+    return content;
+  }
+
+  async #keep(files: readonly ComposedFile[], manifest: Manifest): Promise<StoredContent> {
+    const { store } = this.#dependencies;
+    const hash = folderHash(manifest);
+    const known = await store.find(hash);
+    const target = store.pathOf(hash);
+    if (known?.root === target) return known;
+    const tree = join(this.#options.folder, 'tree');
+    await rm(tree, { recursive: true, force: true });
+    await mapConcurrently(files, FILES_AT_ONCE, async (file) => {
+      const digest = this.#options.layers[file.layer]?.digest ?? '';
+      const path = join(tree, file.path);
+      await mkdir(dirname(path), { recursive: true });
+      await link(this.#drafts.get(digest)?.pathOf(file) ?? '', path);
+    });
+    await mkdir(dirname(target), { recursive: true });
+    await rm(target, { recursive: true, force: true });
+    await rename(tree, target);
+    return await store.add({ hash, root: target, files: manifest });
+  }
+
+  #noModel(files: readonly ComposedFile[] | null): ModelError {
+    const model = this.#dependencies.registry.place;
+    const tops = [...new Set([...this.#layers.values()].flatMap((layer) => layer.tops))].sort();
+    const what = files === null ? `no folder /${MODEL_FOLDER}` : `nothing in /${MODEL_FOLDER}`;
+    return new ModelError(
+      `${model}: the image has ${what}, where a model has to be; at its top there are ${tops.join(', ') || 'no files at all'}`,
+      { code: 'MODEL_UNUSABLE', model },
+    );
+  }
+}
+
+async function touch(folder: string): Promise<void> {
+  const now = new Date();
+  await utimes(folder, now, now).catch(() => undefined);
+}
