@@ -111,8 +111,15 @@ export class ObjectMemory {
     });
   }
 
-  /** Waits for all of a part, which stays where it is from then on. @returns its file. Throws as `obtain` does */
+  /**
+   * Waits for all of a part, which stays where it is from then on.
+   * @returns its file
+   * @throws ServeError CONNECTOR_TOO_LARGE where it does not fit beside others that stay; what `obtain` throws
+   */
   async pin(part: MemoryPart, signal: AbortSignal): Promise<string> {
+    const others = [...this.#units].filter((unit) => unit.isPinned && unit !== part);
+    const pinnedBytes = others.reduce((sum, unit) => sum + unit.sizeBytes, part.sizeBytes);
+    if (pinnedBytes > this.limitBytes) throw tooLarge(pinnedBytes, this.limitBytes);
     (part as Unit).isPinned = true;
     return await this.#hold(part as Unit, async (held) => {
       await this.#filler.whenFile(held.path, signal);
@@ -210,6 +217,13 @@ function chunksOf({ offset, length }: ByteRange): readonly [from: number, to: nu
 function readyBytes({ ready }: Held, offset: number, sizeBytes: number): number {
   const missing = ready.indexOf(0, Math.floor(offset / CHUNK_BYTES));
   return missing < 0 ? sizeBytes : missing * CHUNK_BYTES;
+}
+
+function tooLarge(pinnedBytes: number, limitBytes: number): ServeError {
+  return new ServeError(
+    `${pinnedBytes} bytes were to stay in memory, of which there are ${limitBytes}; close objects, or set prefetch.memoryBytes higher`,
+    { code: 'CONNECTOR_TOO_LARGE' },
+  );
 }
 
 function closed(): ServeError {

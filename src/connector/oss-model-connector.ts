@@ -1,12 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { StringDecoder } from 'node:string_decoder';
-import {
-  type ConnectorConfig,
-  defaultConnectorConfig,
-  readConnectorConfig,
-} from '../config/connector-config.ts';
 import { cloudVariables } from '../config/environment.ts';
-import { messageOf, ServeError } from '../lib/errors.ts';
+import { ServeError } from '../lib/errors.ts';
 import { openConnectorLogs } from '../models/connector-log.ts';
 import { Connector } from './connector.ts';
 import {
@@ -17,6 +11,7 @@ import {
 } from './credentials.ts';
 import { OssObject } from './oss-object.ts';
 import { prepareDirectory } from './prepare-directory.ts';
+import { readConfigFile } from './read-config-file.ts';
 
 export interface OssModelConnectorOptions {
   /** of OSS, such as `oss-cn-beijing-internal.aliyuncs.com`; without a scheme it is http */
@@ -50,7 +45,7 @@ export class OssModelConnector {
     const { endpoint, configPath } = options;
     if (!endpoint) throw wrong('endpoint must be non-empty');
     const credentials = credentialsOf(options);
-    const { config, warnings } = readConfig(configPath);
+    const { config, warnings } = readConfigFile(configPath ?? '');
     const logs = openConnectorLogs(config);
     for (const warning of [...warnings, ...logs.warnings]) logs.log.warn({ configPath }, warning);
     const region = options.region || cloudVariables()['OSS_REGION'] || null;
@@ -105,22 +100,6 @@ function credentialsOf({ credPath, credProvider }: OssModelConnectorOptions): Cr
   if (credProvider !== undefined) return providedCredentials(credProvider);
   if (credPath) return fileCredentials(credPath);
   throw wrong('Either credPath or credProvider must be provided');
-}
-
-/** @throws ServeError CONNECTOR_CONFIG */
-function readConfig(path: string | undefined): { config: ConnectorConfig; warnings: readonly string[] } {
-  if (!path) return { config: defaultConnectorConfig(), warnings: [] };
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new ServeError(
-      `${path}: the configuration cannot be read: ${messageOf(cause)}`,
-      { code: 'CONNECTOR_CONFIG' },
-      { cause },
-    );
-  }
-  return readConnectorConfig(text, path);
 }
 
 function wrong(message: string): ServeError {

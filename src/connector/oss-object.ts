@@ -4,6 +4,8 @@ import type { ObjectView, OpenedObject } from './opened-object.ts';
 
 /** Of a single read; what is longer comes in several, so that the first bytes can be used before the last are there. */
 const MOST_BYTES = 64 * 1024 ** 2;
+/** What was located may be gone when it is opened, where many want more memory than there is. */
+const TRIES = 1000;
 
 const collected = new FinalizationRegistry<() => Promise<void>>((release) => void release());
 
@@ -87,6 +89,8 @@ class ObjectReader {
   readonly #object: OpenedObject;
   readonly #never = new AbortController().signal;
   #view: (ObjectView & { readonly file: FileHandle }) | null = null;
+  /** where what was read without a gap began, and ended */
+  #run = { from: 0, to: 0 };
 
   constructor(object: OpenedObject) {
     this.#object = object;
@@ -102,7 +106,9 @@ class ObjectReader {
     const length = Math.min(buffer.length, end - position);
     const { bytesRead } = await file.read(buffer, 0, length, position - base);
     if (bytesRead < length) throw new Error(`${this.#object.uri}: its file in memory was cut`);
-    if (position + bytesRead === end) {
+    this.#run = { from: this.#run.to === position ? this.#run.from : position, to: position + bytesRead };
+    // Archives are read from their end first: that alone does not say that the rest is not needed.
+    if (this.#run.to === end && end - Math.max(this.#run.from, base) >= (end - base) / 2) {
       await this.#drop();
       this.#object.spend(position);
     }
@@ -116,7 +122,7 @@ class ObjectReader {
 
   /** A file that has the bytes, and all of those asked for that it is to have. */
   async #viewOf(position: number, length: number): Promise<ObjectView & { readonly file: FileHandle }> {
-    for (;;) {
+    for (let tries = 0; tries < TRIES; tries += 1) {
       const known = this.#view;
       if (known !== null && isReady(known, position, length)) return known;
       const view = await this.#object.locate(position, length, this.#never);
@@ -131,6 +137,7 @@ class ObjectReader {
         if (codeOf(error) !== 'ENOENT') throw error; // it made room for others meanwhile
       }
     }
+    throw new Error(`${this.#object.uri}: its file in memory is gone, again and again`);
   }
 
   async #drop(): Promise<void> {

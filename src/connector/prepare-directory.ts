@@ -21,6 +21,14 @@ export interface FolderFile {
   readonly file: RemoteFile;
 }
 
+/** A folder whose small files are there. */
+export interface PreparedDirectory {
+  /** without links */
+  readonly directory: string;
+  /** ordered by path; nothing of them is there yet */
+  readonly large: readonly FolderFile[];
+}
+
 /** Configurations, tokenizers and indices are smaller; files with weights are larger. */
 const SMALL_BYTES = 16 * 1024 ** 2;
 const CHUNK_BYTES = 8 * 1024 ** 2;
@@ -33,6 +41,18 @@ export async function prepareDirectory(connector: Connector, options: DirectoryO
   const { small, large } = bySize(await connector.listFolder(options.uri, options.signal));
   await emptyDirectory(directory);
   await fetchFiles(connector, directory, { files: [...small, ...large], signal: options.signal });
+}
+
+/** Makes a local folder of a folder in OSS, and fetches its small files. */
+export async function prepareSmallFiles(
+  connector: Connector,
+  options: DirectoryOptions,
+): Promise<PreparedDirectory> {
+  const directory = await requireDirectory(options.directory);
+  const { small, large } = bySize(await connector.listFolder(options.uri, options.signal));
+  await emptyDirectory(directory);
+  await fetchFiles(connector, directory, { files: small, signal: options.signal });
+  return { directory, large };
 }
 
 /** Fetches files to where they belong below a folder. @throws what the store says of the first that fails */

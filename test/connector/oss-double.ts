@@ -24,13 +24,18 @@ export interface OssDouble {
   readonly requests: string[];
   /** asked first, for each request */
   trouble: Trouble;
+  /** answered once `held` is over */
+  isHeld: (request: IncomingMessage) => boolean;
+  held: Promise<void>;
 }
 
 /** Its key is `an-id` with the secret `a-secret`. */
 export async function startOss(objects: Readonly<Record<string, Buffer>> = {}): Promise<OssDouble> {
   const sockets = new Set<Socket>();
   const server = createServer((request, response) => {
-    if (!oss.trouble(request, response)) answer(oss, request, response);
+    if (oss.trouble(request, response)) return;
+    if (oss.isHeld(request)) void oss.held.then(() => answer(oss, request, response));
+    else answer(oss, request, response);
   });
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -47,6 +52,8 @@ export async function startOss(objects: Readonly<Record<string, Buffer>> = {}): 
     keys: new Map([['an-id', { secret: 'a-secret' }]]),
     requests: [],
     trouble: () => false,
+    isHeld: () => false,
+    held: Promise.resolve(),
   };
   return oss;
 }
