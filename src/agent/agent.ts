@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PROTOCOL_VERSION } from '../channel/frames.ts';
 import type { NodeRecord, NodeRole } from '../cluster/nodes/types.ts';
@@ -15,6 +16,7 @@ import type { PrepareOptions } from './environments/prepare-backend.ts';
 import { GpuInventory, type GpuOptions } from './gpus/inventory.ts';
 import { type IngressOptions, IngressProcess } from './ingress/ingress-process.ts';
 import { Membership } from './membership.ts';
+import { ModelAgents } from './model-agents/model-agents.ts';
 import { Claims } from './replicas/claims.ts';
 import { LIFE_SIGN_LIMITS } from './replicas/hang.ts';
 import { ReplicaRecords } from './replicas/records.ts';
@@ -36,6 +38,8 @@ export interface AgentOptions {
   readonly declaredCpus: number | null;
   readonly gpus: Omit<GpuOptions, 'nodeId'>;
   readonly backends: Omit<PrepareOptions, 'environmentsDir' | 'stageDir' | 'builds'>;
+  /** what calls the modules of a deployment's own agents */
+  readonly modelAgentProgram: string;
   readonly ingress: Omit<IngressOptions, 'paths'>;
 }
 
@@ -61,6 +65,7 @@ export class Agent {
   readonly #dependencies: AgentDependencies;
   readonly #gpus: GpuInventory;
   readonly #environments: NodeEnvironments;
+  readonly #modelAgents: ModelAgents;
   readonly #replicas: ReplicaSet;
   readonly #ingress: IngressProcess;
   readonly #follower: AssignmentFollower;
@@ -84,11 +89,20 @@ export class Agent {
         },
       },
     );
+    this.#modelAgents = new ModelAgents(
+      {
+        ...{ viewsDir: paths.views, scratchDir: join(paths.stage, 'agents') },
+        ...{ nodePath: options.backends.nodePath, env: options.backends.baseEnv },
+        program: options.modelAgentProgram,
+      },
+      log,
+    );
     this.#environments = new NodeEnvironments(
       { ...options.backends, environmentsDir: paths.environments, stageDir: paths.stage },
       {
         log,
         contents: dependencies.content.contents,
+        agents: this.#modelAgents,
         inUse: () => this.#replicas.statuses.map(({ assignment }) => assignment.spec.package.hash),
         onChange: () => this.#membership.recordChanged(),
       },
@@ -96,7 +110,7 @@ export class Agent {
     this.#replicas = new ReplicaSet(
       { nodeId, paths, lifeSignLimits: LIFE_SIGN_LIMITS },
       {
-        ...{ preparations: this.#environments.preparations, claims, log, nowMs },
+        ...{ preparations: this.#environments.preparations, agents: this.#modelAgents, claims, log, nowMs },
         records: new ReplicaRecords(paths.processes),
         onChange: () => this.#membership.reportChanged(),
       },
@@ -204,6 +218,7 @@ export class Agent {
     await this.#follower.stop();
     await this.#membership.stop();
     await this.#replicas.leave();
+    await this.#modelAgents.stop();
     this.#ingress.leave();
   }
 
@@ -216,6 +231,7 @@ export class Agent {
     await this.#ingress.drain(this.#longestGraceMs());
     await this.#environments.stop();
     await this.#replicas.drainAll();
+    await this.#modelAgents.stop();
     await this.#ingress.stop();
     this.#gpus.stop();
     await this.#membership.leave();

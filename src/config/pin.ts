@@ -11,6 +11,7 @@ import type {
 import { hashOf } from '../lib/hash.ts';
 import { canonicalJson } from '../lib/json.ts';
 import {
+  AGENT_KEY,
   DEPLOYMENT_KEYS,
   type DeploymentFields,
   ENVIRONMENT_KEY,
@@ -49,6 +50,8 @@ export function pinSpec(spec: DeploymentSpec, pins: Pins): PinnedSpec {
     replace: {
       language: spec.language,
       [ENVIRONMENT_KEY.name]: spec.env,
+      // In their order, which counts; without any the hash is what it was before there were agents.
+      ...(spec.agents === undefined ? {} : { [AGENT_KEY.name]: Object.entries(spec.agents) }),
       package: pins.package.hash,
       models: pins.modelPins.map(({ name, sha256 }) => [name, sha256]),
       folders: [pins.projectDir, pins.modelRoot],
@@ -94,7 +97,7 @@ export function differences(recorded: PinnedSpec, to: PinnedSpec): readonly Diff
     },
     { key: 'project folder', from: folders(from), to: folders(to), effect: 'replace' },
   ];
-  return [...keys, ...environmentPairs(from, to), ...contents, ...modelPairs(from, to)].filter(
+  return [...keys, ...openPairs(from, to), ...contents, ...modelPairs(from, to)].filter(
     (pair) => pair.from !== pair.to,
   );
 }
@@ -121,15 +124,27 @@ const KEYS = Object.entries<Key<unknown>>(DEPLOYMENT_KEYS).map(([field, key]) =>
   key,
 }));
 
-function environmentPairs(from: PinnedSpec, to: PinnedSpec): readonly Difference[] {
-  const names = new Set([...Object.keys(from.env), ...Object.keys(to.env)]);
-  const valueIn = (spec: PinnedSpec, name: string) =>
-    Object.hasOwn(spec.env, name) ? JSON.stringify(spec.env[name]) : 'not set';
+/** Keys that a section may have any number of. */
+function openPairs(from: PinnedSpec, to: PinnedSpec): readonly Difference[] {
+  return [
+    ...pairsOf(ENVIRONMENT_KEY, from.env, to.env),
+    ...pairsOf(AGENT_KEY, from.agents ?? {}, to.agents ?? {}),
+  ];
+}
+
+function pairsOf(
+  { prefix, effect }: typeof ENVIRONMENT_KEY | typeof AGENT_KEY,
+  from: Readonly<Record<string, string>>,
+  to: Readonly<Record<string, string>>,
+): readonly Difference[] {
+  const names = new Set([...Object.keys(from), ...Object.keys(to)]);
+  const valueIn = (values: Readonly<Record<string, string>>, name: string) =>
+    Object.hasOwn(values, name) ? JSON.stringify(values[name]) : 'not set';
   return [...names].sort().map((name) => ({
-    key: `${ENVIRONMENT_KEY.prefix}${name}`,
+    key: `${prefix}${name}`,
     from: valueIn(from, name),
     to: valueIn(to, name),
-    effect: ENVIRONMENT_KEY.effect,
+    effect,
   }));
 }
 

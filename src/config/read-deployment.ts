@@ -4,6 +4,7 @@ import { findEnvironmentMistakes } from './environment-mistakes.ts';
 import type { FindingDraft } from './finding.ts';
 import type { IniSection } from './ini-lines.ts';
 import { checkReferences, type Project, type Reference } from './project.ts';
+import { readAgentKeys } from './read-agents.ts';
 import { readEnvironmentKeys, readFields } from './read-section.ts';
 import { DEPLOYMENT_KEYS, type DeploymentFields } from './schema.ts';
 import type { SectionName } from './section-name.ts';
@@ -29,16 +30,19 @@ export async function readDeployment(
   const { section, mistakes: configMistakes } = await settleUserConfig(written, project.projectDir);
   const keys = readFields(DEPLOYMENT_KEYS, section, name.deployment);
   const environment = readEnvironmentKeys(section);
+  const packageDir = join(project.packagesDir, name.packageName);
+  const { agents, mistakes: agentMistakes } = readAgentKeys(section, packageDir);
   const check = await checkReferences(project, referenceOf(section, name.packageName, keys.fields));
   const mistakes = [
     ...configMistakes,
     ...keys.mistakes,
     ...environment.mistakes,
+    ...agentMistakes,
     ...check.mistakes,
     ...findEnvironmentMistakes(section, keys.fields, {
       language: check.language,
       packageName: name.packageName,
-      packageDir: join(project.packagesDir, name.packageName),
+      packageDir,
     }),
   ];
   const { route } = keys.fields;
@@ -52,6 +56,7 @@ export async function readDeployment(
           ...keys.complete,
           maxOngoingRequests: roomForBatches(section, keys.complete),
           env: environment.variables,
+          ...(Object.keys(agents).length === 0 ? {} : { agents }),
         };
   return {
     spec,

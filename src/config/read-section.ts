@@ -3,6 +3,7 @@ import { type FindingDraft, quoted } from './finding.ts';
 import type { IniEntry, IniSection } from './ini-lines.ts';
 import { didYouMean } from './nearest.ts';
 import {
+  AGENT_KEY,
   DEPLOYMENT_KEYS,
   ENVIRONMENT_KEY,
   type Key,
@@ -134,9 +135,10 @@ export function findUnknownKeys(
   section: IniSection,
   kind: 'settings' | 'deployment',
 ): readonly FindingDraft[] {
-  const isVariable = (key: string) => kind === 'deployment' && key.startsWith(ENVIRONMENT_KEY.prefix);
+  const isOpen = (key: string) =>
+    kind === 'deployment' && [ENVIRONMENT_KEY, AGENT_KEY].some(({ prefix }) => key.startsWith(prefix));
   return section.entries
-    .filter(({ key }) => !NAMES[kind].includes(key) && !isVariable(key))
+    .filter(({ key }) => !NAMES[kind].includes(key) && !isOpen(key))
     .map(({ key, line }) => {
       const place = { line, section: section.name, key };
       return {
@@ -151,6 +153,6 @@ export function findUnknownKeys(
 function hintFor(key: string, kind: 'settings' | 'deployment'): string {
   if (kind === 'deployment' && NAMES.settings.includes(key)) return `it belongs into [${SETTINGS_SECTION}]`;
   if (kind === 'settings' && NAMES.deployment.includes(key)) return 'it belongs into an [algopkg.*] section';
-  const variables = kind === 'deployment' ? [ENVIRONMENT_KEY.name] : [];
+  const variables = kind === 'deployment' ? [ENVIRONMENT_KEY.name, AGENT_KEY.name] : [];
   return didYouMean(key, [...NAMES[kind], ...variables]) || '`modelserve config` lists the keys';
 }

@@ -1,5 +1,5 @@
 import type { Effect } from '../cluster/spec/types.ts';
-import { DEPLOYMENT_KEYS, EFFECTS, ENVIRONMENT_KEY, type Key, SETTINGS_KEYS } from './schema.ts';
+import { AGENT_KEY, DEPLOYMENT_KEYS, EFFECTS, ENVIRONMENT_KEY, type Key, SETTINGS_KEYS } from './schema.ts';
 
 /** Every key of conf.ini as plain text, at most 80 columns wide. */
 export function configReference(): string {
@@ -70,6 +70,7 @@ const SECTIONS = [
     keys: [
       ...Object.values<Key<unknown>>(DEPLOYMENT_KEYS).map(describeKey),
       { ...ENVIRONMENT_KEY, expected: 'any text', fallback: '(none)' },
+      { ...AGENT_KEY, expected: 'a file of the package, a checksum, or any text', fallback: '(none)' },
     ],
   },
 ] as const;

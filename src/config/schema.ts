@@ -69,7 +69,7 @@ export const SETTINGS_KEYS: KeyTable<ClusterSettings> = {
 };
 
 /** What the keys of an `[algopkg.*]` section give; the rest of a DeploymentSpec comes from its name and its folder. */
-export type DeploymentFields = Omit<DeploymentSpec, 'name' | 'packageName' | 'language' | 'env'>;
+export type DeploymentFields = Omit<DeploymentSpec, 'name' | 'packageName' | 'language' | 'env' | 'agents'>;
 
 /** Keys of `[algopkg.*]`, but for `env.NAME`. */
 export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
@@ -305,6 +305,16 @@ export const ENVIRONMENT_KEY = {
   description:
     'An environment variable of the replicas, once for each. Put a value that contains `#` or `;` in quotes. `CUDA_VISIBLE_DEVICES`, `CUDA_DEVICE_ORDER` and names that begin with `MODELSERVE_` cannot be set.',
   example: 'env.OMP_NUM_THREADS = 2',
+} as const satisfies Pick<Key<string>, 'name' | 'effect' | 'description' | 'example'> & { prefix: string };
+
+/** `agent.NAME`, `agent.NAME.key`: any number of them. */
+export const AGENT_KEY = {
+  prefix: 'agent.',
+  name: 'agent.NAME',
+  effect: 'replace',
+  description:
+    'What looks at the models of each replica ([sources/repository-agents.md](sources/repository-agents.md)). `agent.checksum.SHA256:FILE = HEX` refuses a replica whose model file has another checksum (MD5, SHA1, SHA256, SHA512). Any other NAME is a module of the package, `agent.NAME = hooks/agent.mjs`, whose `modelAction` is called before and after models are loaded and unloaded, with the parameters `agent.NAME.key = value`.',
+  example: 'agent.checksum.MD5:m.bin = 0f343b0931126a20f133d67c2b018a3b',
 } as const satisfies Pick<Key<string>, 'name' | 'effect' | 'description' | 'example'> & { prefix: string };
 
 /** What a change of a key does to what runs, for people. */

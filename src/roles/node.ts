@@ -77,6 +77,7 @@ export function createAgent(parts: AgentParts): Agent {
       declaredCpus: flags.numCpus,
       gpus: { declared: flags.numGpus, visibleDevices: visibleDevices()?.join(',') ?? null, env },
       backends: backendPrograms(),
+      modelAgentProgram: join(root, 'dist', 'agent', 'model-agents', 'module-worker.js'),
       ingress: {
         launch: {
           nodeId,

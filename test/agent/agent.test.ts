@@ -35,6 +35,7 @@ function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): Te
       paths,
       declaredCpus: 2,
       gpus: { declared: 1, visibleDevices: null, env: baseEnv },
+      modelAgentProgram: '/none',
       backends: { runners, version, nodePath, nodeVersion, baseEnv },
       ingress: {
         entry: INGRESS,

@@ -10,6 +10,7 @@ import { ReplicaRecords } from '../../src/agent/replicas/records.ts';
 import { ReplicaSet } from '../../src/agent/replicas/replica-set.ts';
 import type { Gpu, NodeCapacity } from '../../src/cluster/placement/types.ts';
 import type { ReplicaAssignment, ReplicaStatus } from '../../src/cluster/replicas/types.ts';
+import type { PinnedSpec } from '../../src/cluster/spec/types.ts';
 import { type StatePaths, statePaths } from '../../src/config/paths.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { killSession } from '../../src/lib/process/signals.ts';
@@ -116,15 +117,26 @@ export interface TestSet {
 /** Packages and models lie where specs say. */
 export const ALL_HERE: Contents = { obtain: async (spec) => spec, obtainModels: async (spec) => spec };
 
+/** Nobody looks at the models. */
+export const NO_AGENTS = { load: async (spec: PinnedSpec) => spec, tell: () => undefined };
+
 /** The replicas of one agent; whatever it started is gone when the test ends. */
 export function replicaSet(place: Workplace, lifeSignLimits: LifeSignLimits = LIFE_SIGN_LIMITS): TestSet {
   let capacity: NodeCapacity = { cpuMilli: 4_000, memoryBytes: 2 ** 30, gpus: gpus(2) };
   const claims = new Claims(() => capacity);
-  const preparations = new Preparations(place.prepareOptions, ALL_HERE);
+  const preparations = new Preparations(place.prepareOptions, ALL_HERE, NO_AGENTS);
   const records = new ReplicaRecords(place.paths.processes);
   const set = new ReplicaSet(
     { nodeId: 'n1', paths: place.paths, lifeSignLimits },
-    { preparations, claims, records, log: silentLog, nowMs: Date.now, onChange: () => undefined },
+    {
+      preparations,
+      agents: NO_AGENTS,
+      claims,
+      records,
+      log: silentLog,
+      nowMs: Date.now,
+      onChange: () => undefined,
+    },
   );
   onTestFinished(async () => {
     preparations.stop();

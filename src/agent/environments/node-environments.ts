@@ -1,11 +1,12 @@
 import type { NodeSoftware } from '../../cluster/environments/types.ts';
 import { EnvironmentKeeper, type KeeperDependencies } from './environment-keeper.ts';
 import { SoftwareWatch } from './node-software.ts';
-import { type Contents, Preparations } from './preparations.ts';
+import { type Contents, type Loader, Preparations } from './preparations.ts';
 import type { PrepareOptions } from './prepare-backend.ts';
 
 export interface NodeEnvironmentsDependencies extends KeeperDependencies {
   readonly contents: Contents;
+  readonly agents: Loader;
   /** the software of this node is not what it was */
   readonly onChange: () => void;
 }
@@ -17,7 +18,7 @@ export class NodeEnvironments {
   readonly #software: SoftwareWatch;
 
   constructor(options: Omit<PrepareOptions, 'builds'>, dependencies: NodeEnvironmentsDependencies) {
-    this.preparations = new Preparations(options, dependencies.contents);
+    this.preparations = new Preparations(options, dependencies.contents, dependencies.agents);
     this.#keeper = new EnvironmentKeeper(options, dependencies);
     this.#software = new SoftwareWatch(options.baseEnv, dependencies.onChange);
   }

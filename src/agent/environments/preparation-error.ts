@@ -7,7 +7,8 @@ export type PreparationErrorCode =
   | 'DISK_FULL'
   | 'SNAPSHOT_MISSING'
   | 'MODEL_MISSING'
-  | 'IMPORT_FAILED';
+  | 'IMPORT_FAILED'
+  | 'AGENT_FAILED';
 
 /** A backend cannot be started on this node. The message says what to do; `details` is the tool's or backend's output. */
 export class PreparationError extends ServeError<{

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
 import { type Progress, SharedWork } from '../../lib/shared-work.ts';
 import type { NodeContents } from '../content/node-contents.ts';
+import type { ModelAgents } from '../model-agents/model-agents.ts';
 import {
   type PreparedBackend,
   type PrepareOptions,
@@ -12,6 +13,9 @@ import { noteUse } from './uses.ts';
 
 /** Brings packages and models to this node; see NodeContents. */
 export type Contents = Pick<NodeContents, 'obtain' | 'obtainModels'>;
+
+/** Has the agents of a deployment look at its models; see ModelAgents. */
+export type Loader = Pick<ModelAgents, 'load'>;
 
 /** What is ready to be started, and where this node has what its spec names. */
 export interface ReadyBackend extends PreparedBackend {
@@ -29,12 +33,14 @@ const REMEMBERED = 256;
 export class Preparations {
   readonly #options: PrepareOptions;
   readonly #contents: Contents;
+  readonly #agents: Loader;
   readonly #running = new SharedWork<ReadyBackend>();
   readonly #done = new Map<string, ReadyBackend>();
 
-  constructor(options: Omit<PrepareOptions, 'builds'>, contents: Contents) {
+  constructor(options: Omit<PrepareOptions, 'builds'>, contents: Contents, agents: Loader) {
     this.#options = { ...options, builds: new SharedWork() };
     this.#contents = contents;
+    this.#agents = agents;
   }
 
   /**
@@ -59,7 +65,7 @@ export class Preparations {
     for (const folder of done.folders) await noteUse(folder, spec.packageName, spec.package.hash);
     try {
       const here = await this.#contents.obtainModels({ ...spec, package: done.spec.package }, progress);
-      return { ...done, spec: here };
+      return { ...done, spec: await this.#agents.load(here, progress) };
     } catch (error) {
       if (progress.signal.aborted) return null;
       throw error;
@@ -67,7 +73,8 @@ export class Preparations {
   }
 
   async #prepare(key: string, spec: PinnedSpec, progress: Progress): Promise<ReadyBackend> {
-    const here = await this.#contents.obtain(spec, progress);
+    const obtained = await this.#contents.obtain(spec, progress);
+    const here = await this.#agents.load(obtained, progress);
     const ready = { ...(await prepareBackend(here, this.#options, progress)), spec: here };
     this.#done.set(key, ready);
     const [oldest] = this.#done.keys();

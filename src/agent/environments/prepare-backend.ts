@@ -140,6 +140,7 @@ export function preparationKey(spec: PinnedSpec): string {
       env,
     },
     ...{ modelPins, modelRoot, projectDir, gpuMilli },
+    agents: Object.entries(spec.agents ?? {}),
     package: spec.package,
   });
 }

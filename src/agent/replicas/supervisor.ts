@@ -13,6 +13,7 @@ import { fileSizeBytes } from '../../lib/process/exit.ts';
 import { ContentError } from '../content/content-error.ts';
 import { PreparationError } from '../environments/preparation-error.ts';
 import type { Preparations, ReadyBackend } from '../environments/preparations.ts';
+import type { ModelAgents } from '../model-agents/model-agents.ts';
 import type { Claims } from './claims.ts';
 import type { LifeSignLimits } from './hang.ts';
 import {
@@ -23,6 +24,7 @@ import {
   replicaFiles,
 } from './launch.ts';
 import type { LiveProcess } from './life.ts';
+import { actionOf } from './news.ts';
 import type { ReplicaRecord, ReplicaRecords } from './records.ts';
 import { Run, type RunStart } from './run.ts';
 import { settingsOf } from './settings.ts';
@@ -36,6 +38,7 @@ export interface SupervisorOptions {
 
 export interface SupervisorDependencies {
   readonly preparations: Preparations;
+  readonly agents: Pick<ModelAgents, 'tell'>;
   readonly claims: Claims;
   readonly records: ReplicaRecords;
   readonly log: Log;
@@ -311,6 +314,14 @@ export class ReplicaSupervisor {
     this.#dependencies.onChange();
   }
 
+  #tellAgents(event: ReplicaEvent, before: ReplicaState['phase']): void {
+    const action = actionOf(event, before);
+    if (action === null) return;
+    const { spec, replicaId } = this.#assignment;
+    const location = this.#prepared?.spec.modelRoot ?? spec.modelRoot;
+    this.#dependencies.agents.tell(spec, { replicaId, action, location });
+  }
+
   /** @returns false for an event that came too late to count */
   #dispatch(event: ReplicaEvent): boolean {
     if (!accepts(this.#state, event)) return false;
@@ -321,6 +332,7 @@ export class ReplicaSupervisor {
     const { replicaId } = this.#assignment;
     const failure = 'failure' in event ? event.failure.message : undefined;
     this.#dependencies.log.info({ replicaId, from: before, to: this.#state.phase, failure }, event.type);
+    this.#tellAgents(event, before);
     this.#dependencies.onChange();
     return true;
   }

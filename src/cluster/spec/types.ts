@@ -66,6 +66,8 @@ export interface DeploymentSpec {
   /** folder of wheels: absolute, or inside the package; null: none */
   readonly wheels: string | null;
   readonly env: Readonly<Record<string, string>>;
+  /** keys after `agent.` with their values, in the order of conf.ini, see modelAgents; not there: none */
+  readonly agents?: Readonly<Record<string, string>>;
 }
 
 /** What has to happen when a key changes; the most far-reaching effect of a change wins. */
