@@ -9,6 +9,7 @@ import {
   httpMethods,
   jsonValue,
   modelNames,
+  onOrOff,
   pythonInterpreter,
   routePath,
   seconds,
@@ -65,6 +66,15 @@ export const SETTINGS_KEYS: KeyTable<ClusterSettings> = {
     effect: 'routing',
     description: 'The largest request body; a larger one is answered with 413.',
     example: '256MiB',
+  },
+  metricsOpen: {
+    name: 'metrics_open',
+    form: onOrOff,
+    fallback: () => false,
+    effect: 'routing',
+    description:
+      'Whether `/-/metrics` of every node and `/metrics` of the head answer everybody, `on` or `off`. Otherwise they ask for the key that `modelserve key metrics` prints ([metrics.md](metrics.md)).',
+    example: 'on',
   },
 };
 

@@ -230,6 +230,15 @@ export const exposure: ValueForm<DeploymentSpec['exposeErrors']> = {
   write: (value) => Object.entries(EXPOSURES).find(([, meaning]) => meaning === value)?.[0] ?? value,
 };
 
+export const onOrOff: ValueForm<boolean> = {
+  expected: 'on or off',
+  read: (text) => {
+    const word = text.toLowerCase();
+    return word === 'on' || word === 'off' ? accept(word === 'on') : refuse();
+  },
+  write: (value) => (value ? 'on' : 'off'),
+};
+
 /** Up to three decimals; more are a mistake, since the rest would be lost. */
 function readMilli(text: string): number | null {
   const match = /^(\d{0,9})(?:\.(\d{1,3})0*)?$/.exec(text);

@@ -1,5 +1,8 @@
-import { type FastifyInstance, fastify } from 'fastify';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import type { IngressSample } from '../cluster/metrics/samples.ts';
 import type { DeploymentRoute, RoutingTable } from '../cluster/routing/types.ts';
+import { bearerKey, isSameSecret } from '../lib/hash.ts';
+import { ingressExposition } from '../telemetry/metrics/request-metrics.ts';
 import type { Dispatcher } from './dispatcher.ts';
 
 /** Answers under `/-/` carry it: so an ingress that finds its port taken sees whether the holder is of its cluster. */
@@ -12,9 +15,12 @@ export interface AdminRouteDependencies {
   readonly dispatcher: Dispatcher;
   readonly table: () => RoutingTable | null;
   readonly isDraining: () => boolean;
+  /** bearer key for `/-/metrics` */
+  readonly metricsKey: string;
+  readonly measure: () => Promise<IngressSample>;
 }
 
-/** What the ingress says of itself over HTTP: `/-/healthz`, `/-/readyz[/ROUTE]`, `/-/routes`. Its caller serves it. */
+/** What the ingress says of itself over HTTP: `/-/healthz`, `/-/readyz[/ROUTE]`, `/-/routes`, `/-/metrics`. Its caller serves it. */
 export function adminRoutes(dependencies: AdminRouteDependencies): FastifyInstance {
   const { clusterId, nodeId, version, table } = dependencies;
   const app = fastify({ logger: false });
@@ -36,14 +42,31 @@ export function adminRoutes(dependencies: AdminRouteDependencies): FastifyInstan
     const info = notReadyBecause(dependencies, null);
     return info === null ? { status: 1 } : reply.code(503).send({ status: 0, code: 'NOT_READY', info });
   });
+  app.get('/-/metrics', async (request, reply) => await metrics(dependencies, request, reply));
   app.setNotFoundHandler(async (request, reply) =>
     reply.code(404).send({
       status: 0,
       code: 'ROUTE_NOT_FOUND',
-      info: `${request.method} ${request.url} is unknown; there are GET /-/healthz, /-/readyz, /-/readyz/ROUTE and /-/routes`,
+      info: `${request.method} ${request.url} is unknown; there are GET /-/healthz, /-/readyz, /-/readyz/ROUTE, /-/routes and /-/metrics`,
     }),
   );
   return app;
+}
+
+/** For Prometheus. They say what is served and how much it is called: who may see that is asked for. */
+async function metrics(
+  { metricsKey, measure, table, version }: AdminRouteDependencies,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const isOpen = table()?.metricsOpen === true;
+  if (!isOpen && !isSameSecret(bearerKey(request.headers.authorization), metricsKey)) {
+    const info =
+      'metrics need `authorization: Bearer KEY` with what `modelserve key metrics` prints (or metrics_open = on in conf.ini)';
+    return reply.code(401).send({ status: 0, code: 'TOKEN_REFUSED', info });
+  }
+  const text = ingressExposition(await measure(), version);
+  return reply.type('text/plain; version=0.0.4; charset=utf-8').send(text);
 }
 
 /** @param route of one deployment, or null for the ingress as a whole: any that can serve will do */

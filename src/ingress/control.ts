@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { type FastifyInstance, fastify } from 'fastify';
+import type { IngressSample } from '../cluster/metrics/samples.ts';
 import { ServeError } from '../lib/errors.ts';
 import type { IngressState } from './state.ts';
 
@@ -9,6 +10,8 @@ import type { IngressState } from './state.ts';
 export interface Controlled {
   /** what all its processes have to do, asked of each */
   report(): Promise<IngressState>;
+  /** what all its processes have counted */
+  measure(): Promise<IngressSample>;
   /** see Ingress.drain */
   drain(graceMs: number): Promise<boolean>;
 }
@@ -16,7 +19,7 @@ export interface Controlled {
 const DEFAULT_GRACE_MS = 30_000;
 
 /**
- * HTTP on a Unix socket, for this node only: `GET /state`, `POST /drain {"graceMs"}` (answers when all is done or the time
+ * HTTP on a Unix socket, for this node only: `GET /state`, `GET /metrics`, `POST /drain {"graceMs"}` (answers when all is done or the time
  * is over: `{"drained"}`), `POST /stop` (answers, then ends).
  * @throws ServeError INGRESS_RUNS where another ingress answers on the socket
  */
@@ -27,6 +30,7 @@ export async function openControl(
 ): Promise<FastifyInstance> {
   const app = fastify({ logger: false, forceCloseConnections: true });
   app.get('/state', () => ingress.report());
+  app.get('/metrics', () => ingress.measure());
   app.post<{ Body: { graceMs?: unknown } | null }>('/drain', async (request) => {
     const graceMs = request.body?.graceMs;
     return { drained: await ingress.drain(typeof graceMs === 'number' ? graceMs : DEFAULT_GRACE_MS) };

@@ -1,6 +1,8 @@
+import type { DeploymentSample } from '../cluster/metrics/samples.ts';
 import { choose } from '../cluster/routing/choose.ts';
 import type { DeploymentRoute } from '../cluster/routing/types.ts';
 import { type Queueable, WaitQueue } from '../lib/wait-queue.ts';
+import { DeploymentMeter, outcomeOfError } from './deployment-meter.ts';
 import { type FrameworkError, notReady, queueFull } from './framework-error.ts';
 import type { Target } from './target.ts';
 
@@ -39,7 +41,7 @@ export class DeploymentQueue {
   #far: readonly Target[] = [];
   #inFlight = 0;
   #requests = 0;
-  #applicationErrors = 0;
+  readonly meter = new DeploymentMeter();
 
   constructor(route: DeploymentRoute, random: () => number) {
     this.#route = route;
@@ -53,13 +55,23 @@ export class DeploymentQueue {
   get counts(): DeploymentCounts {
     return {
       deployment: this.#route.deployment,
-      ready: [...this.#near, ...this.#far].filter((target) => target.isUp).length,
+      ready: this.#ready,
       inFlight: this.#inFlight,
       queued: this.#waiting.size,
       requests: this.#requests,
-      applicationErrors: this.#applicationErrors,
+      applicationErrors: this.meter.countOf('application_error'),
       frameworkErrors: { ...this.#frameworkErrors },
     };
+  }
+
+  get sample(): DeploymentSample {
+    const { deployment } = this.#route;
+    const gauges = { inFlight: this.#inFlight, queued: this.#waiting.size, ready: this.#ready };
+    return this.meter.sample(deployment, gauges);
+  }
+
+  get #ready(): number {
+    return [...this.#near, ...this.#far].filter((target) => target.isUp).length;
   }
 
   /** Whether a replica can be reached and says that it is ready. */
@@ -114,12 +126,10 @@ export class DeploymentQueue {
     this.#requests += 1;
   }
 
-  countApplicationError(): void {
-    this.#applicationErrors += 1;
-  }
-
-  countFrameworkError(code: string): void {
+  /** The ingress itself answered a request: it is over. */
+  countFrameworkError({ code, status }: FrameworkError): void {
     this.#frameworkErrors[code] = (this.#frameworkErrors[code] ?? 0) + 1;
+    this.meter.count(outcomeOfError(status));
   }
 
   /** Gives out what waits, as far as there is room; called whenever there may be. */

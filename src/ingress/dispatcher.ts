@@ -1,3 +1,4 @@
+import type { DeploymentSample } from '../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
 import { type DeploymentCounts, DeploymentQueue } from './deployment-queue.ts';
 import type { DeploymentTargets } from './fleet.ts';
@@ -24,6 +25,10 @@ export class Dispatcher {
 
   get counts(): readonly DeploymentCounts[] {
     return [...this.#queues.values()].map((queue) => queue.counts);
+  }
+
+  get samples(): readonly DeploymentSample[] {
+    return [...this.#queues.values()].map((queue) => queue.sample);
   }
 
   /** @returns null where no route fits */

@@ -5,6 +5,7 @@ import type { Place } from '../lib/wait-queue.ts';
 import { Answer } from './answer.ts';
 import type { Casualties } from './casualties.ts';
 import { probeClient } from './client-probe.ts';
+import { CANCELLED, OK, outcomeOfAnswer } from './deployment-meter.ts';
 import type { DeploymentQueue, Waiting } from './deployment-queue.ts';
 import {
   badAnswer,
@@ -75,6 +76,8 @@ export class Exchange implements Waiting, StreamListener {
   #timer: NodeJS.Timeout;
   /** of the answer: passed on, and not granted anew yet */
   #flow = { passedBytes: 0, lastMs: 0 };
+  /** what metrics say of it; `sentMs` and `queuedMs` are 0 before */
+  #course = { outcome: OK, sentMs: 0, queuedMs: 0, waitedMs: 0, answeredBytes: 0, isCounted: false };
 
   constructor(call: Call, dependencies: ExchangeDependencies) {
     this.#call = call;
@@ -116,19 +119,20 @@ export class Exchange implements Waiting, StreamListener {
     this.#phase = 'answering';
     this.#flow.lastMs = performance.now();
     this.#body.release();
-    if (!head.ok) this.#call.queue.countApplicationError();
+    this.#course.outcome = outcomeOfAnswer(head.status, head.ok);
     const problem = this.#answer.begin(head, end);
     if (problem !== null) this.#abort(badAnswer(this.#deployment, problem));
-    else if (end) this.#leave();
+    else if (end) this.#answered();
   }
 
   onData(chunk: Buffer, end: boolean): void {
     const outcome = this.#answer.write(chunk, end);
     this.#flow.lastMs = performance.now();
     this.#flow.passedBytes += chunk.length;
+    this.#course.answeredBytes += chunk.length;
     if (outcome === 'broken') {
       this.#abort(badAnswer(this.#deployment, 'it is not as long as its content-length says'));
-    } else if (end) this.#leave();
+    } else if (end) this.#answered();
     else if (outcome === 'full') this.#answer.onDrained(() => this.#grant());
     else this.#grant();
   }
@@ -138,10 +142,9 @@ export class Exchange implements Waiting, StreamListener {
     this.#seat = null;
     this.#call.queue.finished();
     seat?.target.releaseRefused();
-    if (this.#body.isHeld) {
-      this.#phase = 'queued';
-      this.#call.queue.requeue(this);
-    } else
+    this.#call.queue.meter.countRefusal();
+    if (this.#body.isHeld) this.#requeue();
+    else
       this.#fail(
         replicaFailed('REPLICA_FAILED', `the replica took it and refused it then: ${refusal.reason}`),
       );
@@ -185,9 +188,20 @@ export class Exchange implements Waiting, StreamListener {
     const { queue } = this.#call;
     if (this.#phase !== 'sent' || !this.#body.isReplayable || this.#deaths > queue.route.retries)
       return false;
-    this.#phase = 'queued';
-    queue.requeue(this);
+    queue.meter.countRetry();
+    this.#requeue();
     return true;
+  }
+
+  #requeue(): void {
+    this.#phase = 'queued';
+    this.#call.queue.requeue(this);
+    this.#noteWaiting();
+  }
+
+  /** Where it is not its turn at once, the time that it waits is measured. */
+  #noteWaiting(): void {
+    if (this.#phase === 'queued') this.#course.queuedMs = performance.now();
   }
 
   get #deployment(): string {
@@ -196,7 +210,12 @@ export class Exchange implements Waiting, StreamListener {
 
   #head({ replicaId: replica }: Target): EncodedHead {
     const { request, id, path, query, exposesErrors } = this.#call;
-    const leftMs = this.#call.timeoutMs - (performance.now() - this.#arrivedMs);
+    const nowMs = performance.now();
+    const course = this.#course;
+    if (course.queuedMs !== 0) course.waitedMs += nowMs - course.queuedMs;
+    course.queuedMs = 0;
+    course.sentMs = nowMs;
+    const leftMs = this.#call.timeoutMs - (nowMs - this.#arrivedMs);
     const timeoutMs = Math.max(1, Math.round(leftMs));
     return requestHead(request, { id, replica, path, query, timeoutMs, exposesErrors });
   }
@@ -209,6 +228,7 @@ export class Exchange implements Waiting, StreamListener {
         if (outcome === 'cut-through') probeClient(this.#call.response, this.#body);
         this.#phase = 'queued';
         this.#call.queue.submit(this);
+        this.#noteWaiting();
         return;
       case 'too-large':
         this.#abort(bodyTooLarge(this.#body.rules.maxBytes));
@@ -243,6 +263,7 @@ export class Exchange implements Waiting, StreamListener {
   #onClosed(): void {
     if (this.#phase !== 'done') {
       this.#withdraw();
+      this.#count(CANCELLED, 0);
       this.#finish();
     }
     this.#tellOver();
@@ -275,10 +296,42 @@ export class Exchange implements Waiting, StreamListener {
     seat.target.release();
   }
 
+  /** All of the answer is on its way to the client. */
+  #answered(): void {
+    this.#leave();
+    this.#count(this.#course.outcome, this.#flow.lastMs);
+  }
+
+  /** @param endedMs 0: it was not answered, and how long it took says nothing */
+  #count(outcome: number, endedMs: number): void {
+    const course = this.#course;
+    if (course.isCounted) return;
+    course.isCounted = true;
+    const { meter } = this.#call.queue;
+    meter.count(outcome);
+    this.#measure(endedMs);
+  }
+
+  #measure(endedMs: number): void {
+    const { sentMs, waitedMs, answeredBytes } = this.#course;
+    const { meter } = this.#call.queue;
+    meter.moved(this.#body.receivedBytes, answeredBytes);
+    if (endedMs === 0) return;
+    meter.took(endedMs - this.#arrivedMs);
+    if (sentMs !== 0) meter.worked(waitedMs, endedMs - sentMs);
+  }
+
   #fail(error: FrameworkError): void {
-    this.#call.queue.countFrameworkError(error.code);
+    this.#countError(error);
     this.#answer.fail(error);
     this.#finish();
+  }
+
+  #countError(error: FrameworkError): void {
+    if (this.#course.isCounted) return;
+    this.#course.isCounted = true;
+    this.#call.queue.countFrameworkError(error);
+    this.#measure(performance.now());
   }
 
   #finish(): void {

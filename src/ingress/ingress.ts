@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { LinkServer } from '../channel/link-server.ts';
 import type { RequestHead } from '../channel/messages.ts';
 import type { RequestListener, ServerStream } from '../channel/server-streams.ts';
+import { type IngressSample, sumIngress } from '../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
 import type { StatePaths } from '../config/paths.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
@@ -21,6 +22,8 @@ export interface IngressOptions {
   readonly nodeId: string;
   readonly clusterId: string;
   readonly linkKey: string;
+  /** bearer key for `/-/metrics` */
+  readonly metricsKey: string;
   readonly version: string;
   /** where HTTP and links listen */
   readonly host: string;
@@ -71,6 +74,7 @@ export class Ingress {
   readonly #options: IngressOptions;
   readonly #log: Log;
   readonly #parts: Parts;
+  readonly #startedAtMs = Date.now();
   #linkPort = 0;
   #isStarted = false;
   #isDraining = false;
@@ -109,6 +113,17 @@ export class Ingress {
   async report(): Promise<IngressState> {
     await this.#parts.helpers.refresh();
     return this.state;
+  }
+
+  /** What all its processes have counted. */
+  async measure(): Promise<IngressSample> {
+    const { helpers, path } = this.#parts;
+    const others = await helpers.measure();
+    const own = path.sample; // after them: it says which deployments there are
+    const routed = new Set(own.deployments.map(({ deployment }) => deployment));
+    const sum = sumIngress([own, ...others]);
+    const deployments = sum.deployments.filter(({ deployment }) => routed.has(deployment));
+    return { startedAtMs: this.#startedAtMs, ...sum, deployments };
   }
 
   /**
@@ -153,11 +168,16 @@ export class Ingress {
   }
 
   #assemble({ log, forkHelper }: IngressDependencies): Parts {
-    const { host, nodeId, clusterId, linkKey, version, paths, limits } = this.#options;
-    const pathOptions = { host, nodeId, clusterId, linkKey, version, limits, socketsDir: paths.sockets };
-    const path = new RequestPath(pathOptions, { log, onLocalChange: () => this.#announce() });
+    const { host, nodeId, clusterId, linkKey, metricsKey, version, paths, limits } = this.#options;
+    const measure = (): Promise<IngressSample> => this.measure();
+    const pathOptions = {
+      ...{ host, nodeId, clusterId, linkKey, metricsKey, version, limits },
+      socketsDir: paths.sockets,
+    };
+    const onLocalChange = (): void => this.#announce();
+    const path = new RequestPath(pathOptions, { log, onLocalChange, measure, role: 'ingress' });
     const helpers = new Helpers(pathOptions, {
-      log,
+      ...{ log, measure },
       fork: forkHelper,
       onJoined: () => path.renewConnections(),
       onReturned: (socket) => this.#deal(socket),

@@ -16,4 +16,6 @@ export interface IngressLaunch {
   /** null: serves by the saved routing table alone */
   readonly store: { readonly url: string; readonly password: string | null } | null;
   readonly linkKey: string;
+  /** bearer key for `/-/metrics` */
+  readonly metricsKey: string;
 }

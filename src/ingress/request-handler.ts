@@ -36,6 +36,7 @@ export class RequestHandler {
   readonly #dependencies: HandlerDependencies;
   readonly #idPrefix = randomBytes(6).toString('base64url');
   #openCount = 0;
+  #unroutedCount = 0;
   #lastId = 0;
   #onIdle: (() => void)[] = [];
 
@@ -46,6 +47,11 @@ export class RequestHandler {
   /** Requests that are not over. */
   get openCount(): number {
     return this.#openCount;
+  }
+
+  /** Requests so far whose path is no deployment's. */
+  get unroutedCount(): number {
+    return this.#unroutedCount;
   }
 
   handle(request: IncomingMessage, response: ServerResponse): void {
@@ -59,18 +65,23 @@ export class RequestHandler {
     };
     const queue = dispatcher.find(path);
     if (queue === null) {
+      this.#unroutedCount += 1;
       reject(routeNotFound(path, dispatcher.routes));
       return;
     }
     const method = request.method ?? 'GET';
     if (!mayCall(queue.route, method)) {
       if (method === 'OPTIONS') sendOptions(response, id, queue.route);
-      else reject(methodNotAllowed(method, queue.route, allowed(queue.route)));
+      else {
+        const error = methodNotAllowed(method, queue.route, allowed(queue.route));
+        queue.countFrameworkError(error);
+        reject(error);
+      }
       return;
     }
     const timeoutMs = this.#admit(request, queue);
     if (typeof timeoutMs !== 'number') {
-      queue.countFrameworkError(timeoutMs.code);
+      queue.countFrameworkError(timeoutMs);
       reject(timeoutMs);
       return;
     }

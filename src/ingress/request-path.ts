@@ -1,10 +1,12 @@
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { ReadyReplica } from '../channel/messages.ts';
+import type { IngressSample, PartialIngress } from '../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
 import { childEnvironment } from '../config/environment.ts';
 import type { Log } from '../lib/log.ts';
 import { isLoopback } from '../lib/loopback.ts';
+import { ProcessSampler } from '../telemetry/process-sampler.ts';
 import { adminRoutes } from './admin-routes.ts';
 import { ApiKeys } from './api-keys.ts';
 import { ByteBudget } from './byte-budget.ts';
@@ -23,6 +25,8 @@ export interface RequestPathOptions {
   readonly nodeId: string;
   readonly clusterId: string;
   readonly linkKey: string;
+  /** bearer key for `/-/metrics` */
+  readonly metricsKey: string;
   readonly version: string;
   /** where the ingress listens; decides whether clients are all of this machine */
   readonly host: string;
@@ -42,6 +46,9 @@ export interface RequestPathDependencies {
   readonly log: Log;
   /** what this node's own replicas can take has changed */
   readonly onLocalChange: () => void;
+  /** what all processes of the ingress have counted */
+  readonly measure: () => Promise<IngressSample>;
+  readonly role: 'ingress' | 'ingress-helper';
 }
 
 const DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024;
@@ -60,10 +67,12 @@ export class RequestPath {
   readonly #handler: RequestHandler;
   readonly #admin: FastifyInstance;
   readonly #connections: Connections;
+  readonly #sampler: ProcessSampler;
   readonly #life: { table: RoutingTable | null; draining: boolean; unwatch: () => void };
 
-  constructor(options: RequestPathOptions, { log, onLocalChange }: RequestPathDependencies) {
-    const { nodeId, clusterId, linkKey, version, limits } = options;
+  constructor(options: RequestPathOptions, { log, onLocalChange, measure, role }: RequestPathDependencies) {
+    const { nodeId, clusterId, linkKey, metricsKey, version, limits } = options;
+    this.#sampler = new ProcessSampler(role);
     this.#options = options;
     this.#log = log;
     this.#life = { table: null, draining: false, unwatch: () => {} };
@@ -84,7 +93,9 @@ export class RequestPath {
       isLoopback: isLoopback(options.host),
     });
     const table = () => this.#life.table;
-    const admin = adminRoutes({ nodeId, clusterId, version, dispatcher, table, isDraining });
+    const admin = adminRoutes({
+      ...{ nodeId, clusterId, metricsKey, version, dispatcher, table, isDraining, measure },
+    });
     this.#handler = handler;
     this.#admin = admin;
     this.#connections = new Connections(() => createFront(limits, { handler, admin }));
@@ -104,6 +115,16 @@ export class RequestPath {
     };
   }
 
+  /** What this process has counted. */
+  get sample(): PartialIngress {
+    return {
+      processes: [this.#sampler.sample],
+      connections: this.#connections.count,
+      unrouted: this.#handler.unroutedCount,
+      deployments: this.#dispatcher.samples,
+    };
+  }
+
   /** What other nodes may send to this one now. */
   readyHere(): readonly ReadyReplica[] {
     return this.#fleet.readyHere();
@@ -117,6 +138,7 @@ export class RequestPath {
   /** Before the first connection. */
   async start(): Promise<void> {
     await this.#admin.ready();
+    this.#sampler.start();
     this.#life.unwatch = watchSockets(this.#options.socketsDir, this.#log, () => this.#fleet.hurry());
   }
 
@@ -155,6 +177,7 @@ export class RequestPath {
   async stop(): Promise<void> {
     this.#life.draining = true;
     this.#life.unwatch();
+    this.#sampler.stop();
     await this.#connections.close();
     await this.#admin.close();
     this.#fleet.close();

@@ -88,6 +88,7 @@ export function createAgent(parts: AgentParts): Agent {
           stateDir: paths.root,
           store: parts.storeTarget,
           linkKey: keys.linkKey,
+          metricsKey: keys.metricsKey,
           clusterId: keys.clusterId,
           version: modelserveVersion(),
         },

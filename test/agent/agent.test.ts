@@ -50,6 +50,7 @@ function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): Te
           stateDir: paths.root,
           store: null,
           linkKey: '',
+          metricsKey: 'metrics key',
           clusterId: 'c',
           version: '1',
         },

@@ -75,7 +75,12 @@ describe("the reference's example", () => {
   ];
   it.each(variants)('compiles %s', async (_variant, text) => {
     const conf = await compiled(text, REFERENCE_FILES);
-    expect(conf.settings).toEqual({ port: 666, ingressProcesses: 1, maxBodyBytes: 67_108_864 });
+    expect(conf.settings).toEqual({
+      port: 666,
+      ingressProcesses: 1,
+      maxBodyBytes: 67_108_864,
+      metricsOpen: false,
+    });
     expect(conf.deployments).toEqual([REFERENCE_SPEC]);
     expect(conf.warnings).toEqual([]);
   });
@@ -131,7 +136,12 @@ env.OMP_NUM_THREADS = 2
 env.GREETING = "a; b # c"
 `,
     );
-    expect(conf.settings).toEqual({ port: 8000, ingressProcesses: 1, maxBodyBytes: 1_572_864 });
+    expect(conf.settings).toEqual({
+      port: 8000,
+      ingressProcesses: 1,
+      maxBodyBytes: 1_572_864,
+      metricsOpen: false,
+    });
     expect(conf.deployments).toEqual([
       {
         name: 'Echo.fast',

@@ -13,9 +13,16 @@ function changedHashes(changes: Partial<DeploymentSpec>, pins: Partial<typeof PI
 }
 
 it('tells how [MODEL SERVE] changes, in the words of a conf.ini', () => {
-  const before = { port: 8000, ingressProcesses: 1, maxBodyBytes: 64 * 1024 * 1024 };
+  const before = { port: 8000, ingressProcesses: 1, maxBodyBytes: 64 * 1024 * 1024, metricsOpen: false };
   expect(settingsDifferences(before, { ...before })).toEqual([]);
-  expect(settingsDifferences(before, { port: 9000, ingressProcesses: 2, maxBodyBytes: 1024 ** 3 })).toEqual([
+  expect(
+    settingsDifferences(before, {
+      port: 9000,
+      ingressProcesses: 2,
+      maxBodyBytes: 1024 ** 3,
+      metricsOpen: false,
+    }),
+  ).toEqual([
     { key: 'port', from: '8000', to: '9000' },
     { key: 'ingress_processes', from: '1', to: '2' },
     { key: 'max_body', from: '64MiB', to: '1GiB' },
@@ -24,7 +31,7 @@ it('tells how [MODEL SERVE] changes, in the words of a conf.ini', () => {
 
 it('takes what an older version did not record of [MODEL SERVE] for its default', () => {
   const recorded = { port: 8000, maxBodyBytes: 1024 } as ClusterSettings;
-  const now = { port: 8000, ingressProcesses: 1, maxBodyBytes: 1024 };
+  const now = { port: 8000, ingressProcesses: 1, maxBodyBytes: 1024, metricsOpen: false };
   expect(settingsDifferences(recorded, now)).toEqual([]);
   expect(settingsDifferences(recorded, { ...now, ingressProcesses: 3 })).toEqual([
     { key: 'ingress_processes', from: '1', to: '3' },

@@ -208,6 +208,7 @@ export class TestNode {
         nodeId: this.nodeId,
         clusterId: 'test',
         linkKey: 'the link key',
+        metricsKey: 'metrics key',
         version: '0.0.0',
         host: '127.0.0.1',
         httpPort: 0,

@@ -49,6 +49,7 @@ function launch(change: Partial<IngressLaunch> = {}): Running {
     stateDir: node.paths.root,
     store: null,
     linkKey: 'key',
+    metricsKey: 'metrics key',
     ...change,
   };
   mkdirSync(node.paths.root, { recursive: true });

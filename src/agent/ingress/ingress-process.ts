@@ -41,6 +41,8 @@ export interface IngressLaunch {
   readonly stateDir: string;
   readonly store: { readonly url: string; readonly password: string | null } | null;
   readonly linkKey: string;
+  /** bearer key for `/-/metrics` */
+  readonly metricsKey: string;
   readonly clusterId: string;
   readonly version: string;
 }

@@ -37,6 +37,7 @@ export function route(input: RouteInput): TableContent {
     maxBodyBytes: revision.settings.maxBodyBytes,
     port: revision.settings.port,
     ingressProcesses: revision.settings.ingressProcesses ?? 1, // a revision of before an upgrade has none
+    metricsOpen: revision.settings.metricsOpen ?? false,
     deployments: rollouts
       .flatMap((rollout) => routeOf(rollout, input))
       .sort((left, right) => (left.deployment < right.deployment ? -1 : 1)),
@@ -52,8 +53,9 @@ export function sameTable(left: TableContent, right: TableContent): boolean {
 }
 
 function contentOf(table: TableContent): TableContent {
-  const { revision, maxBodyBytes, port, ingressProcesses = 1, deployments, nodes } = table;
-  return { revision, maxBodyBytes, port, ingressProcesses, deployments, nodes };
+  const { revision, maxBodyBytes, port, deployments, nodes } = table;
+  const { ingressProcesses = 1, metricsOpen = false } = table;
+  return { revision, maxBodyBytes, port, ingressProcesses, metricsOpen, deployments, nodes };
 }
 
 function routeOf(rollout: Rollout, input: RouteInput): DeploymentRoute[] {

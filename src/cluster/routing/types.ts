@@ -45,6 +45,8 @@ export interface RoutingTable {
   readonly port: number;
   /** `[MODEL SERVE] ingress_processes`: how many processes of an ingress share the port */
   readonly ingressProcesses: number;
+  /** `[MODEL SERVE] metrics_open`; not there: a table of before an upgrade */
+  readonly metricsOpen?: boolean;
   readonly deployments: readonly DeploymentRoute[];
   readonly nodes: readonly NodeAddress[];
 }

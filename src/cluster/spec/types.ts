@@ -94,6 +94,8 @@ export interface ClusterSettings {
   /** processes of every node's ingress, which share its port */
   readonly ingressProcesses: number;
   readonly maxBodyBytes: number;
+  /** metrics are for everybody */
+  readonly metricsOpen: boolean;
 }
 
 /** An applied conf.ini with everything pinned. Numbers grow by one; a revision never changes once recorded. */

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { IngressSample } from '../../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../../cluster/routing/types.ts';
+import { ServeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { RequestPath, type RequestPathOptions } from '../request-path.ts';
 import type { FromHelper, ToHelper } from './messages.ts';
@@ -8,6 +10,7 @@ import type { FromHelper, ToHelper } from './messages.ts';
 /** How long a helper waits for its channels to replicas before it takes connections all the same. */
 const CONNECT_MS = 2_000;
 const LOOK_MS = 10;
+const ANSWER_MS = 2_000;
 /** What is under way when the main process dies has so long to finish. */
 const ORPHAN_MS = 8_000;
 
@@ -24,6 +27,9 @@ export class HelperProcess {
   readonly #dependencies: HelperProcessDependencies;
   #path: RequestPath | null = null;
   #ending: Promise<void> | null = null;
+  /** what was asked of the main process, by number */
+  readonly #asked = new Map<number, (sample: IngressSample | null) => void>();
+  #lastAsk = 0;
 
   constructor(dependencies: HelperProcessDependencies) {
     this.#dependencies = dependencies;
@@ -49,7 +55,12 @@ export class HelperProcess {
   }
 
   async #begin(options: RequestPathOptions, table: RoutingTable): Promise<void> {
-    const path = new RequestPath(options, { log: this.#dependencies.log, onLocalChange: () => {} });
+    const path = new RequestPath(options, {
+      log: this.#dependencies.log,
+      onLocalChange: () => {},
+      measure: () => this.#askForSample(),
+      role: 'ingress-helper',
+    });
     this.#path = path;
     path.adopt(table);
     await path.start();
@@ -74,6 +85,12 @@ export class HelperProcess {
       case 'report':
         void say({ say: 'load', ask: message.ask, load: path.load });
         return;
+      case 'measure':
+        void say({ say: 'sample', ask: message.ask, sample: path.sample });
+        return;
+      case 'answer':
+        this.#asked.get(message.ask)?.(message.sample);
+        return;
       case 'drain':
         void path
           .drain(message.graceMs)
@@ -88,9 +105,27 @@ export class HelperProcess {
     }
   }
 
+  /** Metrics are of the whole ingress, whichever process a client asks. @throws ServeError where the main one does not answer */
+  #askForSample(): Promise<IngressSample> {
+    this.#lastAsk += 1;
+    const ask = this.#lastAsk;
+    return new Promise((resolve, reject) => {
+      const settle = (sample: IngressSample | null): void => {
+        clearTimeout(deadline);
+        this.#asked.delete(ask);
+        if (sample !== null) resolve(sample);
+        else reject(new ServeError('the main process does not say what it counted', { code: 'NO_METRICS' }));
+      };
+      const deadline = setTimeout(() => settle(null), ANSWER_MS);
+      this.#asked.set(ask, settle);
+      void this.#dependencies.say({ say: 'asks', ask });
+    });
+  }
+
   #end(path: RequestPath): Promise<void> {
     this.#ending ??= path
       .stop()
+      .then(() => this.#dependencies.say({ say: 'sample', ask: 0, sample: path.sample }))
       .then(() => this.#dependencies.say({ say: 'load', ask: 0, load: path.load }))
       .then(() => this.#dependencies.onEnd());
     return this.#ending;

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { PartialIngress } from '../../cluster/metrics/samples.ts';
 import type { ForkedProcess } from '../../lib/process/fork.ts';
 import type { ProcessLoad } from '../load.ts';
 import type { FromHelper, ToHelper } from './messages.ts';
@@ -15,6 +16,8 @@ type HelperPhase = 'starting' | 'serving' | 'leaving';
 export interface HelperListener {
   /** it takes connections from now on */
   onReady(helper: Helper): void;
+  /** it wants to know what the whole ingress has counted: `tell` it */
+  onAsked(helper: Helper, ask: number): void;
   /** once; `untaken`: connections that it has not touched */
   onEnded(helper: Helper, untaken: readonly Socket[]): void;
 }
@@ -29,6 +32,7 @@ export class Helper {
   readonly #asked = new Map<number, (answer: FromHelper | null) => void>();
   #phase: HelperPhase = 'starting';
   #load: ProcessLoad;
+  #sample: PartialIngress = { processes: [], connections: 0, unrouted: 0, deployments: [] };
   #lastAsk = 0;
   #hasEnded = false;
   #stall: NodeJS.Timeout | null = null;
@@ -53,6 +57,11 @@ export class Helper {
   /** as it said last */
   get load(): ProcessLoad {
     return this.#load;
+  }
+
+  /** what it had counted when it was asked last */
+  get sample(): PartialIngress {
+    return this.#sample;
   }
 
   get canTake(): boolean {
@@ -80,6 +89,11 @@ export class Helper {
   /** Asks it for its load; what it said before stands where it is too busy to answer. */
   async refresh(): Promise<void> {
     await this.#ask((ask) => ({ do: 'report', ask }), ANSWER_MS);
+  }
+
+  /** Asks it for what it has counted; what it said before stands where it is too busy to answer. */
+  async measure(): Promise<void> {
+    await this.#ask((ask) => ({ do: 'measure', ask }), ANSWER_MS);
   }
 
   /** @returns whether its requests were over within `graceMs` */
@@ -120,6 +134,13 @@ export class Helper {
       case 'load':
         this.#load = message.load;
         this.#asked.get(message.ask)?.(message);
+        return;
+      case 'sample':
+        this.#sample = message.sample;
+        this.#asked.get(message.ask)?.(message);
+        return;
+      case 'asks':
+        this.#listener.onAsked(this, message.ask);
         return;
       case 'drained':
         this.#asked.get(message.ask)?.(message);

@@ -1,4 +1,10 @@
 import type { Socket } from 'node:net';
+import {
+  type IngressSample,
+  leftBehind,
+  type PartialIngress,
+  sumIngress,
+} from '../../cluster/metrics/samples.ts';
 import { restartDelayMs } from '../../cluster/replicas/restart-delay.ts';
 import type { RoutingTable } from '../../cluster/routing/types.ts';
 import type { Log } from '../../lib/log.ts';
@@ -21,6 +27,8 @@ export interface HelpersDependencies {
   readonly onJoined: () => void;
   /** a connection comes back untouched */
   readonly onReturned: (socket: Socket) => void;
+  /** what all processes of the ingress have counted */
+  readonly measure: () => Promise<IngressSample>;
 }
 
 /**
@@ -39,6 +47,7 @@ export class Helpers {
   #retry: NodeJS.Timeout | null = null;
   #isEnding = false;
   #past: PastLoad = { deployments: [], poison: [] };
+  #pastSample: PartialIngress = sumIngress([]);
 
   constructor(options: RequestPathOptions, dependencies: HelpersDependencies) {
     this.#options = options;
@@ -87,6 +96,12 @@ export class Helpers {
     await Promise.all(this.all.map((helper) => helper.refresh()));
   }
 
+  /** What each has counted, and what those left that have ended. */
+  async measure(): Promise<readonly PartialIngress[]> {
+    await Promise.all(this.all.map((helper) => helper.measure()));
+    return [...this.all.map((helper) => helper.sample), this.#pastSample];
+  }
+
   /** @returns whether the requests of all were over within `graceMs` */
   async drain(graceMs: number): Promise<boolean> {
     this.#isEnding = true;
@@ -121,16 +136,23 @@ export class Helpers {
         this.#dependencies.log.info({ pid: forked.pid }, 'a further process takes connections');
         this.#spread(helper);
       },
+      onAsked: (asking, ask) => void this.#answer(asking, ask),
       onEnded: (_helper, untaken) => {
         clearTimeout(deadline);
         this.#helpers.delete(helper);
         this.#past = addPast(this.#past, helper.load);
+        this.#pastSample = sumIngress([this.#pastSample, leftBehind(helper.sample)]);
         for (const socket of untaken) this.#dependencies.onReturned(socket);
         void forked.exited.then((exit) => this.#onEnded(helper, describeExit(exit)));
       },
     });
     this.#helpers.add(helper);
     helper.tell({ do: 'begin', options: this.#options, table });
+  }
+
+  async #answer(helper: Helper, ask: number): Promise<void> {
+    const sample = await this.#dependencies.measure().catch(() => null);
+    helper.tell({ do: 'answer', ask, sample });
   }
 
   /** Connections are kept for long: where there is one process more, all are dealt out once again. */

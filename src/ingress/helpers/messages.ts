@@ -1,3 +1,4 @@
+import type { IngressSample, PartialIngress } from '../../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../../cluster/routing/types.ts';
 import type { ProcessLoad } from '../load.ts';
 import type { RequestPathOptions } from '../request-path.ts';
@@ -10,6 +11,9 @@ export type ToHelper =
   | { readonly do: 'take' }
   | { readonly do: 'renew' }
   | { readonly do: 'report'; readonly ask: number }
+  | { readonly do: 'measure'; readonly ask: number }
+  /** what a helper asked for with `asks`; null: it could not be had */
+  | { readonly do: 'answer'; readonly ask: number; readonly sample: IngressSample | null }
   | { readonly do: 'drain'; readonly ask: number; readonly graceMs: number }
   /** serves the connections it has until they are gone, and ends */
   | { readonly do: 'leave' }
@@ -24,4 +28,8 @@ export type FromHelper =
   | { readonly say: 'took' }
   /** `ask` is 0 in the last word of one that ends */
   | { readonly say: 'load'; readonly ask: number; readonly load: ProcessLoad }
+  /** `ask` is 0 in the last word of one that ends */
+  | { readonly say: 'sample'; readonly ask: number; readonly sample: PartialIngress }
+  /** what all processes of the ingress have counted, for a client of this one */
+  | { readonly say: 'asks'; readonly ask: number }
   | { readonly say: 'drained'; readonly ask: number; readonly drained: boolean };

@@ -36,6 +36,7 @@ function ingress(
         stateDir: paths.root,
         store: null,
         linkKey: 'secret',
+        metricsKey: 'metrics key',
         clusterId: 'c',
         version: '1',
         ...over.launch,

@@ -14,7 +14,7 @@ import {
 } from '../rollout/scene.ts';
 
 const one = revised(1);
-const settings = { port: 8000, ingressProcesses: 1, maxBodyBytes: 64 };
+const settings = { port: 8000, ingressProcesses: 1, maxBodyBytes: 64, metricsOpen: false };
 
 function input(over: {
   rollouts?: RouteInput['rollouts'];
@@ -51,7 +51,13 @@ describe('route', () => {
       replica('d', one, null),
     ];
     const table = route(input({ cast }));
-    expect(table).toMatchObject({ revision: 7, port: 8000, ingressProcesses: 1, maxBodyBytes: 64 });
+    expect(table).toMatchObject({
+      revision: 7,
+      port: 8000,
+      ingressProcesses: 1,
+      maxBodyBytes: 64,
+      metricsOpen: false,
+    });
     expect(table.nodes).toEqual([
       { nodeId: 'w1', host: '10.0.0.1', linkPort: 7000 },
       { nodeId: 'w2', host: '10.0.0.1', linkPort: 7000 },

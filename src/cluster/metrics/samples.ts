@@ -1,0 +1,95 @@
+import { addHistograms, type Histogram } from './histogram.ts';
+import { OUTCOMES, type Outcome } from './outcomes.ts';
+
+/** One deployment at one ingress. Counters since the ingress began; gauges are now. */
+export interface DeploymentSample {
+  readonly deployment: string;
+  /** requests that are over, by how they ended */
+  readonly outcomes: Readonly<Record<Outcome, number>>;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  /** requests that were given to another replica after one died with them */
+  readonly retries: number;
+  /** requests that a replica had no room for and gave back */
+  readonly refusals: number;
+  /** from the head of the request to the last byte of its answer; not of those that were turned away or cancelled */
+  readonly duration: Histogram;
+  /** how long they waited for a free replica, of those that reached one */
+  readonly wait: Histogram;
+  /** from the replica's getting it to the last byte of its answer */
+  readonly work: Histogram;
+  readonly inFlight: number;
+  readonly queued: number;
+  /** replicas that the ingress can reach and that say that they are ready */
+  readonly ready: number;
+}
+
+/** One process of modelserve. */
+export interface ProcessSample {
+  readonly pid: number;
+  readonly role: 'node' | 'ingress' | 'ingress-helper';
+  /** CPU time of all its threads */
+  readonly cpuS: number;
+  readonly residentBytes: number;
+  /** how long its event loop had something to do */
+  readonly loopBusyS: number;
+  /** how late timers were in the last 10 s, at most */
+  readonly loopDelayS: number;
+}
+
+/** One ingress with all its processes. */
+export interface IngressSample {
+  /** its main process began: counters are from there */
+  readonly startedAtMs: number;
+  readonly processes: readonly ProcessSample[];
+  readonly connections: number;
+  /** requests whose path is no deployment's */
+  readonly unrouted: number;
+  readonly deployments: readonly DeploymentSample[];
+}
+
+/** What a process of an ingress counts, to be put together with others'. */
+export type PartialIngress = Pick<IngressSample, 'processes' | 'connections' | 'unrouted' | 'deployments'>;
+
+/** Sums the processes of an ingress. Which replicas are ready is the first one's word. */
+export function sumIngress(parts: readonly PartialIngress[]): PartialIngress {
+  const deployments = new Map<string, DeploymentSample>();
+  for (const sample of parts.flatMap((part) => part.deployments)) {
+    const known = deployments.get(sample.deployment);
+    deployments.set(sample.deployment, known === undefined ? sample : addDeployment(known, sample));
+  }
+  const sum = (of: (part: PartialIngress) => number): number =>
+    parts.reduce((total, part) => total + of(part), 0);
+  return {
+    processes: parts.flatMap((part) => part.processes),
+    connections: sum((part) => part.connections),
+    unrouted: sum((part) => part.unrouted),
+    deployments: [...deployments.values()],
+  };
+}
+
+/** What a process that has ended leaves: its counts. */
+export function leftBehind({ unrouted, deployments }: PartialIngress): PartialIngress {
+  return {
+    ...{ processes: [], connections: 0, unrouted },
+    deployments: deployments.map((one) => ({ ...one, inFlight: 0, queued: 0, ready: 0 })),
+  };
+}
+
+function addDeployment(one: DeploymentSample, other: DeploymentSample): DeploymentSample {
+  const outcomes = OUTCOMES.map((outcome) => [outcome, one.outcomes[outcome] + other.outcomes[outcome]]);
+  return {
+    deployment: one.deployment,
+    outcomes: Object.fromEntries(outcomes) as DeploymentSample['outcomes'],
+    requestBytes: one.requestBytes + other.requestBytes,
+    responseBytes: one.responseBytes + other.responseBytes,
+    retries: one.retries + other.retries,
+    refusals: one.refusals + other.refusals,
+    duration: addHistograms(one.duration, other.duration),
+    wait: addHistograms(one.wait, other.wait),
+    work: addHistograms(one.work, other.work),
+    inFlight: one.inFlight + other.inFlight,
+    queued: one.queued + other.queued,
+    ready: one.ready,
+  };
+}
