@@ -15,6 +15,11 @@ export function backendPrograms(): Omit<PrepareOptions, 'environmentsDir' | 'sta
     version: modelserveVersion(),
     nodePath: process.execPath,
     nodeVersion: process.versions.node,
-    baseEnv: childEnvironment(),
+    // A backend that opens objects of OSS (ossmodelconnector) starts the server for it by these.
+    baseEnv: {
+      ...childEnvironment(),
+      MODELSERVE_BIN: join(root, 'dist', 'cli', 'main.js'),
+      MODELSERVE_NODE: process.execPath,
+    },
   };
 }

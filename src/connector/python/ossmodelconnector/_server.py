@@ -74,7 +74,7 @@ def command():
     program = os.path.abspath(program)
     if not program.endswith(".js"):
         return [program]
-    node = shutil.which("node")
+    node = os.environ.get("MODELSERVE_NODE") or shutil.which("node")
     if node is None:
         raise RuntimeError("Node.js is needed and is not on PATH: %s runs in it" % program)
     return [node, program]
