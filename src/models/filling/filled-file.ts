@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { PieceSet } from '../../lib/content/pieces.ts';
 import type { ByteRange, RemoteFile } from '../sources/types.ts';
 
@@ -34,7 +34,6 @@ export class FilledFile {
   readonly #doneWaiters = new Set<Waiter>();
   readonly #abort = new AbortController();
   #heldBytes = 0;
-  #handle: Promise<FileHandle> | null = null;
   /** undefined: not decided */
   #outcome: { readonly error: unknown } | null | undefined;
 
@@ -82,15 +81,24 @@ export class FilledFile {
     return [Math.floor(offset / this.#chunkBytes), Math.ceil(end / this.#chunkBytes) - 1];
   }
 
-  /** Writes bytes of a chunk at their place in the file. */
-  async write(chunk: number, bytes: Buffer, position: number): Promise<void> {
-    this.signal.throwIfAborted(); // else it would be opened once more
-    this.#handle ??= open(this.path, 'r+');
-    const handle = await this.#handle;
-    for (let done = 0; done < bytes.length; ) {
-      done += (await handle.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+  /**
+   * Opens the file for what writes a chunk of it. Each time anew: it is written to from other threads, and must be open for as
+   * long as that takes, whatever becomes of the file meanwhile.
+   */
+  async write<Result>(work: (fd: number) => Promise<Result>): Promise<Result> {
+    const handle = await open(this.path, 'r+');
+    try {
+      return await work(handle.fd);
+    } finally {
+      await handle.close();
     }
-    this.#partBytes.set(chunk, position + bytes.length - this.rangeOf(chunk).offset);
+  }
+
+  /** More bytes of a chunk have been written. */
+  count(chunk: number, bytes: number): void {
+    // What is tried again may be counted twice.
+    const most = this.rangeOf(chunk).length;
+    this.#partBytes.set(chunk, Math.min((this.#partBytes.get(chunk) ?? 0) + bytes, most));
   }
 
   /** All bytes of a chunk have been written. */
@@ -132,17 +140,6 @@ export class FilledFile {
       if (outcome === null) waiter.resolve();
       else waiter.reject(outcome.error);
     }
-  }
-
-  /** No more is written. Idempotent. */
-  async close(): Promise<void> {
-    const handle = this.#handle;
-    this.#handle = null;
-    if (handle !== null)
-      await handle.then(
-        (opened) => opened.close(),
-        () => undefined,
-      );
   }
 }
 

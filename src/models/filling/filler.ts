@@ -114,7 +114,6 @@ export class Filler {
     this.#files.delete(path);
     this.#giveUp(file, failure('FILL_RELEASED', `${path} was given up before all of it had come`));
     this.#charge(file, -file.chargedBytes);
-    this.#track(file.close());
     this.#pump();
   }
 
@@ -136,7 +135,6 @@ export class Filler {
     for (const file of this.#files.values())
       this.#giveUp(file, failure('FILL_STOPPED', `${file.path} did not come: what fetches it was stopped`));
     while (this.#work.size > 0) await Promise.all(this.#work);
-    await Promise.all([...this.#files.values()].map(async (file) => await file.close()));
   }
 
   #find(path: string): FilledFile {
@@ -172,13 +170,17 @@ export class Filler {
 
   async #fetch({ file, chunk }: Turn<FilledFile>): Promise<void> {
     const range = file.rangeOf(chunk);
-    const write = async (bytes: Buffer, position: number): Promise<void> => {
-      await file.write(chunk, bytes, position);
-      this.#receivedBytes += bytes.length;
+    const onBytes = (count: number): void => {
+      file.count(chunk, count);
+      this.#receivedBytes += count;
     };
     try {
       const asked = file.remote.hasRanges ? range : null;
-      const end = await this.#source.read(file.remote, asked, write, file.signal);
+      const end = await file.write((fd) => {
+        file.signal.throwIfAborted();
+        const target = { fd, position: range.offset };
+        return this.#source.readInto(file.remote, asked, target, { signal: file.signal, onBytes });
+      });
       if (end !== range.offset + range.length) throw otherSize(file, end);
       if (!file.isOpen) return;
       file.add(chunk);
@@ -193,7 +195,6 @@ export class Filler {
   /** Tells the owner, and then all who wait. */
   async #end(file: FilledFile, error: Error | null): Promise<void> {
     try {
-      await file.close();
       await this.#options.onFile?.(file.path, error);
       file.settle(error === null ? null : { error });
     } catch (thrown) {
