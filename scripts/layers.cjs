@@ -23,6 +23,9 @@ module.exports = {
     { name: 'cluster-is-pure', severity: 'error', from: { path: at(['cluster']) }, to: { dependencyTypes: ['npm', 'core'] } },
     { name: 'redis-only-in-store', severity: 'error', from: { path: '^src/', pathNot: '^src/store/' }, to: { path: 'node_modules/(ioredis|bullmq)/' } },
     { name: 'spawn-only-in-lib-process', severity: 'error', from: { path: '^src/', pathNot: '^src/lib/process/' }, to: { path: '^(node:)?child_process$|node_modules/execa/' } },
+    // What runs in a browser shares types with the API, and of the servers' code only what is pure.
+    { name: 'dashboard-shares-types-only', severity: 'error', from: { path: '^src/dashboard/' }, to: { path: '^src/', pathNot: '^src/(dashboard|cluster)/', dependencyTypesNot: ['type-only'] } },
+    { name: 'nothing-needs-the-dashboard', severity: 'error', from: { path: '^src/', pathNot: '^src/dashboard/' }, to: { path: '^src/dashboard/' } },
     ...upward,
     siblings('parts', PARTS),
     siblings('services', SERVICES),

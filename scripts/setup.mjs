@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MIN_NODE = [20, 19];
@@ -48,7 +49,7 @@ function setUpPackages() {
 
 function setUpBuild() {
   const stamp = join(ROOT, 'dist', '.modelserve-build');
-  const sources = filesBelow(join(ROOT, 'src')).filter((file) => /\.(ts|c)$/.test(file));
+  const sources = filesBelow(join(ROOT, 'src')).filter((file) => /\.(c|tsx?|css|html|svg|json)$/.test(file));
   const wanted = hashFiles([...sources, join(ROOT, 'tsconfig.json'), join(ROOT, 'package-lock.json')]);
   if (readIfThere(stamp) === wanted) return false;
   say('building …');
@@ -56,6 +57,7 @@ function setUpBuild() {
   run(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', ROOT]);
   chmodSync(join(ROOT, 'dist', 'cli', 'main.js'), 0o755);
   setUpPreloadLibrary();
+  buildDashboard();
   mkdirSync(join(ROOT, 'dist'), { recursive: true });
   writeFileSync(stamp, wanted);
   return true;
@@ -67,6 +69,28 @@ function setUpPreloadLibrary() {
     encoding: 'utf8',
   });
   if (status !== 0) say(`models cannot be streamed into running programs: ${stderr.trim()}`);
+}
+
+/** The pages that the head serves on port 8265, each file also compressed. */
+function buildDashboard() {
+  const vite = join(ROOT, 'node_modules', 'vite', 'bin', 'vite.js');
+  const source = join(ROOT, 'src', 'dashboard');
+  run(process.execPath, [
+    vite,
+    'build',
+    source,
+    '--config',
+    join(source, 'vite.config.ts'),
+    '--logLevel',
+    'warn',
+  ]);
+  for (const file of filesBelow(join(ROOT, 'dist', 'dashboard')).filter((one) =>
+    /\.(js|css|html|svg)$/.test(one),
+  )) {
+    const bytes = readFileSync(file);
+    writeFileSync(`${file}.gz`, gzipSync(bytes, { level: 9 }));
+    writeFileSync(`${file}.br`, brotliCompressSync(bytes));
+  }
 }
 
 function run(command, args) {

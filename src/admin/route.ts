@@ -23,7 +23,7 @@ export interface OtherAnswer {
 
 /** One call of the API: the same schemas check what comes in and make the document that describes it. */
 export interface Route {
-  readonly method: 'GET' | 'POST' | 'PUT';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** with parameters in braces: `/api/v1/logs/{deployment}` */
   readonly path: string;
   readonly tag: string;

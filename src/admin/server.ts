@@ -1,15 +1,18 @@
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
-import { bearerKey, isSameSecret } from '../lib/hash.ts';
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { docsPage } from './docs-page.ts';
+import { Guard } from './guard.ts';
 import { openApiDocument } from './openapi.ts';
+import { addPages } from './pages.ts';
 import { addRoutes, type Route } from './route.ts';
 import { applyRoutes, uploadRoutes } from './routes/apply-routes.ts';
 import { clusterRoutes } from './routes/cluster-routes.ts';
 import { measurementRoutes } from './routes/measurement-routes.ts';
 import { revisionRoutes } from './routes/revision-routes.ts';
+import { sessionRoutes } from './routes/session-routes.ts';
 import { streamRoutes } from './routes/stream-routes.ts';
+import { trialRoutes } from './routes/trial-routes.ts';
 import type { AdminBackend, LiveSource, LogSource, Measurements, RevisionDesk, UploadDesk } from './types.ts';
 
 export interface AdminOptions {
@@ -37,6 +40,9 @@ export interface AdminDependencies {
 const STATUS_OF: Readonly<Record<string, number>> = {
   BAD_REQUEST: 400,
   TOKEN_REFUSED: 401,
+  ORIGIN_REFUSED: 403,
+  LOGIN_LIMIT: 429,
+  TRIAL_FAILED: 502,
   LOG_NOT_FOUND: 404,
   UPLOAD_UNKNOWN: 404,
   DEPLOYMENT_UNKNOWN: 404,
@@ -55,13 +61,9 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   APPLY_TIMEOUT: 503,
 };
 
-const METRICS_PATH = '/metrics';
-/** They say what there is to call, and nothing of the cluster. */
-const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/docs', '/api/v1/openapi.json']);
-
 /**
- * The admin API (`/api/v1`), which the command line and the dashboard speak to. Every call needs the cluster's key; errors
- * are JSON `{code, info}`.
+ * The admin API (`/api/v1`), which the command line and the dashboard speak to, and the dashboard's files. Every call needs
+ * the cluster's key, or a browser's login; errors are JSON `{code, info}`.
  */
 export class AdminServer {
   readonly #options: AdminOptions;
@@ -72,7 +74,8 @@ export class AdminServer {
     this.#options = options;
     this.#dependencies = dependencies;
     this.#app = Fastify({ forceCloseConnections: true, bodyLimit: 1024 * 1024 });
-    this.#app.addHook('onRequest', async (request) => this.#authorize(request));
+    const guard = new Guard(options, dependencies.measurements);
+    this.#app.addHook('onRequest', async (request) => guard.authorize(request));
     this.#app.setErrorHandler((error, _request, reply) => this.#answerError(error, reply));
     this.#app.setNotFoundHandler((request, reply) =>
       reply.code(404).send({ code: 'NOT_FOUND', info: `there is no ${request.method} ${request.url} here` }),
@@ -80,7 +83,8 @@ export class AdminServer {
     this.#app.addContentTypeParser('application/octet-stream', (_request, payload, done) =>
       done(null, payload),
     );
-    const routes = routesOf(dependencies);
+    addPages(this.#app);
+    const routes = [...routesOf(dependencies), ...sessionRoutes(guard)];
     addRoutes(this.#app, routes);
     this.#describe(routes);
   }
@@ -98,20 +102,6 @@ export class AdminServer {
 
   async stop(): Promise<void> {
     await this.#app.close();
-  }
-
-  #authorize(request: FastifyRequest): void {
-    const { apiKey, metricsKey } = this.#options;
-    const path = request.routeOptions.url ?? '';
-    if (PUBLIC_PATHS.has(path)) return;
-    if (path === METRICS_PATH && this.#dependencies.measurements.isOpen) return;
-    const given = bearerKey(request.headers.authorization);
-    if (isSameSecret(given, apiKey)) return;
-    if (path === METRICS_PATH && isSameSecret(given, metricsKey)) return;
-    throw new ServeError(
-      'the token is missing or not that of this cluster. Give --token, --token-file or MODELSERVE_TOKEN; other clients send `authorization: Bearer KEY` with what `modelserve key` prints.',
-      { code: 'TOKEN_REFUSED' },
-    );
   }
 
   #describe(routes: readonly Route[]): void {
@@ -140,6 +130,7 @@ function routesOf(dependencies: AdminDependencies): readonly Route[] {
     ...measurementRoutes(measurements),
     ...streamRoutes(logs, live),
     ...uploadRoutes(uploads),
+    ...trialRoutes(backend),
   ];
 }
 

@@ -235,3 +235,13 @@ export interface LiveSource {
    */
   open(afterId: string | null, signal: AbortSignal): Promise<AsyncIterable<LiveMessage>>;
 }
+
+/** What a deployment answered to a request that a person tried. */
+export interface TrialAnswer {
+  readonly httpStatus: number;
+  readonly contentType: string;
+  readonly text: string;
+  /** there is more than is given */
+  readonly isCut: boolean;
+  readonly tookMs: number;
+}

@@ -36,7 +36,7 @@ export function announceHead({ flags, server, tokenFile, nodeId, capacity }: Hea
   const has = `${counted(capacity.cpuMilli / 1000, 'CPU')}, ${counted(capacity.gpus.length, 'GPU')}`;
   say(`modelserve ${modelserveVersion()}: head, node ${nodeId} with ${has}`);
   say(server.description);
-  say(`admin API: http://${formatHostPort(flags.dashboard)} (token in ${tokenFile})`);
+  say(`dashboard: http://${formatHostPort(flags.dashboard)} (log in with the token in ${tokenFile})`);
   const where =
     flags.redisUrl === null
       ? `--address ${formatHostPort({ host: advertisedAddress(flags.host), port: flags.port })}`

@@ -110,7 +110,7 @@ const ROUTES = [
   'POST /api/v1/sees',
   'POST /api/v1/uploads',
   'PUT /api/v1/uploads/u/s',
-  'GET /elsewhere',
+  'GET /api/v1/elsewhere',
 ];
 
 it('takes the bytes of an upload as they come, however many', async () => {

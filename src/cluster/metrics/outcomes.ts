@@ -20,3 +20,13 @@ export const OUTCOMES = [
 ] as const;
 
 export type Outcome = (typeof OUTCOMES)[number];
+
+/** Outcomes that say that something is wrong here, and not with who asks. */
+export const FAILURES: readonly Outcome[] = [
+  'application_error',
+  'refused',
+  'replica_failed',
+  'bad_gateway',
+  'unavailable',
+  'timeout',
+];

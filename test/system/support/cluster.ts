@@ -154,6 +154,11 @@ export class TestHead extends TestNode {
     return readFileSync(join(this.stateDir, 'token'), 'utf8').trim();
   }
 
+  /** the dashboard's address */
+  get dashboard(): string {
+    return `http://127.0.0.1:${this.adminPort}/`;
+  }
+
   url(route: string): string {
     return `http://127.0.0.1:${this.httpPort}/${route}`;
   }

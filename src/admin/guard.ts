@@ -1,0 +1,123 @@
+import type { FastifyRequest } from 'fastify';
+import { apiKeyOf } from '../config/token.ts';
+import { ServeError } from '../lib/errors.ts';
+import { bearerKey, isSameSecret } from '../lib/hash.ts';
+import { Sessions } from './sessions.ts';
+import type { Measurements } from './types.ts';
+
+export interface GuardOptions {
+  readonly port: number;
+  /** bearer key that every call needs */
+  readonly apiKey: string;
+  /** bearer key that is enough for `/metrics` */
+  readonly metricsKey: string;
+}
+
+const METRICS_PATH = '/metrics';
+const LOGIN = 'POST /api/v1/session';
+/** What says nothing of the cluster: what there is to call, and the dashboard's files (the one route with a wildcard). */
+const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/docs', '/api/v1/openapi.json', '/*', '/']);
+/** Wrong tokens in a minute, of all clients together, before more are not even looked at. */
+const WRONG_LOGINS = 30;
+const WINDOW_MS = 60_000;
+
+/**
+ * Who may do what on the admin API: whoever has the cluster's key, as a bearer; or a browser's login, for what the
+ * dashboard's own pages ask.
+ */
+export class Guard {
+  readonly #options: GuardOptions;
+  readonly #measurements: Pick<Measurements, 'isOpen'>;
+  readonly #sessions: Sessions;
+  #wrongMs: readonly number[] = [];
+
+  constructor(options: GuardOptions, measurements: Pick<Measurements, 'isOpen'>) {
+    this.#options = options;
+    this.#measurements = measurements;
+    this.#sessions = new Sessions(options.apiKey, options.port);
+  }
+
+  /** @throws ServeError TOKEN_REFUSED, ORIGIN_REFUSED */
+  authorize(request: FastifyRequest): void {
+    const path = request.routeOptions.url ?? '';
+    if (isReading(request) && isPublic(path, request.url)) return;
+    if (`${request.method} ${path}` === LOGIN) {
+      requireOwnPage(request);
+      return;
+    }
+    if (path === METRICS_PATH && this.#mayMeasure(request)) return;
+    const { authorization, cookie } = request.headers;
+    if (authorization !== undefined) {
+      if (isSameSecret(bearerKey(authorization), this.#options.apiKey)) return;
+      throw refused();
+    }
+    if (!this.#sessions.holds(cookie, Date.now())) throw refused();
+    if (!isReading(request)) requireOwnPage(request);
+  }
+
+  /**
+   * The cookie of a new login.
+   * @param token the cluster's, or the admin API's key
+   * @throws ServeError TOKEN_REFUSED, LOGIN_LIMIT
+   */
+  logIn(token: string, isSecure: boolean): string {
+    const nowMs = Date.now();
+    this.#wrongMs = this.#wrongMs.filter((atMs) => nowMs - atMs < WINDOW_MS);
+    if (this.#wrongMs.length >= WRONG_LOGINS) {
+      throw new ServeError('too many wrong tokens in the last minute; wait a minute and try again', {
+        code: 'LOGIN_LIMIT',
+      });
+    }
+    if (isSameSecret(apiKeyOf(token.trim()), this.#options.apiKey))
+      return this.#sessions.open(nowMs, isSecure);
+    this.#wrongMs = [...this.#wrongMs, nowMs];
+    throw refused();
+  }
+
+  /** The cookie that ends a login. */
+  logOut(isSecure: boolean): string {
+    return this.#sessions.close(isSecure);
+  }
+
+  #mayMeasure({ headers }: FastifyRequest): boolean {
+    return (
+      this.#measurements.isOpen || isSameSecret(bearerKey(headers.authorization), this.#options.metricsKey)
+    );
+  }
+}
+
+/** What is no file of the dashboard is not told apart from what one may not see. */
+function isPublic(path: string, url: string): boolean {
+  return PUBLIC_PATHS.has(path) && (path !== '/*' || !url.startsWith('/api/'));
+}
+
+function isReading({ method }: FastifyRequest): boolean {
+  return method === 'GET' || method === 'HEAD';
+}
+
+/**
+ * A browser says where a request comes from; what says nothing, or somewhere else, changes nothing here, and neither does
+ * a form, which any page can send.
+ * @throws ServeError ORIGIN_REFUSED
+ */
+function requireOwnPage({ headers }: FastifyRequest): void {
+  const { origin, host } = headers;
+  const site = headers['sec-fetch-site'];
+  const isFromHere = origin === undefined ? site === 'same-origin' : hostOf(origin) === host;
+  const isForm = !(headers['content-type'] ?? 'application/json').startsWith('application/json');
+  if (isFromHere && !isForm && (site === undefined || site === 'same-origin')) return;
+  throw new ServeError('a login counts for requests of the dashboard’s own pages only', {
+    code: 'ORIGIN_REFUSED',
+  });
+}
+
+function hostOf(origin: string): string | null {
+  return URL.canParse(origin) ? new URL(origin).host : null;
+}
+
+function refused(): ServeError {
+  return new ServeError(
+    'the token is missing or not that of this cluster. Give --token, --token-file or MODELSERVE_TOKEN; other clients send `authorization: Bearer KEY` with what `modelserve key` prints.',
+    { code: 'TOKEN_REFUSED' },
+  );
+}

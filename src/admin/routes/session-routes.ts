@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import type { Guard } from '../guard.ts';
+import { type Route, route } from '../route.ts';
+
+const loginBody = z.object({
+  token: z.string().min(1).max(1000).describe('the cluster’s, or the API’s key'),
+});
+const said = z.object({ ok: z.literal(true) });
+const tag = 'session';
+const path = '/api/v1/session';
+
+/** Logins of browsers; programs send the key with each call. */
+export function sessionRoutes(guard: Guard): readonly Route[] {
+  return [
+    route({
+      ...{ method: 'GET', path, tag, answer: said },
+      summary: 'whether the caller may ask',
+      handle: () => ({ ok: true }),
+    }),
+    route({
+      ...{ method: 'POST', path, tag, body: loginBody, answer: said },
+      summary: 'logs a browser in, by a cookie; from the dashboard’s own pages only',
+      handle: ({ body: { token }, request, reply }) => {
+        reply.header('set-cookie', guard.logIn(token, request.protocol === 'https'));
+        return { ok: true };
+      },
+    }),
+    route({
+      ...{ method: 'DELETE', path, tag, answer: said },
+      summary: 'logs a browser out',
+      handle: ({ request, reply }) => {
+        reply.header('set-cookie', guard.logOut(request.protocol === 'https'));
+        return { ok: true };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,66 @@
+import { signal } from '@preact/signals';
+
+/** Whether this browser is logged in; null: not asked yet. */
+export const isLoggedIn = signal<boolean | null>(null);
+/** Why the head cannot be reached at the moment; null: it can. */
+export const trouble = signal<string | null>(null);
+
+/** The head said no: its words, and the code of the error. */
+class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly code: string;
+  readonly httpStatus: number;
+
+  constructor(message: string, code: string, httpStatus: number) {
+    super(message);
+    this.code = code;
+    this.httpStatus = httpStatus;
+  }
+}
+
+/**
+ * Asks the admin API. A login that has ended shows the login form.
+ * @throws ApiError what the head answered; TypeError when it does not answer
+ */
+export async function ask<Answer>(path: string, init: RequestInit = {}): Promise<Answer> {
+  let response: Response;
+  try {
+    response = await fetch(`api/v1/${path}`, { credentials: 'same-origin', ...init });
+  } catch (error) {
+    if (!isAbort(error)) trouble.value = 'The head does not answer. What is shown is what was known last.';
+    throw error;
+  }
+  trouble.value = null;
+  if (response.status === 401) isLoggedIn.value = false;
+  const text = await response.text();
+  if (!response.ok) throw refusal(text, response.status);
+  return (text === '' ? null : JSON.parse(text)) as Answer;
+}
+
+/** A request that changes something, with a JSON body. */
+export async function send<Answer>(
+  method: 'POST' | 'PUT' | 'DELETE',
+  path: string,
+  body?: unknown,
+): Promise<Answer> {
+  if (body === undefined) return await ask<Answer>(path, { method });
+  const headers = { 'content-type': 'application/json' };
+  return await ask<Answer>(path, { method, headers, body: JSON.stringify(body) });
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+export function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'AbortError';
+}
+
+function refusal(text: string, httpStatus: number): ApiError {
+  try {
+    const { code, info } = JSON.parse(text) as { code?: string; info?: string };
+    return new ApiError(info ?? text, code ?? 'UNKNOWN', httpStatus);
+  } catch {
+    return new ApiError(text === '' ? `the head answered ${httpStatus}` : text, 'UNKNOWN', httpStatus);
+  }
+}

@@ -1,0 +1,135 @@
+import type { ComponentType } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { ask, isLoggedIn, send, trouble } from '../app/api.ts';
+import { followCluster, status } from '../app/live.ts';
+import { followAddress, linkTo, place } from '../app/router.ts';
+import { nextTheme, theme } from '../app/theme.ts';
+import { Empty, Notice } from '../parts/card.tsx';
+import { ConfigurationPage } from './configuration.tsx';
+import { DeploymentPage } from './deployment.tsx';
+import { DeploymentsPage } from './deployments.tsx';
+import { EventsPage } from './events.tsx';
+import { LoginPage } from './login.tsx';
+import { NodesPage } from './nodes.tsx';
+import { OverviewPage } from './overview.tsx';
+import { problemsOf } from './problems.ts';
+import { ReplicaPage } from './replica.tsx';
+
+const PAGES: readonly { readonly path: string; readonly name: string }[] = [
+  { path: '', name: 'Overview' },
+  { path: 'deployments', name: 'Deployments' },
+  { path: 'nodes', name: 'Nodes' },
+  { path: 'configuration', name: 'Configuration' },
+  { path: 'events', name: 'Events' },
+];
+
+/** What is shown for the first part of the address; the rest of it is the page's own. */
+const SHOWN: Readonly<Record<string, ComponentType<{ readonly rest: readonly string[] }>>> = {
+  '': OverviewPage,
+  deployments: DeploymentsPage,
+  deployment: DeploymentPage,
+  replicas: ReplicaPage,
+  nodes: NodesPage,
+  configuration: ConfigurationPage,
+  events: EventsPage,
+};
+
+/** All of the dashboard: the login form, or the pages with their frame. */
+export function App() {
+  useEffect(() => {
+    ask('session').then(
+      () => {
+        isLoggedIn.value = true;
+      },
+      () => undefined, // not logged in, or out of reach: both are said
+    );
+    return followAddress();
+  }, []);
+  if (isLoggedIn.value === null)
+    return trouble.value === null ? null : <Notice tone="bad" title={trouble.value} />;
+  return isLoggedIn.value ? <Frame /> : <LoginPage />;
+}
+
+function Frame() {
+  useEffect(followCluster, []);
+  const [first = '', ...rest] = place.value;
+  const Page = SHOWN[first];
+  useEffect(() => {
+    document.title = titleOf(first, rest);
+  }, [first, rest.join('/')]);
+  return (
+    <div class="shell">
+      <a class="skip" href="#main">
+        To the content
+      </a>
+      <Side current={first} />
+      <main id="main" tabIndex={-1}>
+        {trouble.value !== null && <Notice tone="bad" title={trouble.value} />}
+        {Page === undefined ? (
+          <Empty>There is no such page.</Empty>
+        ) : (
+          <Page key={place.value.join('/')} rest={rest} />
+        )}
+      </main>
+    </div>
+  );
+}
+
+function Side({ current }: { readonly current: string }) {
+  const cluster = status.value;
+  const problems = cluster === null ? 0 : problemsOf(cluster).length;
+  return (
+    <header class="side">
+      <a class="brand" href={linkTo()}>
+        <img src="./icon.svg" alt="" /> modelserve
+      </a>
+      <nav aria-label="Pages">
+        {PAGES.map(({ path, name }) => (
+          <a
+            key={path}
+            href={linkTo(path).replace(/\/$/, '/')}
+            aria-current={isIn(current, path) ? 'page' : undefined}
+          >
+            {name}
+            {path === '' && problems > 0 && <span class="badge bad">{problems}</span>}
+          </a>
+        ))}
+      </nav>
+      <div class="foot">
+        {cluster !== null && (
+          <span class="quiet small">
+            cluster {cluster.cluster}
+            <br />
+            revision {cluster.revision}
+          </span>
+        )}
+        <button
+          type="button"
+          class="plain small"
+          onClick={nextTheme}
+          aria-label={`Colours: ${theme.value}; change`}
+        >
+          ◐ {theme.value}
+        </button>
+        <button type="button" class="plain small" onClick={logOut}>
+          Log out
+        </button>
+      </div>
+    </header>
+  );
+}
+
+async function logOut(): Promise<void> {
+  await send('DELETE', 'session').catch(() => undefined);
+  isLoggedIn.value = false;
+}
+
+function isIn(current: string, path: string): boolean {
+  if (path === 'deployments') return ['deployments', 'deployment', 'replicas'].includes(current);
+  return current === path;
+}
+
+function titleOf(first: string, rest: readonly string[]): string {
+  const name = rest[0] ?? PAGES.find(({ path }) => path === first)?.name ?? first;
+  return `${name} · modelserve`;
+}

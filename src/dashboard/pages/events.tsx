@@ -1,0 +1,76 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { ClusterEvent } from '../../store/types.ts';
+import { happened } from '../app/live.ts';
+import { usePolled } from '../app/use-polled.ts';
+import { dateTimeText } from '../app/words.ts';
+import { Card, Empty, Notice } from '../parts/card.tsx';
+import { Scroll } from '../parts/scroll.tsx';
+
+const SHOWN = 300;
+
+export function EventsPage() {
+  const { data, error, again } = usePolled<readonly ClusterEvent[]>(`events?limit=${SHOWN}`, 30_000);
+  useEffect(again, [happened.value]);
+  const [wanted, setWanted] = useState('');
+  const shown = (data ?? []).filter((event) =>
+    JSON.stringify(event).toLowerCase().includes(wanted.toLowerCase()),
+  );
+  return (
+    <>
+      <div class="head">
+        <h1>Events</h1>
+        <label style={{ width: 'min(100%, 260px)' }}>
+          <input
+            type="search"
+            placeholder="Find"
+            aria-label="Find in events"
+            value={wanted}
+            onInput={(event) => setWanted(event.currentTarget.value)}
+          />
+        </label>
+      </div>
+      {error !== null && <Notice tone="bad" title={error} />}
+      <Card>
+        {data !== null && shown.length === 0 ? (
+          <Empty>There are no such events.</Empty>
+        ) : (
+          <EventTable events={[...shown].reverse()} />
+        )}
+      </Card>
+    </>
+  );
+}
+
+export function EventTable({ events }: { readonly events: readonly ClusterEvent[] }) {
+  return (
+    <Scroll name="Events">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">When</th>
+            <th scope="col">What</th>
+            <th scope="col">Details</th>
+          </tr>
+        </thead>
+        <tbody>
+          {events.map((event) => (
+            <tr key={event.id}>
+              <td class="quiet small" style={{ whiteSpace: 'nowrap' }}>
+                {dateTimeText(event.atMs)}
+              </td>
+              <td style={{ whiteSpace: 'nowrap' }}>{event.type.replaceAll('-', ' ')}</td>
+              <td class="small">{detailsOf(event.fields)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
+  );
+}
+
+function detailsOf(fields: Readonly<Record<string, unknown>>): string {
+  return Object.entries(fields)
+    .filter(([, value]) => value !== '' && value !== null)
+    .map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join(' · ');
+}

@@ -1,0 +1,55 @@
+import type { GpuStatus, StatusDocument } from '../../cluster/status/types.ts';
+import { linkTo } from '../app/router.ts';
+import { percentText } from '../app/words.ts';
+import { hueOf } from './hue.ts';
+
+export interface Slice {
+  readonly deployment: string;
+  readonly replica: string;
+  /** of the card, 0 to 1 */
+  readonly fraction: number;
+}
+
+/** One card as a picture: a slice for each replica on it, hatched what is free. */
+export function GpuBar({ gpu, slices }: { readonly gpu: GpuStatus; readonly slices: readonly Slice[] }) {
+  return (
+    <div class="gpu">
+      <div class="row small">
+        <strong>GPU {gpu.index}</strong>
+        <span class="quiet">{gpu.name}</span>
+        <span class="number" style={{ marginLeft: 'auto' }}>
+          {gpu.usable ? `${percentText(gpu.free)} free` : 'not usable'}
+        </span>
+      </div>
+      <div class="slices">
+        {slices.map(({ deployment, replica, fraction }) => (
+          <a
+            key={replica}
+            href={linkTo('replicas', replica)}
+            style={{ width: `${fraction * 100}%`, background: `hsl(${hueOf(deployment)} 55% 36%)` }}
+            title={`${replica}: ${percentText(fraction)}`}
+            aria-label={`${replica} has ${percentText(fraction)}`}
+          >
+            {fraction >= 0.15 ? deployment : ''}
+          </a>
+        ))}
+      </div>
+      {gpu.reason !== null && <p class="small quiet">{gpu.reason}</p>}
+    </div>
+  );
+}
+
+/** What lies on each card of a node, by the card's UUID. */
+export function slicesOn(cluster: StatusDocument, node: string): ReadonlyMap<string, readonly Slice[]> {
+  const found = new Map<string, Slice[]>();
+  for (const deployment of cluster.deployments) {
+    for (const replica of deployment.replicas.filter((one) => one.node === node)) {
+      for (const { uuid, fraction } of replica.gpus) {
+        const slices = found.get(uuid) ?? [];
+        slices.push({ deployment: deployment.name, replica: replica.id, fraction });
+        found.set(uuid, slices);
+      }
+    }
+  }
+  return found;
+}

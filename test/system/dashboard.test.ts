@@ -1,0 +1,182 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CHROMIUM, TestBrowser } from './support/browser.ts';
+import { TestHead } from './support/cluster.ts';
+import { echoSource, Project } from './support/project.ts';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const PAGES = [
+  '',
+  'deployments',
+  'deployment/Echo',
+  'nodes',
+  'configuration',
+  'configuration/history',
+  'events',
+];
+const WHAT = 'the dashboard in a browser';
+
+if (CHROMIUM === null) process.stdout.write(`skipped: ${WHAT}: there is no chromium on this machine\n`);
+
+describe.skipIf(CHROMIUM === null)(WHAT, () => {
+  const project = new Project();
+  const section = { backend: 'Backend', route: 'echo', min_ready_s: 0.2, gpu_cost: 0.5 };
+  let head: TestHead;
+  let browser: TestBrowser;
+  let page: Page;
+
+  beforeAll(async () => {
+    const source = echoSource();
+    project.package(
+      'Echo',
+      source.replace('self.config = None', "self.config = None; print('made it', flush=True)"),
+    );
+    project.package('Large', echoSource());
+    project.sections({ Echo: section });
+    head = await TestHead.start({ conf: project.conf, args: ['--num-gpus', '1'] });
+    browser = await TestBrowser.start();
+    page = await browser.open(head.dashboard);
+  });
+
+  afterAll(async () => {
+    await browser?.stop();
+    await head?.dispose();
+    project.remove();
+  });
+
+  async function show(place: string): Promise<void> {
+    await page.goto(`${head.dashboard}#/${place}`);
+    await page.locator('h1').waitFor();
+  }
+
+  /** Puts the project's conf.ini, changed, into the editor. */
+  async function edit(change: (text: string) => string): Promise<void> {
+    await show('');
+    await show('configuration');
+    await page.locator('.cm-content').click();
+    await page.keyboard.press('Control+A');
+    await page.keyboard.insertText(change(readFileSync(project.conf, 'utf8')));
+  }
+
+  it('lets in who has the token, and says so where it is wrong', async () => {
+    await page.fill('input[name=token]', 'mst_wrong');
+    await page.click('button[type=submit]');
+    await page.getByText('not that of this cluster').waitFor();
+    await page.fill('input[name=token]', head.token);
+    await page.click('button[type=submit]');
+    await page.getByRole('heading', { name: 'Overview' }).waitFor();
+    await page.getByText('Everything runs as the configuration says').waitFor();
+    const [cookie] = await page.context().cookies();
+    expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Strict' });
+  });
+
+  it('shows the card of the node with the slice of the replica on it', async () => {
+    await show('nodes');
+    await page.getByText('50 % free').waitFor();
+    const slice = page.locator('.slices a');
+    expect(await slice.getAttribute('aria-label')).toMatch(/^Echo-\w+ has 50 %$/);
+    await slice.click();
+    await page.getByText('GPU 0: 50 %').waitFor();
+  });
+
+  it('follows what a replica writes', async () => {
+    const [replica] = (await head.status()).deployments[0]?.replicas ?? [];
+    await show(`replicas/${replica?.id}`);
+    await page.locator('.log').getByText('made it').waitFor();
+  });
+
+  it('asks a deployment, and shows what it answers', async () => {
+    await show('deployment/Echo');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.getByText('"version": "v1"').waitFor();
+  });
+
+  it('marks mistakes while one types, and applies nothing', async () => {
+    await edit((text) => text.replace('gpu_cost = 0.5', 'gpu_cost = much'));
+    await page.getByText('1 mistake').waitFor();
+    await page.locator('.cm-lint-marker-error').waitFor();
+    expect(await page.getByRole('button', { name: 'Apply' }).isDisabled()).toBe(true);
+    expect((await head.status()).revision).toBe(1);
+  });
+
+  it('plans, applies and watches a change, and explains what finds no room', async () => {
+    await edit((text) => `${text}\n[algopkg.Large]\nbackend = Backend\nroute = large\ngpu_cost = 1\n`);
+    await page.getByText('No mistakes').waitFor();
+    await page.getByRole('button', { name: 'Plan' }).click();
+    await page.getByText('This would change').waitFor();
+    await page.getByRole('button', { name: 'Apply' }).click();
+    await page.getByRole('heading', { name: 'Revision 2' }).first().waitFor();
+    await show('nodes');
+    await page.getByText('Large waits for room').waitFor();
+    await show('');
+    await page.getByText(/Large is pending: 0 of 1 ready/).waitFor();
+  });
+
+  it('shows a broken revision, and rolls it back with one click', async () => {
+    project.package('Echo', 'class Backend(object):\n    def __init__(self, model_path)\n        pass\n');
+    expect((await head.apply()).code).toBe(1);
+    await show('deployment/Echo');
+    await page.getByText('SyntaxError').first().waitFor();
+    await show('configuration/history');
+    const first = page.locator('li').filter({ hasText: /^1/ });
+    await first.getByRole('button', { name: 'Compare' }).click();
+    await first.getByText('package content').waitFor();
+    await first.getByRole('button', { name: /Roll back to 1/ }).click();
+    await first.getByText(/Revision \d+ is on its way/).waitFor();
+    await show('');
+    await page.getByText('Everything runs as the configuration says').waitFor();
+    await show('events');
+    await page.getByText('rollout failed').first().waitFor();
+  });
+
+  it.each([
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 360],
+    ['dark', 360],
+  ] as const)('is accessible on every page: %s, %i px wide', async (colorScheme, width) => {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height: 800 });
+    for (const place of PAGES) {
+      await show(place);
+      await page
+        .locator(place === 'configuration' ? '.cm-content' : 'main .card')
+        .first()
+        .waitFor();
+      expect(await violationsOf(page), `${place} ${colorScheme} ${width}`).toEqual([]);
+      const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
+      expect(overflow, `${place} is wider than the window`).toBeLessThanOrEqual(0);
+    }
+  });
+
+  it('can be left, and asks for the token again', async () => {
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.locator('input[name=token]').waitFor();
+    await page.reload();
+    await page.locator('input[name=token]').waitFor();
+  });
+
+  it('has complained about nothing all the while', () => {
+    expect(browser.complaints.filter((text) => !text.includes('Failed to load resource'))).toEqual([]);
+  });
+});
+
+/** What axe-core finds wrong, by rule and place. */
+async function violationsOf(page: Page): Promise<readonly string[]> {
+  // The page's own policy allows no script that it has not sent: the evaluation goes around it.
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate<AxeResult>('axe.run()');
+  return violations.map(
+    ({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`,
+  );
+}
+
+interface AxeResult {
+  readonly violations: readonly {
+    readonly id: string;
+    readonly nodes: readonly { readonly html: string }[];
+  }[];
+}
