@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { tempDir } from '../support/temp-dir.ts';
@@ -22,8 +22,8 @@ export interface PythonPlace {
   readonly memory: string;
   readonly configPath: string;
   readonly env: Readonly<Record<string, string>>;
-  /** files that are held in memory now */
-  held(): readonly string[];
+  /** the interpreter */
+  readonly python: string;
 }
 
 /** @param prefetch of the configuration */
@@ -40,8 +40,7 @@ export function pythonPlace(oss: OssDouble, prefetch: object = {}): PythonPlace 
     ...{ OSS_ACCESS_KEY_ID: 'an-id', OSS_ACCESS_KEY_SECRET: 'a-secret' },
     ...{ ENDPOINT: oss.endpoint, CONFIG_PATH: configPath },
   };
-  const held = () => readdirSync(memory).flatMap((name) => readdirSync(join(memory, name)));
-  return { folder, memory, configPath, env, held };
+  return { folder, memory, configPath, env, python: 'python3' };
 }
 
 /** What each test's program begins with: `connect()` gives a connector that is allowed to ask. */
@@ -71,7 +70,7 @@ export async function runPython(
   source: string,
   onLine: (line: string, send: (text: string) => void) => void = () => undefined,
 ): Promise<PythonEnd> {
-  const child = spawn('python3', ['-c', source], { cwd: place.folder, env: place.env });
+  const child = spawn(place.python, ['-c', source], { cwd: place.folder, env: place.env });
   onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
   let line = '';

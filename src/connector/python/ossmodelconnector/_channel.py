@@ -162,7 +162,7 @@ class Channel:
     def __init__(self, hello, provider):
         self.hello = dict(hello, protocol=PROTOCOL, session=uuid.uuid4().hex)
         self.provider = provider
-        self.objects = weakref.WeakSet()
+        self.objects = {}  # weak references by id: of a plain dict, a list can be made while others change it
         self.path = _server.socket_path()
         self.closed = False
         self.link = self.connect()
@@ -202,8 +202,17 @@ class Channel:
             self.link.note(dict(fields, id=0, op=op))
 
     def evicted(self, path):
-        for each in list(self.objects):
+        for each in self.living():
             each.evicted(path)
+
+    def add(self, opened):
+        self.objects[id(opened)] = weakref.ref(opened)
+
+    def remove(self, opened):
+        self.objects.pop(id(opened), None)
+
+    def living(self):
+        return [each for each in [reference() for reference in list(self.objects.values())] if each is not None]
 
     def close(self):
         if not self.closed:
@@ -219,7 +228,7 @@ channels = weakref.WeakSet()
 
 def renew_locks():
     for channel in list(channels):
-        for each in list(channel.objects):
+        for each in channel.living():
             each.renew_lock()
 
 

@@ -48,7 +48,7 @@ class OssObject(io.RawIOBase):
         self._pid = os.getpid()
         self.name = uri
         self.key = uri[len("oss://"):].partition("/")[2]
-        channel.objects.add(self)
+        channel.add(self)
 
     def size(self):
         """In bytes."""
@@ -155,6 +155,7 @@ class OssObject(io.RawIOBase):
     def close(self):
         if not self.closed:
             super().close()
+            self._channel.remove(self)
             self._drop()
             if self._is_owner and self._pid == os.getpid():
                 self._channel.note("close", object=self._number)
