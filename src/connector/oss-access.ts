@@ -1,6 +1,7 @@
-import type { ConnectorLogs, RemoteRequest } from '../models/connector-log.ts';
+import type { ConnectorLogs } from '../models/connector-log.ts';
 import { beginningAt } from '../models/receive/target.ts';
 import type { ReceiveOptions, Target } from '../models/receive/types.ts';
+import { AuditedSource } from '../models/sources/audited-source.ts';
 import type { Exchange } from '../models/sources/exchange.ts';
 import { ossBucketDialect } from '../models/sources/oss-source.ts';
 import { RemoteSource } from '../models/sources/remote-source.ts';
@@ -34,7 +35,7 @@ export class OssAccess implements ModelSource {
   readonly canList = true;
   readonly #options: OssAccessOptions;
   readonly #parts: OssAccessParts;
-  readonly #buckets = new Map<string, RemoteSource>();
+  readonly #buckets = new Map<string, ModelSource>();
 
   constructor(options: OssAccessOptions, parts: OssAccessParts) {
     this.#options = options;
@@ -43,9 +44,7 @@ export class OssAccess implements ModelSource {
 
   async stat(name: string, signal: AbortSignal): Promise<RemoteFile | null> {
     const { bucket, key, source } = this.#find(name);
-    const file = await this.#ask({ kind: 'stat', uri: uriOf(name), range: '' }, async () =>
-      source.stat(key, signal),
-    );
+    const file = await this.#ask(async () => source.stat(key, signal));
     return file === null ? null : { ...file, key: `${bucket}/${key}` };
   }
 
@@ -54,9 +53,8 @@ export class OssAccess implements ModelSource {
     let pages = source.list(key, signal);
     let isFirst = true;
     for (;;) {
-      const asked = { kind: 'list', uri: uriOf(name), range: '' } as const;
       // A listing that was refused on its first page begins anew; later ones have been answered already.
-      const { done, value } = await this.#ask(asked, async () => {
+      const { done, value } = await this.#ask(async () => {
         if (isFirst) pages = source.list(key, signal);
         return await pages.next();
       });
@@ -75,7 +73,7 @@ export class OssAccess implements ModelSource {
     const { key, source } = this.#find(file.key);
     const end = range === null ? null : range.offset + range.length;
     let at = range?.offset ?? 0;
-    return await this.#ask(readOf(file, range), async () => {
+    return await this.#ask(async () => {
       const rest = end === null ? null : { offset: at, length: end - at };
       return await source.read(
         { ...file, key },
@@ -101,7 +99,7 @@ export class OssAccess implements ModelSource {
       doneBytes += bytes;
       onBytes(bytes);
     };
-    return await this.#ask(readOf(file, range), async () => {
+    return await this.#ask(async () => {
       const rest =
         range === null ? null : { offset: range.offset + doneBytes, length: range.length - doneBytes };
       const into = rest === null ? target : beginningAt(target, doneBytes);
@@ -109,31 +107,17 @@ export class OssAccess implements ModelSource {
     });
   }
 
-  async #ask<Result>(asked: Asked, work: () => Promise<Result>): Promise<Result> {
+  async #ask<Result>(work: () => Promise<Result>): Promise<Result> {
     try {
-      return await this.#write(asked, work);
+      return await work();
     } catch (error) {
       const isRefused = error instanceof SourceError && error.code === 'SOURCE_REFUSED';
       if (!isRefused || !(await this.#parts.credentials.renew())) throw error;
-      return await this.#write(asked, work);
+      return await work();
     }
   }
 
-  async #write<Result>(asked: Asked, work: () => Promise<Result>): Promise<Result> {
-    const sinceMs = performance.now();
-    const tell = (failure: string | null): void =>
-      this.#parts.audit({ ...asked, failure, tookMs: performance.now() - sinceMs });
-    try {
-      const result = await work();
-      tell(null);
-      return result;
-    } catch (error) {
-      tell(error instanceof SourceError ? error.code : 'interrupted');
-      throw error;
-    }
-  }
-
-  #find(name: string): { readonly bucket: string; readonly key: string; readonly source: RemoteSource } {
+  #find(name: string): { readonly bucket: string; readonly key: string; readonly source: ModelSource } {
     const slash = name.indexOf('/');
     const [bucket, key] = slash < 0 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
     const known = this.#buckets.get(bucket);
@@ -142,25 +126,15 @@ export class OssAccess implements ModelSource {
     return { bucket, key, source };
   }
 
-  #openBucket(bucket: string): RemoteSource {
-    const { credentials, exchange } = this.#parts;
-    const dialect = ossBucketDialect(`oss://${bucket}/`, {
+  #openBucket(bucket: string): ModelSource {
+    const { credentials, exchange, audit } = this.#parts;
+    const place = `oss://${bucket}/`;
+    const dialect = ossBucketDialect(place, {
       ...this.#options,
       bucket,
       key: async () => await credentials.current(),
       hint: credentials.hint,
     });
-    return new RemoteSource(dialect, exchange);
+    return new AuditedSource(new RemoteSource(dialect, exchange), place, audit);
   }
-}
-
-type Asked = Pick<RemoteRequest, 'kind' | 'uri' | 'range'>;
-
-function readOf(file: RemoteFile, range: ByteRange | null): Asked {
-  const part = range === null ? '' : `${range.offset}-${range.offset + range.length - 1}`;
-  return { kind: 'read', uri: uriOf(file.key), range: part };
-}
-
-function uriOf(name: string): string {
-  return `oss://${name}`;
 }
