@@ -53,8 +53,8 @@ class OssModelConnector:
 
     def prepare_directory(self, uri, dir, libc_hook=False):
         """Makes `dir` hold what lies in the folder `uri`, having emptied it. Small files are there when this returns; large
-        ones come into memory, in the order of their names, and who opens them by `open` or torch waits for them. With
-        `libc_hook` it returns once all files are there, for programs that open them in other ways.
+        ones come into memory, in the order of their names, and who opens them by `open`, torch or safetensors waits for
+        them. With `libc_hook` it returns once all files are there, for programs that open them in other ways.
 
         Raises RuntimeError when that fails."""
         self._unhook()

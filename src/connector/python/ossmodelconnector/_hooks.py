@@ -6,10 +6,16 @@ import importlib.util
 import io
 import os
 import stat
+import sys
+
+
+# What a class has from another one, as torch's UntypedStorage has `from_file`.
+INHERITED = object()
 
 
 class Hooks:
-    """Replaces `open`, `os.stat` and torch's `UntypedStorage.from_file` for the files of one folder."""
+    """Replaces `open`, `os.stat`, torch's `UntypedStorage.from_file` and safetensors' `safe_open` for the files of one
+    folder."""
 
     def __init__(self, directory, objects):
         """`objects`: OssObject by path below `directory`."""
@@ -24,18 +30,28 @@ class Hooks:
         if importlib.util.find_spec("torch") is not None:
             import torch
 
-            self.replace(torch.UntypedStorage, "from_file", self.wrap_from_file)
+            self.replace(torch.UntypedStorage, "from_file", lambda original: staticmethod(self.wrap_reader(original)))
+        if importlib.util.find_spec("safetensors") is not None:
+            from safetensors import safe_open
+
+            for module in list(sys.modules.values()):  # who has imported it has it under that name
+                if getattr(module, "__dict__", {}).get("safe_open") is safe_open:
+                    self.replace(module, "safe_open", self.wrap_reader)
 
     def remove(self):
         """Where somebody else has hooked in since, theirs stays and ours lets everything pass."""
         self.objects = {}
         for owner, name, ours, original in reversed(self.undo):
-            if owner.__dict__.get(name) is ours:
+            if owner.__dict__.get(name) is not ours:
+                continue
+            if original is INHERITED:
+                delattr(owner, name)
+            else:
                 setattr(owner, name, original)
         self.undo = []
 
     def replace(self, owner, name, wrap):
-        original = owner.__dict__[name]
+        original = owner.__dict__.get(name, INHERITED)
         ours = wrap(getattr(owner, name))
         setattr(owner, name, ours)
         self.undo.append((owner, name, owner.__dict__[name], original))
@@ -82,13 +98,15 @@ class Hooks:
 
         return hooked
 
-    def wrap_from_file(self, original):
-        @functools.wraps(original)
+    def wrap_reader(self, original):
+        """For what reads a file by itself: it begins once the file is whole."""
+
+        @functools.wraps(original, updated=())
         def hooked(filename, *args, **kwargs):
             found = self.find(filename)
             return original(filename if found is None else found.file_path(), *args, **kwargs)
 
-        return staticmethod(hooked)
+        return hooked
 
 
 def stream(found, mode, buffering=-1, encoding=None, errors=None, newline=None, *_):
