@@ -6,6 +6,7 @@ import { largeBodies } from './large-bodies.mjs';
 import { manyDeployments } from './many-deployments.mjs';
 import { memory } from './memory.mjs';
 import { overload } from './overload.mjs';
+import { preloadOpen } from './preload-open.mjs';
 import { judged } from './row.mjs';
 import { streams } from './streams.mjs';
 import { travel } from './travel.mjs';
@@ -27,6 +28,7 @@ export const FIGURES = [
   { name: 'overload', what: '400 requests at once, queue bound 100', run: overload },
   { name: 'environments', what: 'environments, and changes that need none', run: environments },
   { name: 'travel', what: 'packages and models on their way', run: travel },
+  { name: 'preload-open', what: 'opens with the preload library', run: preloadOpen },
 ];
 
 /**

@@ -51,7 +51,10 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-export async function openBarrierWorld(sizes: Readonly<Record<string, number>>): Promise<BarrierWorld> {
+/** @param files their contents, or how many bytes by chance */
+export async function openBarrierWorld(
+  files: Readonly<Record<string, number | Buffer>>,
+): Promise<BarrierWorld> {
   const dir = realpathSync(tempDir());
   const folder = join(dir, 'model');
   mkdirSync(folder);
@@ -70,10 +73,11 @@ export async function openBarrierWorld(sizes: Readonly<Record<string, number>>):
   await server.start();
   onTestFinished(async () => await server.stop());
   const path = (name: string): string => join(folder, name);
-  for (const [name, sizeBytes] of Object.entries(sizes)) {
-    contents.set(name, randomBytes(sizeBytes));
+  for (const [name, file] of Object.entries(files)) {
+    const content = typeof file === 'number' ? randomBytes(file) : file;
+    contents.set(name, content);
     waiting.set(name, withResolvers());
-    await makePlaceholder(path(name), sizeBytes);
+    await makePlaceholder(path(name), content.length);
     await server.protect(path(name));
   }
   const place = { library: LIBRARY ?? '', socketPath, folders: [folder] };
