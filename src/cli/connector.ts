@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { ConnectorServer } from '../connector/connector-server.ts';
 import { outlivesItsReader, print } from './output.ts';
 
-/** How long a server waits for its first client: whoever started it may have died. */
 const FIRST_CLIENT_MS = 30_000;
 
 /**
@@ -24,10 +23,8 @@ export async function serveConnector(given: string | null): Promise<void> {
 
 async function serveUntilIdle(socketPath: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const server = new ConnectorServer({ socketPath, onIdle: () => end() });
-    const timer = setTimeout(() => end(), FIRST_CLIENT_MS);
+    const server = new ConnectorServer({ socketPath, firstClientMs: FIRST_CLIENT_MS, onIdle: () => end() });
     const end = (): void => {
-      clearTimeout(timer);
       process.off('SIGINT', end).off('SIGTERM', end);
       server.stop().then(resolve, reject);
     };

@@ -8,8 +8,10 @@ import { type Hello, Session } from './session.ts';
 export interface ConnectorServerOptions {
   /** absolute, at most 107 bytes */
   readonly socketPath: string;
-  /** the last client has gone */
+  /** the last client has gone, or none has come in time */
   readonly onIdle: () => void;
+  /** how long a first client is waited for: whoever started this server may have died */
+  readonly firstClientMs: number;
 }
 
 /**
@@ -21,6 +23,8 @@ export class ConnectorServer {
   readonly #server: Server;
   readonly #sessions = new Map<string, Session>();
   readonly #use = { usedBytes: 0 };
+  readonly #clients = new Set<ClientSocket>();
+  #timer: NodeJS.Timeout | null = null;
 
   constructor(options: ConnectorServerOptions) {
     this.#options = options;
@@ -29,16 +33,21 @@ export class ConnectorServer {
 
   /** @throws Node's error when it cannot listen */
   async start(): Promise<void> {
-    const { socketPath } = this.#options;
+    const { socketPath, firstClientMs, onIdle } = this.#options;
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(socketPath, resolve);
     });
     await chmod(socketPath, 0o600);
+    this.#timer = setTimeout(() => {
+      if (this.#clients.size === 0) onIdle();
+    }, firstClientMs);
   }
 
   /** Ends all sessions; the socket goes with it. Idempotent. */
   async stop(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    for (const client of this.#clients) client.destroy();
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
     await Promise.all(sessions.map(async (session) => await session.close()));
@@ -47,6 +56,7 @@ export class ConnectorServer {
 
   #accept(socket: Socket): void {
     const client = new ClientSocket(socket);
+    this.#clients.add(client);
     let session: Session | null = null;
     let name = '';
     client.listen(
@@ -59,7 +69,8 @@ export class ConnectorServer {
         void session.serve(request, client);
       },
       () => {
-        if (session?.leave(client) === 0) void this.#end(name, session);
+        this.#clients.delete(client);
+        void this.#leave(client, session, name);
       },
     );
   }
@@ -79,10 +90,12 @@ export class ConnectorServer {
     }
   }
 
-  async #end(name: string, session: Session): Promise<void> {
-    this.#sessions.delete(name);
-    await session.close();
-    if (this.#sessions.size === 0) this.#options.onIdle();
+  async #leave(client: ClientSocket, session: Session | null, name: string): Promise<void> {
+    if (session?.leave(client) === 0) {
+      this.#sessions.delete(name);
+      await session.close();
+    }
+    if (this.#clients.size === 0 && this.#sessions.size === 0) this.#options.onIdle();
   }
 }
 

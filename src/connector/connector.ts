@@ -2,6 +2,7 @@ import { statfsSync } from 'node:fs';
 import type { ConnectorConfig } from '../config/connector-config.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
 import type { ConnectorLogs } from '../models/connector-log.ts';
+
 import { listRemote } from '../models/remote-listing.ts';
 import { Exchange } from '../models/sources/exchange.ts';
 import type { ModelSource, RemoteFile } from '../models/sources/types.ts';
@@ -74,19 +75,22 @@ export class Connector {
     return this.#source;
   }
 
-  /** All objects whose keys begin so, in pages, ordered by key unless it is to be fast. */
-  async *list(
-    bucket: string,
-    prefix: string,
-    { signal }: { readonly isFast: boolean; readonly signal: AbortSignal },
-  ): AsyncGenerator<readonly ListedObject[]> {
-    const pages = this.#source.list(`${bucket}/${prefix}`, AbortSignal.any([signal, this.#over.signal]));
-    for await (const page of pages) {
-      yield page.map(({ key, sizeBytes }) => ({
-        key: key.slice(bucket.length + 1),
-        sizeBytes: sizeBytes ?? 0,
-      }));
-    }
+  /**
+   * Gives all objects whose keys begin so, in pages, ordered by key unless it is to be fast.
+   * @param onPage may say to wait before the next one
+   */
+  async list(
+    { bucket, prefix }: { readonly bucket: string; readonly prefix: string; readonly isFast: boolean },
+    onPage: (objects: readonly ListedObject[]) => void | Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const over = AbortSignal.any([signal, this.#over.signal]);
+    const give = async (page: readonly RemoteFile[]): Promise<void> =>
+      await onPage(
+        page.map(({ key, sizeBytes }) => ({ key: key.slice(bucket.length + 1), sizeBytes: sizeBytes ?? 0 })),
+      );
+    const place = `${bucket}/${prefix}`;
+    for await (const page of this.#source.list(place, over)) await give(page);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { rmSync, unlinkSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import { Filler } from '../models/filling/filler.ts';
@@ -195,7 +195,7 @@ export class ObjectMemory {
     this.#use.usedBytes -= unit.sizeBytes;
     this.#heldOf.delete(held.path);
     this.#filler.release(held.path);
-    unlinkSync(held.path);
+    rmSync(held.path, { force: true });
     this.#options.onEvict(held.path);
   }
 

@@ -2,7 +2,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { cloudVariables } from '../config/environment.ts';
 import { ServeError } from '../lib/errors.ts';
 import { openConnectorLogs } from '../models/connector-log.ts';
-import { Connector } from './connector.ts';
+import { Connector, type ListedObject } from './connector.ts';
 import {
   type Credentials,
   type CredentialsProvider,
@@ -62,9 +62,10 @@ export class OssModelConnector {
    */
   async list(bucket: string, prefix: string, fast = false): Promise<readonly OssObjectInfo[]> {
     const found: OssObjectInfo[] = [];
-    for await (const page of this.#connector.list(bucket, prefix, { isFast: fast, signal: never })) {
+    const give = (page: readonly ListedObject[]): void => {
       for (const { key, sizeBytes } of page) found.push({ key, size: sizeBytes });
-    }
+    };
+    await this.#connector.list({ bucket, prefix, isFast: fast }, give, never);
     return found;
   }
 

@@ -4,7 +4,7 @@ import { cloudVariables } from '../config/environment.ts';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
 import { openConnectorLogs } from '../models/connector-log.ts';
 import type { ClientSocket } from './client-socket.ts';
-import { Connector } from './connector.ts';
+import { Connector, type ListedObject } from './connector.ts';
 import { fileCredentials, type ProvidedCredentials, providedCredentials } from './credentials.ts';
 import type { PreparedFile, Request, Result } from './messages.ts';
 import type { MemoryUse } from './object-memory.ts';
@@ -116,10 +116,9 @@ export class Session {
   }
 
   async #list({ id, bucket, prefix, fast }: Of<'list'>, client: ClientSocket): Promise<null> {
-    const pages = this.#connector.list(bucket, prefix, { isFast: fast, signal: this.#over.signal });
-    for await (const page of pages) {
+    const give = async (page: readonly ListedObject[]): Promise<void> =>
       await client.send({ id, page: page.map(({ key, sizeBytes }) => [key, sizeBytes]) });
-    }
+    await this.#connector.list({ bucket, prefix, isFast: fast }, give, this.#over.signal);
     return null;
   }
 

@@ -25,12 +25,14 @@ class Provider:
     def get_credentials(self): return Key()
 class Backend:
     def __init__(self, model_path):
-        with OssModelConnector('${oss.endpoint}', cred_provider=Provider()) as connector:
+        with OssModelConnector('${oss.endpoint}', '', '${project.dir}/config.json', Provider()) as connector:
             self.md5 = hashlib.md5(connector.open('oss://bkt/weights').read()).hexdigest()
     async def __call__(self, request):
         return self.md5
 `,
   );
+  const paths = { logPath: join(project.dir, 'log'), auditPath: join(project.dir, 'audit') };
+  project.write('config.json', JSON.stringify({ ...paths, prefetch: { directory: project.dir } }));
   project.write('algopkg/Reader/requirements.txt', 'ossmodelconnector\n');
   const wheels = join(project.dir, 'algopkg/Reader/wheels');
   mkdirSync(wheels);

@@ -173,7 +173,11 @@ class Channel:
             link = Link(self.path, self.provider, self.evicted)
         except OSError:
             raise OssError(GONE, "CONNECTOR_GONE") from None
-        link.folder = link.wait(link.begin("hello", self.hello))["folder"]
+        try:
+            link.folder = link.wait(link.begin("hello", self.hello))["folder"]
+        except BaseException:
+            link.close()
+            raise
         return link
 
     def current(self):
