@@ -1,6 +1,7 @@
 // The targets that need an arrangement of their own.
 import { Workspace } from '../lib/workspace.mjs';
 import { batching } from './batching.mjs';
+import { cachedModel } from './cached-model.mjs';
 import { environments } from './environments.mjs';
 import { largeBodies } from './large-bodies.mjs';
 import { manyDeployments } from './many-deployments.mjs';
@@ -27,6 +28,7 @@ export const FIGURES = [
   { name: 'memory', what: 'memory at rest', run: memory },
   { name: 'overload', what: '400 requests at once, queue bound 100', run: overload },
   { name: 'environments', what: 'environments, and changes that need none', run: environments },
+  { name: 'cached-model', what: 'a cached 2 GiB model until it can be opened', run: cachedModel },
   { name: 'travel', what: 'packages and models on their way', run: travel },
   { name: 'preload-open', what: 'opens with the preload library', run: preloadOpen },
 ];
