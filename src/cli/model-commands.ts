@@ -8,11 +8,13 @@ interface NodeChoice {
   readonly stateDir?: string;
 }
 
-/** Commands about the models that this machine keeps; they need no cluster. */
+/** Commands about models on this machine; they need no cluster. */
 export function addModelCommands(program: Command): void {
   const model = program
     .command('model')
-    .description('models that this machine keeps: see, fetch ahead of an apply, remove');
+    .description(
+      'models that this machine keeps: see, fetch ahead of an apply, remove; push one to a registry',
+    );
   ofThisNode(model.command('list'))
     .description(
       'models with size, last use, and what uses them; what is being fetched, and how much of it has come',
@@ -40,6 +42,21 @@ export function addModelCommands(program: Command): void {
       const { pruneModels } = await import('./model-prune.ts');
       const options = { all: flags.all === true, dryRun: flags.dryRun === true };
       process.exitCode = await pruneModels(await pathsOf(flags), options);
+    });
+  addPush(model);
+}
+
+function addPush(model: Command): void {
+  model
+    .command('push <folder> <image>')
+    .description(
+      'make an image of a folder and bring it into a registry (oci://HOST/NAME:TAG), with what `docker login` has written down; prints its digest',
+    )
+    .option('--base <image>', 'put the model on this image, such as busybox, so that KServe can run it')
+    .action(async (folder: string, target: string, flags: { base?: string }) => {
+      const { pushCommand } = await import('./model-push.ts');
+      const signal = untilInterrupted();
+      process.exitCode = await pushCommand({ folder, target, base: flags.base ?? null, signal });
     });
 }
 

@@ -23,7 +23,8 @@ import { ModelError, type ReadModel } from '../pins.ts';
 import type { Exchange } from '../sources/exchange.ts';
 import { ImageFetch } from './image-fetch.ts';
 import { ImageRecords } from './image-records.ts';
-import { architectureOf, choosePlatform, type Descriptor, parseManifest } from './manifest.ts';
+import type { Descriptor } from './manifest.ts';
+import { imageFor } from './platform-image.ts';
 import { type FoundManifest, Registry } from './registry.ts';
 import { registryPlace } from './registry-place.ts';
 
@@ -211,18 +212,7 @@ function referenceIn(uri: ImageUri): ImageReference {
 
 /** The layers of the image for this machine. */
 async function resolve(registry: Registry, found: FoundManifest, signal: AbortSignal): Promise<Resolved> {
-  const { place } = registry;
-  let document = parseManifest(found.text, place);
-  if (document.kind === 'index') {
-    const { digest } = choosePlatform(document.entries, architectureOf(process.arch), place);
-    const inner = await registry.manifest(digest, signal);
-    if (inner === null) {
-      const what = `the registry has an index that names ${digest}, and no such image`;
-      throw new ModelError(`${place}: ${what}; push it again`, { code: 'MODEL_NOT_FOUND', model: place });
-    }
-    document = parseManifest(inner.text, place);
-  }
-  const layers = document.kind === 'image' ? document.image.layers : [];
+  const { layers } = await imageFor(registry, found, signal);
   const totalBytes = layers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return { registry, digest: found.digest, layers, totalBytes };
 }

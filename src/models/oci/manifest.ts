@@ -9,6 +9,8 @@ export interface Descriptor {
 }
 
 export interface ImageManifest {
+  /** what it is to be run with; null for none */
+  readonly config: Descriptor | null;
   /** the lowest first; what is no file system (signatures, attestations) is left out */
   readonly layers: readonly Descriptor[];
 }
@@ -23,10 +25,13 @@ type Document =
   | { readonly kind: 'image'; readonly image: ImageManifest }
   | { readonly kind: 'index'; readonly entries: readonly IndexEntry[] };
 
+export const IMAGE_TYPE = 'application/vnd.oci.image.manifest.v1+json';
+export const CONFIG_TYPE = 'application/vnd.oci.image.config.v1+json';
+
 /** What a registry is asked for, both forms of it. */
 export const MANIFEST_TYPES = [
   'application/vnd.oci.image.index.v1+json',
-  'application/vnd.oci.image.manifest.v1+json',
+  IMAGE_TYPE,
   'application/vnd.docker.distribution.manifest.list.v2+json',
   'application/vnd.docker.distribution.manifest.v2+json',
 ] as const;
@@ -56,7 +61,9 @@ export function parseManifest(text: string, place: string): Document {
     throw odd(place, isOld ? 'an image in the form of before 2016 (schema 1): push it again' : 'no image');
   }
   const all = layers.map((one: unknown) => descriptorIn(one, place));
-  return { kind: 'image', image: { layers: all.filter(({ mediaType }) => LAYER_TYPE.test(mediaType)) } };
+  const config = value['config'] === undefined ? null : descriptorIn(value['config'], place);
+  const files = all.filter(({ mediaType }) => LAYER_TYPE.test(mediaType));
+  return { kind: 'image', image: { config, layers: files } };
 }
 
 /**

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { Readable } from 'node:stream';
 import type { Variables } from '../../config/environment.ts';
 import { type ImageReference, imageName } from '../../config/image-reference.ts';
 import { codeOf } from '../../lib/errors.ts';
 import { sha256 } from '../../lib/hash.ts';
 import { type Answer, bytesOf, type Exchange, passing, refusalOf } from '../sources/exchange.ts';
+import { encodeStrictly } from '../sources/requests.ts';
 import { type ByteSink, SourceError } from '../sources/types.ts';
-import { type Descriptor, MANIFEST_TYPES } from './manifest.ts';
+import { type Descriptor, IMAGE_TYPE, MANIFEST_TYPES } from './manifest.ts';
 import { RegistryAuth } from './registry-auth.ts';
 import type { RegistryPlace } from './registry-place.ts';
 
@@ -28,11 +28,12 @@ export interface FoundManifest {
 /** A request of a repository of a registry; the rest of its address is put in front. */
 export interface RegistryRequest {
   readonly method?: 'HEAD' | 'POST' | 'PUT' | 'PATCH';
-  /** below `/v2/<repository>/`, or absolute as an answer named it */
+  /** below `/v2/<repository>/`; with a slash at its start as it is */
   readonly path: string;
-  readonly query?: readonly (readonly [name: string, value: string])[];
+  /** of another server that the registry has named: that one is not told who asks */
+  readonly origin?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Buffer | Readable;
+  readonly body?: Buffer;
 }
 
 /** One repository of a registry. */
@@ -57,6 +58,11 @@ export class Registry {
   /** The image, for messages. */
   get place(): string {
     return `oci://${imageName(this.#options.image)}`;
+  }
+
+  /** Where requests go, unless an answer names another place. */
+  get origin(): string {
+    return this.#options.place.origin;
   }
 
   /** What to do about a refusal, '' when nothing is known. */
@@ -116,13 +122,53 @@ export class Registry {
     reading.end();
   }
 
+  async hasBlob(digest: string, signal: AbortSignal): Promise<boolean> {
+    return await this.request(
+      () => ({ method: 'HEAD', path: `blobs/${digest}` }),
+      async (answer) => {
+        if (answer.statusCode === 404) return false;
+        if (answer.statusCode !== 200) throw await this.refusal(answer);
+        return true;
+      },
+      signal,
+    );
+  }
+
+  /** Has a blob of another repository of the same registry taken as it is there. @returns false when it has to be sent */
+  async mountBlob(digest: string, from: Registry, signal: AbortSignal): Promise<boolean> {
+    const other = from.#options;
+    if (other.place.origin !== this.origin) return false;
+    const path = `blobs/uploads/?mount=${encodeStrictly(digest)}&from=${encodeStrictly(other.image.repository)}`;
+    return await this.request(
+      () => ({ method: 'POST', path, body: Buffer.alloc(0) }),
+      async (answer) => answer.statusCode === 201,
+      signal,
+    );
+  }
+
+  /** @returns its digest. @throws SourceError when the registry does not take it, or calls it otherwise */
+  async putManifest(tag: string, text: string, signal: AbortSignal): Promise<string> {
+    const body = Buffer.from(text);
+    const digest = `sha256:${sha256(body)}`;
+    return await this.request(
+      () => ({ method: 'PUT', path: `manifests/${tag}`, headers: { 'content-type': IMAGE_TYPE }, body }),
+      async (answer) => {
+        if (answer.statusCode !== 201) throw await this.refusal(answer);
+        const said = answer.headers['docker-content-digest'] ?? digest;
+        if (said !== digest) throw tampered(`${this.place}: the manifest`, digest);
+        return digest;
+      },
+      signal,
+    );
+  }
+
   /**
    * Makes a request as whoever the registry wants to see.
    * @param make called for each try
    * @throws SourceError; what `use` throws
    */
   async request<Result>(
-    make: () => RegistryRequest,
+    make: () => RegistryRequest | Promise<RegistryRequest>,
     use: (answer: Answer) => Promise<Result>,
     signal: AbortSignal,
   ): Promise<Result> {
@@ -132,11 +178,12 @@ export class Registry {
       const refused = Symbol('the registry wants to know who asks');
       const result = await this.#exchange.get(
         this.place,
-        () => {
-          const { path, headers = {}, query = [], ...rest } = make();
-          sent = this.#auth.headers['authorization'];
+        async () => {
+          const { path, origin = place.origin, headers = {}, ...rest } = await make();
+          const auth = origin === place.origin ? this.#auth.headers : {};
+          sent = auth['authorization'];
           return {
-            ...{ ...rest, origin: place.origin, query, headers: { ...headers, ...this.#auth.headers } },
+            ...{ ...rest, origin, query: [], headers: { ...headers, ...auth } },
             path: path.startsWith('/') ? path : `/v2/${image.repository}/${path}`,
           };
         },

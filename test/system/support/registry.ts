@@ -2,7 +2,7 @@ import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_pro
 import { createHash, createPrivateKey, createPublicKey, createSign, X509Certificate } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect, createServer as createSocketServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -226,4 +226,32 @@ function keyId(spki: Buffer): string {
     (five) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'[Number.parseInt(five, 2)],
   );
   return (letters.join('').match(/.{4}/g) ?? []).join(':');
+}
+
+/** A line to a server that breaks when so many bytes have gone one way: the first `times` connections that carry as much. */
+export async function breakingLine(
+  to: string,
+  { direction, afterBytes, times }: { direction: 'up' | 'down'; afterBytes: number; times: number },
+) {
+  const [host = '', port = ''] = to.split(':');
+  const line = { host: '', broken: 0, close: async () => undefined as unknown };
+  const server = createSocketServer((client) => {
+    const upstream = connect(Number(port), host);
+    let bytes = 0;
+    const [watched, ends] = [direction === 'up' ? client : upstream, [client, upstream]] as const;
+    watched.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes < afterBytes || line.broken >= times) return;
+      line.broken += 1;
+      for (const end of ends) end.destroy();
+    });
+    for (const end of ends) end.on('error', () => undefined);
+    client.pipe(upstream).pipe(client);
+    client.on('close', () => upstream.destroy());
+    upstream.on('close', () => client.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  line.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  line.close = async () => await new Promise((resolve) => server.close(resolve));
+  return line;
 }
