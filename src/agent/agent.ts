@@ -112,7 +112,11 @@ export class Agent {
       {
         ...{ preparations: this.#environments.preparations, agents: this.#modelAgents, claims, log, nowMs },
         records: new ReplicaRecords(paths.processes),
-        onChange: () => this.#membership.reportChanged(),
+        contents: dependencies.content.contents,
+        onChange: () => {
+          dependencies.content.contents.want(this.assignedSpecs);
+          this.#membership.reportChanged();
+        },
       },
     );
     this.#ingress = new IngressProcess(

@@ -27,6 +27,8 @@ export interface StatePaths {
   readonly contents: string;
   /** `<hash>/`: packages and models that are being fetched */
   readonly partial: string;
+  /** `<listing>.json`: what servers had under the URIs of models that are fetched while they are loaded */
+  readonly listings: string;
   /** `<key>/Model_ZOO/<name>`: models under the names that a spec gives them */
   readonly views: string;
   /** projects that came from machines whose disk the head does not see */
@@ -59,6 +61,7 @@ export function statePaths(root: string): StatePaths {
     models: join(root, 'models'),
     contents: join(root, 'contents'),
     partial: join(root, 'partial'),
+    listings: join(root, 'listings'),
     views: join(root, 'views'),
     uploads: join(root, 'uploads'),
     digests: join(root, 'digests'),
@@ -79,6 +82,11 @@ export function replicaSocket(socketsDir: string, replicaId: string): string {
 /** Sockets of the node process (stop, reports) and of the ingress (drain, state). */
 export function agentSocket(socketsDir: string): string {
   return join(socketsDir, 'agent.sock');
+}
+
+/** Where processes ask whether a file of a model is there that is still being fetched. */
+export function modelSocket(socketsDir: string): string {
+  return join(socketsDir, 'models.sock');
 }
 
 export function ingressSocket(socketsDir: string): string {

@@ -1,3 +1,4 @@
+import { pinnedBy } from '../cluster/spec/model-pin.ts';
 import type {
   ClusterSettings,
   DeploymentSpec,
@@ -53,7 +54,7 @@ export function pinSpec(spec: DeploymentSpec, pins: Pins): PinnedSpec {
       // In their order, which counts; without any the hash is what it was before there were agents.
       ...(spec.agents === undefined ? {} : { [AGENT_KEY.name]: Object.entries(spec.agents) }),
       package: pins.package.hash,
-      models: pins.modelPins.map(({ name, sha256 }) => [name, sha256]),
+      models: pins.modelPins.map((pin) => [pin.name, pinnedBy(pin)]),
       folders: [pins.projectDir, pins.modelRoot],
     },
   };
@@ -154,7 +155,7 @@ function modelPairs(from: PinnedSpec, to: PinnedSpec): readonly Difference[] {
   return to.modelPins.flatMap((pin) => {
     const old = before.get(pin.name);
     if (old === undefined) return [];
-    const describe = ({ name, sha256 }: ModelPin) => `${name} ${shortHash(sha256)}`;
+    const describe = (one: ModelPin) => `${one.name} ${shortHash(pinnedBy(one))}`;
     return [{ key: 'model content', from: describe(old), to: describe(pin), effect: 'replace' as const }];
   });
 }

@@ -17,6 +17,7 @@ import {
   type ValueForm,
   wheelFolder,
   wholeNumber,
+  yesOrNo,
 } from './value-forms.ts';
 
 /** A key of conf.ini: all that parsing, defaults, messages, plans and the reference page know about it. */
@@ -100,6 +101,15 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     description:
       'Model files below `Model_ZOO`, and URIs of files and folders in object stores and on web servers ([models.md](models.md)), separated by commas. The class gets their paths in this order, that of a URI under its last segment. Empty: it loads none.',
     example: 's3://models/bert/, labels.json',
+  },
+  stream: {
+    name: 'stream',
+    form: yesOrNo,
+    fallback: () => false,
+    effect: 'replace',
+    description:
+      'With `true` an apply only asks what is on the servers that URIs of `model` name, and replicas start while that is being fetched: the model folder is complete from the first moment, and whoever opens a file waits until it has come ([streaming](sources/streaming.md)).',
+    example: 'true',
   },
   replicas: {
     name: 'replicas',

@@ -239,6 +239,15 @@ export const onOrOff: ValueForm<boolean> = {
   write: (value) => (value ? 'on' : 'off'),
 };
 
+export const yesOrNo: ValueForm<boolean> = {
+  expected: 'true or false',
+  read: (text) => {
+    const word = text.toLowerCase();
+    return word === 'true' || word === 'false' ? accept(word === 'true') : refuse();
+  },
+  write: String,
+};
+
 /** Up to three decimals; more are a mistake, since the rest would be lost. */
 function readMilli(text: string): number | null {
   const match = /^(\d{0,9})(?:\.(\d{1,3})0*)?$/.exec(text);

@@ -136,7 +136,7 @@ async function pinOne(conf: CompiledConf, spec: DeploymentSpec, options: DraftOp
     const source = { packagesDir, packageName: spec.packageName, snapshotsDir, digestsDir };
     const pin = await (options.dryRun ? hashPackage(source) : snapshotPackage(source));
     const models = await readModels({ modelRoot, models: spec.models, digestsDir }, (uri) =>
-      fetchModel(uri, options),
+      fetchModel({ uri, isStreamed: spec.stream }, options),
     );
     const modelPins = models.map((model) => model.pin);
     const { environment, description, warning } = settled;
@@ -144,7 +144,10 @@ async function pinOne(conf: CompiledConf, spec: DeploymentSpec, options: DraftOp
       ok: true,
       models,
       environment: description,
-      warnings: warning === '' ? [] : [{ ...place, ...DIFFERENT_PYTHONS, hint: warning }],
+      warnings: [
+        ...(warning === '' ? [] : [{ ...place, ...DIFFERENT_PYTHONS, hint: warning }]),
+        ...unstreamedWarnings(spec, models).map((what) => ({ ...place, key: 'stream', ...what })),
+      ],
       spec: pinSpec({ ...spec, environment }, { package: pin, modelPins, ...foldersOf(conf, options) }),
     };
   } catch (error) {
@@ -158,6 +161,28 @@ async function pinOne(conf: CompiledConf, spec: DeploymentSpec, options: DraftOp
       },
     };
   }
+}
+
+/** What is said of models that are to be streamed and cannot be. */
+function unstreamedWarnings(
+  { stream, models }: DeploymentSpec,
+  read: readonly ReadModel[],
+): readonly Pick<Finding, 'expected' | 'found' | 'hint'>[] {
+  if (stream && !models.some(isModelUri)) {
+    const found = models.length === 0 ? 'no model' : 'files below Model_ZOO alone';
+    return [{ expected: 'a URI in `model`', found, hint: 'there is nothing to stream: leave the line out' }];
+  }
+  return read.flatMap(({ pin, unstreamed }) =>
+    unstreamed == null
+      ? []
+      : [
+          {
+            expected: 'models that can come in parts',
+            found: `${pin.name}, of which that is not so: ${unstreamed}`,
+            hint: 'it is fetched as a whole, before any replica starts',
+          },
+        ],
+  );
 }
 
 const DIFFERENT_PYTHONS = {
@@ -181,13 +206,15 @@ function foldersOf(
  * @returns a mistake for each that cannot be had
  */
 async function fetchAll(conf: CompiledConf, options: DraftOptions): Promise<readonly Finding[]> {
-  const named = conf.deployments.flatMap(({ name, models }) =>
-    models.filter(isModelUri).map((uri) => ({ uri, section: `algopkg.${name}` })),
+  const named = conf.deployments.flatMap(({ name, models, stream }) =>
+    models.filter(isModelUri).map((uri) => ({ uri, isStreamed: stream, section: `algopkg.${name}` })),
   );
-  const distinct = [...new Map(named.map((one) => [one.uri, one])).values()];
-  const found = await mapConcurrently(distinct, FETCHES_AT_ONCE, async ({ uri, section }) => {
+  // What one section wants whole before it starts is whole for all that name it.
+  const eager = [...named].sort((left, right) => Number(right.isStreamed) - Number(left.isStreamed));
+  const distinct = [...new Map(eager.map((one) => [one.uri, one])).values()];
+  const found = await mapConcurrently(distinct, FETCHES_AT_ONCE, async ({ section, ...wish }) => {
     try {
-      await fetchModel(uri, options);
+      await fetchModel(wish, options);
       return [];
     } catch (error) {
       options.signal.throwIfAborted();
@@ -198,8 +225,11 @@ async function fetchAll(conf: CompiledConf, options: DraftOptions): Promise<read
   return found.flat();
 }
 
-async function fetchModel(uri: string, { remote, dryRun, signal }: DraftOptions): Promise<ReadModel> {
-  return await remote.obtain(uri, { isDryRun: dryRun, signal });
+async function fetchModel(
+  { uri, isStreamed }: { readonly uri: string; readonly isStreamed: boolean },
+  { remote, dryRun, signal }: DraftOptions,
+): Promise<ReadModel> {
+  return await remote.obtain(uri, { isDryRun: dryRun, isStreamed, signal });
 }
 
 /** Keeps each model once, however many deployments name it. @returns a warning for each that has to be used in place */
@@ -208,7 +238,8 @@ async function keepAll(
   conf: CompiledConf,
   { contents, room, uploadedFrom, signal }: DraftOptions,
 ): Promise<readonly Finding[]> {
-  const byHash = new Map(models.map((model) => [model.pin.sha256, model]));
+  const here = models.filter(({ content }) => content.root !== '');
+  const byHash = new Map(here.map((model) => [model.content.hash, model]));
   const inPlace = await keepModels(
     [...byHash.values()].map(({ content }) => content),
     { store: contents, areOurs: uploadedFrom !== null, room, signal },

@@ -2,13 +2,20 @@ import { existsSync } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { planChanges } from '../cluster/spec/plan-changes.ts';
-import type { ClusterSettings, PlannedChange, Revision, RevisionOrigin } from '../cluster/spec/types.ts';
+import type {
+  ClusterSettings,
+  ModelPin,
+  PlannedChange,
+  Revision,
+  RevisionOrigin,
+} from '../cluster/spec/types.ts';
 import { compileText, type Finding } from '../config/compile.ts';
 import { type PlacedFinding, placeFinding } from '../config/finding.ts';
 import { differences, settingsDifferences } from '../config/pin.ts';
 import type { ContentStore } from '../lib/content/content-store.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
 import { writeDurably } from '../lib/files.ts';
+import type { Listings } from '../models/streaming/listings.ts';
 import type { ApplyDesk, ApplyResult, PlanResult } from './apply-desk.ts';
 import type { DraftResult } from './draft.ts';
 import { FROM_FILE, type LeaderState, wantRevision } from './leader-state.ts';
@@ -26,6 +33,7 @@ export interface RevisionDeskDependencies {
   readonly state: LeaderState;
   readonly desk: Pick<ApplyDesk, 'planDrafted' | 'applyDrafted' | 'draftText'>;
   readonly contents: Pick<ContentStore, 'find'>;
+  readonly listings: Pick<Listings, 'read'>;
 }
 
 interface Summary {
@@ -188,9 +196,8 @@ export class RevisionDesk {
     const missing: string[] = [];
     for (const spec of deployments) {
       if (!existsSync(spec.package.snapshotDir)) missing.push(`the code of ${spec.name}`);
-      for (const { name, sha256 } of spec.modelPins) {
-        if ((await this.#dependencies.contents.find(sha256)) === null)
-          missing.push(`model ${name} of ${spec.name}`);
+      for (const pin of spec.modelPins) {
+        if (!(await this.#canBeHad(pin))) missing.push(`model ${pin.name} of ${spec.name}`);
       }
     }
     if (missing.length === 0) return;
@@ -198,6 +205,13 @@ export class RevisionDesk {
       `revision ${number} cannot be returned to: the head has no longer ${missing.join(', ')}. Put the files back and run \`modelserve controller\`.`,
       { code: 'REVISION_INCOMPLETE' },
     );
+  }
+
+  /** One that is streamed comes again from its server, if that has it still. */
+  async #canBeHad(pin: ModelPin): Promise<boolean> {
+    const { contents, listings } = this.#dependencies;
+    if (pin.sha256 === null) return (await listings.read(pin.listing)) !== null;
+    return (await contents.find(pin.sha256)) !== null;
   }
 
   #summary(revision: Revision): Summary {

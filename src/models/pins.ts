@@ -45,7 +45,10 @@ const FILES_AT_ONCE = 4;
 /** A model as a revision pins it, and where its files lie now. */
 export interface ReadModel {
   readonly pin: ModelPin;
+  /** nothing ('' and no files) of what has not come yet */
   readonly content: StoredContent;
+  /** why it does not come while it is loaded, though it is meant to; null or not given: it does, or is here */
+  readonly unstreamed?: string | null;
 }
 
 /**

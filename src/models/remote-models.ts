@@ -4,13 +4,14 @@ import type { Variables } from '../config/environment.ts';
 import { type FileUri, isImageUri, publicUri, readModelUri } from '../config/model-uri.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
 import type { ContentStore, StoredContent } from '../lib/content/content-store.ts';
-import { folderHash, type Manifest, totalBytesOf } from '../lib/content/manifest.ts';
+import { contentHash, totalBytesOf } from '../lib/content/manifest.ts';
 import { diskRoom, type Room } from '../lib/content/room.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import { sha256 } from '../lib/hash.ts';
 import type { Log } from '../lib/log.ts';
 import { lockFile } from '../lib/process/lock-file.ts';
 import { SharedWork } from '../lib/shared-work.ts';
+import { unlessAborted } from '../lib/unless-aborted.ts';
 import { readSourceRecord, sourceRecordPath, writePartNote, writeSourceRecord } from './fetch-notes.ts';
 import { inRoom } from './in-room.ts';
 import { ImageModels } from './oci/image-models.ts';
@@ -20,6 +21,8 @@ import { listRemote, type RemoteListing } from './remote-listing.ts';
 import { Exchange, type ExchangeOptions } from './sources/exchange.ts';
 import { openSource } from './sources/open-source.ts';
 import type { ModelSource } from './sources/types.ts';
+import { type Listings, listingId, unstreamable } from './streaming/listings.ts';
+import type { ModelStreams } from './streaming/model-streams.ts';
 
 export interface RemoteModelsOptions {
   /** where credentials are looked for */
@@ -35,12 +38,19 @@ export interface RemoteModelsDependencies {
   readonly store: ContentStore;
   /** without one the disk has to have what is needed, and more */
   readonly room?: Room;
+  /** what is pinned by its listing, and fetched later; without them everything is fetched at once */
+  readonly streaming?: {
+    readonly listings: Listings;
+    readonly streams: Pick<ModelStreams, 'find' | 'running'>;
+  };
   readonly log: Log;
 }
 
 export interface ObtainOptions {
   /** look, and fetch nothing: of what has changed on the server the hash is one of its listing */
   readonly isDryRun: boolean;
+  /** pin by the listing what has not come yet, where it can come while it is loaded */
+  readonly isStreamed?: boolean;
   /** ends the waiting; until it comes, what was given stays on this machine */
   readonly signal: AbortSignal;
 }
@@ -72,7 +82,9 @@ export class RemoteModels {
 
   /** What is being fetched at the moment. */
   get running(): readonly ModelFetch[] {
-    return [...[...this.#running.values()].map((fetch) => ({ ...fetch })), ...this.#images.running];
+    const streamed = this.#dependencies.streaming?.streams.running ?? [];
+    const whole = [...this.#running.values()].map((fetch) => ({ ...fetch }));
+    return [...whole, ...this.#images.running, ...streamed];
   }
 
   /** Ends all fetches; what has come stays for the next time. Idempotent. */
@@ -86,37 +98,77 @@ export class RemoteModels {
    * The model that a URI names, as the server has it now.
    * @throws ModelError, SourceError: the message names the URI without its query; the signal's reason
    */
-  async obtain(text: string, { isDryRun, signal }: ObtainOptions): Promise<ReadModel> {
+  async obtain(text: string, options: ObtainOptions): Promise<ReadModel> {
     const reading = readModelUri(text);
     if (!reading.ok) throw new ModelError(reading.hint, { code: 'MODEL_UNUSABLE', model: publicUri(text) });
     const { uri } = reading;
-    if (isImageUri(uri)) return await this.#images.obtain(uri, { isDryRun, signal });
+    if (!isImageUri(uri)) return await this.#obtainFiles(uri, options);
+    const image = await this.#images.obtain(uri, options);
+    return options.isStreamed === true ? { ...image, unstreamed: 'it is unpacked from an image' } : image;
+  }
+
+  async #obtainFiles(uri: FileUri, options: ObtainOptions): Promise<ReadModel> {
+    const { signal } = options;
     const source = await openSource(uri, this.#options.variables, this.#exchange);
     const listing = await listRemote(uri, source, signal);
+    const id = listing.fingerprint === null ? null : listingId(uri, listing.fingerprint);
+    const listed = options.isStreamed === true && id !== null ? { listing: id } : {};
     const known = await this.#known(uri, listing);
-    if (known !== null) return this.#held(uri, known, signal);
-    if (isDryRun) return announced(uri, listing);
+    if (known !== null) return this.#held(uri, known, { listed, signal });
+    const unstreamed = unstreamable(listing);
+    if (id !== null && unstreamed === null && options.isStreamed === true) {
+      if (!options.isDryRun) await this.#pin(id, uri, listing);
+      const pin = { name: uri.localName, sizeBytes: listing.totalBytes ?? 0, sha256: null, listing: id };
+      return { pin, content: { hash: id, root: '', files: [] } };
+    }
+    const isTold = options.isStreamed === true ? { unstreamed } : {};
+    if (options.isDryRun) return { ...announced(uri, listing), ...isTold };
+    const fetched = await this.#fetched(uri, { source, listing, id }, signal);
+    return { ...this.#held(uri, fetched, { listed, signal }), ...isTold };
+  }
+
+  #held(
+    uri: FileUri,
+    content: StoredContent,
+    { listed, signal }: { readonly listed: { readonly listing?: string }; readonly signal: AbortSignal },
+  ): ReadModel {
+    this.#room.hold(content.hash, signal);
+    const sizeBytes = totalBytesOf(content.files);
+    return { pin: { name: uri.localName, sizeBytes, sha256: content.hash, ...listed }, content };
+  }
+
+  /** Fetches it, or waits for its end where it comes already because somebody loads it. */
+  async #fetched(
+    uri: FileUri,
+    { source, listing, id }: { source: ModelSource; listing: RemoteListing; id: string | null },
+    signal: AbortSignal,
+  ): Promise<StoredContent> {
+    const coming = id === null ? null : (this.#dependencies.streaming?.streams.find(id) ?? null);
+    if (coming !== null) return await unlessAborted(coming.whole, signal);
     const fetched = await this.#fetches.join(
-      text,
+      uri.text,
       async (progress) => await this.#fetch(uri, { source, listing }, progress.signal),
       { onProgress: () => undefined, signal },
     );
     signal.throwIfAborted();
     if (fetched === null) throw stopped(uri);
-    return this.#held(uri, fetched, signal);
+    return fetched;
   }
 
-  #held(uri: FileUri, content: StoredContent, signal: AbortSignal): ReadModel {
-    this.#room.hold(content.hash, signal);
-    const sizeBytes = totalBytesOf(content.files);
-    return { pin: { name: uri.localName, sizeBytes, sha256: content.hash }, content };
+  /** Writes down what a revision is to be pinned by, unless that is known. */
+  async #pin(id: string, uri: FileUri, { files }: RemoteListing): Promise<void> {
+    const listings = this.#dependencies.streaming?.listings;
+    if ((await listings?.read(id)) === null)
+      await listings?.write(id, { uri: uri.text, files, content: null });
   }
 
   async #known(uri: FileUri, { fingerprint }: RemoteListing): Promise<StoredContent | null> {
+    if (fingerprint === null) return null;
+    const { store, streaming } = this.#dependencies;
     const record = await readSourceRecord(this.#recordPath(uri));
-    if (fingerprint === null || record?.fingerprint !== fingerprint) return null;
-    const { store } = this.#dependencies;
-    const found = await store.find(record.content);
+    const fetched = record?.fingerprint === fingerprint ? record.content : null;
+    const content = fetched ?? (await streaming?.listings.read(listingId(uri, fingerprint)))?.content ?? null;
+    const found = content === null ? null : await store.find(content);
     if (found !== null) await store.touch(found.hash);
     return found;
   }
@@ -236,11 +288,6 @@ async function keep(draft: RemoteDraft, store: ContentStore): Promise<StoredCont
   }
   await draft.finish(target);
   return await store.add({ hash, root: target, files });
-}
-
-function contentHash(files: Manifest): string {
-  const [first] = files;
-  return files.length === 1 && first?.path === '' ? first.sha256 : folderHash(files);
 }
 
 /** For a plan: what would be fetched, under a hash of its own. */

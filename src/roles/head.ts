@@ -20,6 +20,8 @@ import { codeOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { programOnPort } from '../lib/ports.ts';
 import { RemoteModels } from '../models/remote-models.ts';
+import type { Listings } from '../models/streaming/listings.ts';
+import { ServerOrigin } from '../models/streaming/stream-origin.ts';
 import { createApplyQueue } from '../store/apply-queue.ts';
 import { clusterPrefix } from '../store/keys.ts';
 import { connectStore } from '../store/redis-store.ts';
@@ -160,7 +162,7 @@ async function startControl(
   const store = await connectStore({ ...target, mayBeLost: state.revision !== null });
   closers.add(async () => await store.close());
   const content = createContent(
-    { ...ground, store },
+    { ...ground, store, origins: (listings) => [serverOrigin(listings, closers)] },
     { limitBytes: flags.modelCacheBytes, spareBytes: SPARE_BYTES },
   );
   await content.start();
@@ -177,7 +179,7 @@ async function startControl(
   const uploads = new Uploads(paths.uploads, content.store);
   const remote = new RemoteModels(
     { variables: cloudVariables(), partialDir: paths.partial, digestsDir: paths.digests },
-    { store: content.store, room: content.cache, log },
+    { store: content.store, room: content.cache, streaming: content, log },
   );
   closers.add(async () => await remote.stop());
   const desk = new ApplyDesk(
@@ -209,6 +211,13 @@ async function startControl(
     { desk, leader, state, store },
   );
   return { server, store, content, uploads, queue, state, leader, desk, plane };
+}
+
+/** Only a head asks the servers that URIs name. */
+function serverOrigin(listings: Listings, closers: Closers): ServerOrigin {
+  const origin = new ServerOrigin(cloudVariables(), listings);
+  closers.add(async () => await origin.close());
+  return origin;
 }
 
 function storeTarget(
@@ -274,7 +283,13 @@ function revisionsOf(flags: HeadFlags, { ground, control }: Started): RevisionDe
   const { desk, state, content } = control;
   return new RevisionDesk(
     { confPath: resolve(flags.conf.path), uploadedDir: join(ground.paths.uploads, 'project') },
-    { revisions: new DurableRevisions(ground.paths.revisions), desk, state, contents: content.store },
+    {
+      revisions: new DurableRevisions(ground.paths.revisions),
+      desk,
+      state,
+      contents: content.store,
+      listings: content.listings,
+    },
   );
 }
 

@@ -1,7 +1,11 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from '../agent/agent.ts';
-import { ContentService, type ContentServiceOptions } from '../agent/content/content-service.ts';
+import {
+  ContentService,
+  type ContentServiceDependencies,
+  type ContentServiceOptions,
+} from '../agent/content/content-service.ts';
 import type { ContentNode } from '../agent/content/fetch-content.ts';
 import type { NodeRole } from '../cluster/nodes/types.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
@@ -108,10 +112,11 @@ export function createAgent(parts: AgentParts): Agent {
 
 /** Packages and models of this machine, and the server that gives them to other nodes; the caller starts and stops it. */
 export function createContent(
-  parts: Pick<AgentParts, 'nodeId' | 'host' | 'paths' | 'keys' | 'store' | 'log'>,
+  parts: Pick<AgentParts, 'nodeId' | 'host' | 'paths' | 'keys' | 'store' | 'log'> &
+    Pick<ContentServiceDependencies, 'origins'>,
   cache: ContentServiceOptions['cache'],
 ): ContentService {
-  const { nodeId, host, paths, keys, store, log } = parts;
+  const { nodeId, host, paths, keys, store, log, origins } = parts;
   let known: readonly ContentNode[] = [];
   let readAtMs = Number.NEGATIVE_INFINITY;
   const nodes = async (): Promise<readonly ContentNode[]> => {
@@ -122,7 +127,10 @@ export function createContent(
     return known;
   };
   const needed = async (): Promise<readonly PinnedSpec[]> => await specsInForce(paths);
-  return new ContentService({ nodeId, paths, host, key: keys.contentKey, cache }, { nodes, needed, log });
+  return new ContentService(
+    { nodeId, paths, host, key: keys.contentKey, cache },
+    { nodes, needed, log, origins },
+  );
 }
 
 /** Other nodes that can be asked for packages and models; a head whose lease has lapsed may be about to come back. */

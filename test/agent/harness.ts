@@ -115,7 +115,13 @@ export interface TestSet {
 }
 
 /** Packages and models lie where specs say. */
-export const ALL_HERE: Contents = { obtain: async (spec) => spec, obtainModels: async (spec) => spec };
+export const ALL_HERE: Contents = {
+  obtain: async (spec) => spec,
+  obtainModels: async (spec) => spec,
+  enter: async () => ({}),
+  coming: () => null,
+  want: () => undefined,
+};
 
 /** Nobody looks at the models. */
 export const NO_AGENTS = { load: async (spec: PinnedSpec) => spec, tell: () => undefined };
@@ -129,12 +135,8 @@ export function replicaSet(place: Workplace, lifeSignLimits: LifeSignLimits = LI
   const set = new ReplicaSet(
     { nodeId: 'n1', paths: place.paths, lifeSignLimits },
     {
-      preparations,
-      agents: NO_AGENTS,
-      claims,
-      records,
-      log: silentLog,
-      nowMs: Date.now,
+      ...{ preparations, claims, records, log: silentLog, nowMs: Date.now },
+      ...{ agents: NO_AGENTS, contents: ALL_HERE },
       onChange: () => undefined,
     },
   );

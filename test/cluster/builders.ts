@@ -93,6 +93,7 @@ export function pinnedSpec(over: SpecOver = {}): PinnedSpec {
     python: null,
     environment: null,
     wheels: null,
+    stream: false,
     env: {},
     package: { hash: 'p', snapshotDir: '/snapshots/p' },
     modelPins: [],

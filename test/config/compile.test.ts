@@ -61,6 +61,7 @@ const REFERENCE_SPEC = {
   python: null,
   environment: null,
   wheels: null,
+  stream: false,
   env: {},
 };
 
@@ -132,6 +133,7 @@ api_rate = 50
 python = 3.9
 environment = venv
 wheels = /opt/wheels
+stream = TRUE
 env.OMP_NUM_THREADS = 2
 env.GREETING = "a; b # c"
 `,
@@ -172,6 +174,7 @@ env.GREETING = "a; b # c"
         python: '3.9',
         environment: 'venv',
         wheels: '/opt/wheels',
+        stream: true,
         env: { OMP_NUM_THREADS: '2', GREETING: 'a; b # c' },
       },
     ]);

@@ -83,6 +83,7 @@ describe('a change of one thing', () => {
     [{ python: '3.9' }, 'python', '', '3.9', 'replace'],
     [{ environment: 'conda:a' }, 'environment', '', 'conda:a', 'replace'],
     [{ wheels: 'wheels' }, 'wheels', '', 'wheels', 'replace'],
+    [{ stream: true }, 'stream', 'false', 'true', 'replace'],
     [{ env: { A: '' } }, 'env.A', 'not set', '""', 'replace'],
   ];
   it.each(table)('%o', (changes, ...[key, from, to, effect]) => {
@@ -106,6 +107,16 @@ describe('a change of one thing', () => {
       { key: 'package content', from: 'aaaaaaaaaaaa', to: 'bbbbbbbbbbbb', effect: 'replace' },
       { key: 'model content', from: 'a.onnx 111111111111', to: 'a.onnx 222222222222', effect: 'replace' },
     ]);
+  });
+
+  it('minds what a server listed, and not whether it has come', () => {
+    const name = 'a.onnx';
+    const listing = 'cccccccccccccccc';
+    const announced = { modelPins: [{ name, sizeBytes: 1, sha256: null, listing }] };
+    const fetched = { modelPins: [{ name, sizeBytes: 1, sha256: '1111111111111111', listing }] };
+    expect(changedHashes({}, announced)).toEqual(['replace']);
+    expect(pinned({}, announced).hashes).toEqual(pinned({}, fetched).hashes);
+    expect(differences(pinned({}, announced), pinned({}, fetched))).toEqual([]);
   });
 
   it('finds the same project in another folder', () => {

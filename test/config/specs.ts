@@ -31,10 +31,11 @@ export const SPEC: DeploymentSpec = {
   python: null,
   environment: null,
   wheels: null,
+  stream: false,
   env: {},
 };
 
-export const PINS = {
+export const PINS: Pick<PinnedSpec, 'package' | 'modelPins' | 'modelRoot' | 'projectDir'> = {
   package: { hash: 'aaaaaaaaaaaaaaaa', snapshotDir: '/state/snapshots/aaaaaaaaaaaaaaaa' },
   modelPins: [{ name: 'a.onnx', sizeBytes: 1, sha256: '1111111111111111' }],
   modelRoot: '/project/Model_ZOO',
@@ -90,6 +91,7 @@ export const anySpec: fc.Arbitrary<DeploymentSpec> = fc.record({
   apiRatePerS: fc.integer({ min: 0, max: 1000 }),
   environment: fc.constantFrom(null, 'venv'),
   wheels: fc.constantFrom(null, '/opt/my wheels'),
+  stream: fc.boolean(),
   python: fc.constantFrom(null, '3', '3.9', '3.12.1', '/opt/my python/bin/python3'),
   env: fc.dictionary(
     fc.stringMatching(/^[A-Z_][A-Z0-9_]{0,6}$/),

@@ -15,6 +15,8 @@ export interface WebServer {
   /** `GET /path bytes=…` of each */
   readonly requests: string[];
   sentBytes: number;
+  /** as the server does without trouble */
+  answer(request: IncomingMessage, response: ServerResponse): void;
   /** breaks all connections, as a server that is killed */
   cut(): void;
 }
@@ -35,6 +37,7 @@ export async function startWebServer(): Promise<WebServer> {
   const web: WebServer = {
     ...{ url: `http://127.0.0.1:${port}`, files: new Map(), requests: [], sentBytes: 0 },
     trouble: () => false,
+    answer: (request, response) => answer(web, request, response),
     cut: () => {
       for (const socket of sockets) socket.destroy();
     },

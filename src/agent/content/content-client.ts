@@ -1,4 +1,4 @@
-import { Agent, request } from 'undici';
+import { Agent, type Dispatcher, request } from 'undici';
 import { z } from 'zod';
 import { checkManifest, isManifestOf, type Manifest } from '../../lib/content/manifest.ts';
 import { type Piece, PieceSet } from '../../lib/content/pieces.ts';
@@ -37,6 +37,14 @@ const manifestAnswer = z.object({
     z.object({ path: z.string(), sizeBytes: z.number(), sha256: z.string(), executable: z.boolean() }),
   ),
 });
+const listingAnswer = z.object({
+  /** for people */
+  model: z.string(),
+  /** null: its hash is not known yet */
+  content: z.string().nullable(),
+  files: z.array(z.object({ path: z.string(), sizeBytes: z.number() })),
+});
+const refusalAnswer = z.object({ info: z.string() });
 const swarmAnswer = z.object({
   held: z.string(),
   peers: z.array(z.object({ nodeId: z.string(), address: z.string(), held: z.string() })),
@@ -58,7 +66,7 @@ export class ContentClient {
 
   /** @throws SourceError; ManifestError when the list is not what the hash names, or leads out of its folder */
   async manifest(address: string, hash: string, signal: AbortSignal): Promise<Manifest> {
-    const answer = await this.#ask(address, { path: `${hash}/manifest`, signal });
+    const answer = await this.#ask(address, { path: `content/${hash}/manifest`, signal });
     const { files } = manifestAnswer.parse(parseJson(answer.bytes, address));
     checkManifest(files);
     if (isManifestOf(hash, files)) return files;
@@ -71,7 +79,7 @@ export class ContentClient {
   async announce(address: string, hash: string, held: PieceSet, signal: AbortSignal): Promise<SwarmAnswer> {
     const { nodeId } = this.#options;
     const body = { nodeId, address: this.#options.address(), held: held.encode() };
-    const answer = await this.#ask(address, { path: `${hash}/swarm`, body, signal });
+    const answer = await this.#ask(address, { path: `content/${hash}/swarm`, body, signal });
     const told = swarmAnswer.parse(parseJson(answer.bytes, address));
     return {
       held: PieceSet.decode(told.held, held.size),
@@ -90,13 +98,40 @@ export class ContentClient {
     signal: AbortSignal,
   ): Promise<{ readonly piece: number; readonly bytes: Uint8Array } | null> {
     const body = { nodeId: this.#options.nodeId, wanted: wanted.encode() };
-    const answer = await this.#ask(address, { path: `${hash}/pieces`, body, signal });
+    const answer = await this.#ask(address, { path: `content/${hash}/pieces`, body, signal });
     return answer.status === 204 ? null : { piece: answer.piece, bytes: answer.bytes };
   }
 
+  /** What a head listed under a URI. @throws SourceError */
+  async listing(
+    address: string,
+    listing: string,
+    signal: AbortSignal,
+  ): Promise<z.infer<typeof listingAnswer>> {
+    const answer = await this.#ask(address, { path: `streams/${listing}`, signal });
+    const told = listingAnswer.parse(parseJson(answer.bytes, address));
+    checkManifest(told.files.map((file) => ({ ...file, sha256: '0'.repeat(64), executable: false })));
+    return told;
+  }
+
+  /** The files of a listing with their hashes. @throws SourceError; SOURCE_BUSY until all of it has come */
+  async listedContent(address: string, listing: string, signal: AbortSignal): Promise<Manifest> {
+    const answer = await this.#ask(address, { path: `streams/${listing}/content`, signal });
+    return manifestAnswer.parse(parseJson(answer.bytes, address)).files;
+  }
+
+  /** A part of a listed file. @throws SourceError; SOURCE_BUSY until it has come */
+  async listedPart(
+    address: string,
+    { listing, file, range }: { readonly listing: string; readonly file: number; readonly range: Piece },
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    const path = `streams/${listing}/files/${file}`;
+    return (await this.#ask(address, { path, range: rangeOf(range), signal })).bytes;
+  }
+
   async piece(address: string, hash: string, part: Piece, signal: AbortSignal): Promise<Uint8Array> {
-    const range = `bytes=${part.offset}-${part.offset + part.length - 1}`;
-    return (await this.#ask(address, { path: `${hash}/bytes`, range, signal })).bytes;
+    return (await this.#ask(address, { path: `content/${hash}/bytes`, range: rangeOf(part), signal })).bytes;
   }
 
   async close(): Promise<void> {
@@ -113,7 +148,7 @@ export class ContentClient {
     },
   ): Promise<{ readonly status: number; readonly piece: number; readonly bytes: Uint8Array }> {
     try {
-      const { statusCode, headers, body } = await request(`http://${address}/content/${call.path}`, {
+      const { statusCode, headers, body } = await request(`http://${address}/${call.path}`, {
         method: call.body === undefined ? 'GET' : 'POST',
         headers: {
           authorization: `Bearer ${this.#options.key}`,
@@ -125,10 +160,8 @@ export class ContentClient {
         dispatcher: this.#connections,
       });
       const length = Number(headers['content-length'] ?? 0);
-      if (statusCode >= 400 || length > MAX_JSON_BYTES) {
-        await body.dump();
-        throw refusal(statusCode, address, call.path);
-      }
+      if (statusCode >= 400 || length > MAX_JSON_BYTES)
+        throw refusal(statusCode, address, { path: call.path, words: await wordsOf(statusCode, body) });
       const bytes = await gathered(body, length);
       return { status: statusCode, piece: Number(headers['x-piece'] ?? -1), bytes };
     } catch (cause) {
@@ -154,14 +187,33 @@ async function gathered(body: AsyncIterable<Buffer>, expectedBytes: number): Pro
   return bytes.subarray(0, at);
 }
 
-function refusal(status: number, address: string, path: string): SourceError {
+/** Of most refusals the status says it all. */
+async function wordsOf(status: number, body: Dispatcher.ResponseData['body']): Promise<string> {
+  if (status === 424) return await body.text();
+  await body.dump();
+  return '';
+}
+
+function refusal(
+  status: number,
+  address: string,
+  { path, words }: { readonly path: string; readonly words: string },
+): SourceError {
   if (status === 404 || status === 416) {
     return new SourceError(`${address} does not have it`, { code: 'SOURCE_HAS_NOT', address });
   }
   if (status === 503) return new SourceError(`${address} is busy`, { code: 'SOURCE_BUSY', address });
-  return new SourceError(`${address} answered ${status} to /content/${path}`, {
-    ...{ code: 'SOURCE_ANSWER', address },
-  });
+  const answered = words === '' ? `${address} answered ${status} to /${path}` : toldIn(words, address);
+  return new SourceError(answered, { code: 'SOURCE_ANSWER', address });
+}
+
+/** Why another node cannot have it, either. */
+function toldIn(words: string, address: string): string {
+  return refusalAnswer.parse(parseJson(Buffer.from(words), address)).info;
+}
+
+function rangeOf({ offset, length }: Piece): string {
+  return `bytes=${offset}-${offset + length - 1}`;
 }
 
 function parseJson(bytes: Uint8Array, address: string): unknown {

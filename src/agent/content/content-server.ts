@@ -7,6 +7,8 @@ import { readContent } from '../../lib/content/read-content.ts';
 import { codeOf, messageOf, ServeError } from '../../lib/errors.ts';
 import { bearerKey, isSameSecret } from '../../lib/hash.ts';
 import type { Log } from '../../lib/log.ts';
+import { parse, rangeIn } from './read-request.ts';
+import { addStreamRoutes, type StreamRoutesDependencies } from './stream-routes.ts';
 import { Swarm } from './swarm.ts';
 
 /** A content as this node can give it, whole or in part. */
@@ -25,6 +27,8 @@ export interface ContentServerOptions {
 export interface ContentServerDependencies {
   /** null: this node has nothing of it */
   readonly find: (hash: string) => Promise<ServedContent | null>;
+  /** models that are given on while they come */
+  readonly streaming: StreamRoutesDependencies;
   readonly log: Log;
 }
 
@@ -41,6 +45,7 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   KEY_REFUSED: 401,
   CONTENT_NOT_FOUND: 404,
   RANGE_NOT_HELD: 416,
+  STREAM_BROKEN: 424,
   CONTENT_BUSY: 503,
 };
 
@@ -71,6 +76,7 @@ export class ContentServer {
       exposeHeadRoute: false,
       handler: async (request, reply) => this.#bytes(request, reply),
     });
+    addStreamRoutes(this.#app, dependencies.streaming);
     this.#app.post('/content/:hash/swarm', async (request) => await this.#swarmFor(request));
     this.#app.post('/content/:hash/pieces', async (request, reply) => await this.#anyPiece(request, reply));
   }
@@ -180,26 +186,10 @@ export class ContentServer {
   }
 }
 
-/** @returns null for what is no range of it */
-function rangeIn(header: string | undefined, totalBytes: number): Piece | null {
-  if (header === undefined) return { offset: 0, length: totalBytes };
-  const match = /^bytes=(\d+)-(\d*)$/.exec(header);
-  if (match === null) return null;
-  const offset = Number(match[1]);
-  const end = match[2] === '' ? totalBytes - 1 : Number(match[2]);
-  return offset <= end && end < totalBytes ? { offset, length: end - offset + 1 } : null;
-}
-
 function isHeld({ held }: ServedContent, { offset, length }: Piece, totalBytes: number): boolean {
   const pieceBytes = pieceBytesFor(totalBytes);
   for (let piece = Math.floor(offset / pieceBytes); piece * pieceBytes < offset + length; piece += 1) {
     if (!held.has(piece)) return false;
   }
   return true;
-}
-
-function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.infer<Schema> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new ServeError(z.prettifyError(result.error), { code: 'BAD_REQUEST' });
 }

@@ -1,12 +1,18 @@
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
-import type { StatePaths } from '../../config/paths.ts';
+import { childEnvironment } from '../../config/environment.ts';
+import { modelSocket, type StatePaths } from '../../config/paths.ts';
 import { ContentStore } from '../../lib/content/content-store.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Rounds } from '../../lib/rounds.ts';
+import { Listings } from '../../models/streaming/listings.ts';
+import { ModelStreams } from '../../models/streaming/model-streams.ts';
+import type { StreamOrigin } from '../../models/streaming/stream-origin.ts';
+import { ClusterOrigin } from './cluster-origin.ts';
 import { ContentClient } from './content-client.ts';
 import { ContentServer } from './content-server.ts';
 import type { ContentNode } from './fetch-content.ts';
+import { ModelBarrier } from './model-barrier.ts';
 import { ModelCache, type ModelCacheOptions } from './model-cache.ts';
 import { NodeContents } from './node-contents.ts';
 import { type PruneOptions, pruneContents } from './prune-contents.ts';
@@ -25,9 +31,13 @@ export interface ContentServiceDependencies {
   readonly nodes: () => Promise<readonly ContentNode[]>;
   /** what runs here, and what replicas may be started from */
   readonly needed: () => Promise<readonly PinnedSpec[]>;
+  /** where models that are streamed come from before other nodes are asked; none on a worker */
+  readonly origins?: ((listings: Listings) => readonly StreamOrigin[]) | undefined;
   readonly log: Log;
 }
 
+/** of a model that is streamed: more than one node gives another */
+const CONNECTIONS = 16;
 const PRUNE_EVERY_MS = 600_000;
 /** A worker cannot know what may be returned to; what it needs again later, others have. */
 const GRACE_MS = 24 * 3_600_000;
@@ -37,26 +47,48 @@ export class ContentService {
   readonly store: ContentStore;
   readonly cache: ModelCache;
   readonly contents: NodeContents;
+  readonly listings: Listings;
+  readonly streams: ModelStreams;
   readonly #options: ContentServiceOptions;
   readonly #log: Log;
   readonly #client: ContentClient;
   readonly #server: ContentServer;
+  readonly #barrier: ModelBarrier;
   #pruning: Rounds | null = null;
   #stopped: Promise<void> | null = null;
 
-  constructor(options: ContentServiceOptions, { nodes, needed, log }: ContentServiceDependencies) {
+  constructor(options: ContentServiceOptions, { nodes, needed, log, origins }: ContentServiceDependencies) {
     const { nodeId, paths, host, key, cache } = options;
     this.#options = options;
     this.#log = log;
     this.store = new ContentStore({ recordsDir: paths.contents, filesDir: paths.models });
     this.#client = new ContentClient({ key, nodeId, address: () => hostPort(host.advertised, this.port) });
-    this.cache = new ModelCache({ paths, ...cache }, { store: this.store, needed, log });
+    this.listings = new Listings(paths.listings);
+    const { store, listings } = this;
+    this.cache = new ModelCache({ paths, ...cache }, { store, listings, needed, log });
+    this.#barrier = new ModelBarrier(
+      {
+        socketPath: modelSocket(paths.sockets),
+        folders: [paths.views, paths.partial],
+        searchPath: childEnvironment()['PATH'] ?? '',
+      },
+      { files: { whenFile: async (path, signal) => await this.streams.whenFile(path, signal) }, log },
+    );
+    this.streams = new ModelStreams(
+      { partialDir: paths.partial, connections: CONNECTIONS },
+      {
+        ...{ store, listings, log, room: this.cache },
+        onPlaceholder: async (path) => await this.#barrier.protect(path),
+        origins: [...(origins?.(listings) ?? []), new ClusterOrigin(this.#client, nodes)],
+      },
+    );
     this.contents = new NodeContents(paths, {
-      ...{ store: this.store, client: this.#client, room: this.cache, nodes },
+      ...{ store, client: this.#client, room: this.cache, nodes },
+      ...{ streams: this.streams, barrier: this.#barrier },
     });
     this.#server = new ContentServer(
       { host: host.bound, key },
-      { find: (hash) => this.contents.find(hash), log },
+      { find: (hash) => this.contents.find(hash), streaming: this, log },
     );
   }
 
@@ -101,6 +133,8 @@ export class ContentService {
   async #stop(): Promise<void> {
     await this.#pruning?.stop();
     await this.contents.stop();
+    await this.#barrier.stop(); // first: whoever waits for a file may go on waiting for the next node process
+    await this.streams.stop();
     await this.#client.close();
     await this.#server.stop();
   }

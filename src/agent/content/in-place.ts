@@ -22,7 +22,7 @@ export async function packageInPlace(pin: PackagePin, digestsDir: string): Promi
 /** As packageInPlace, for a model: a file or a folder in the head's model folder. */
 export async function modelInPlace(
   modelRoot: string,
-  pin: ModelPin,
+  pin: ModelPin & { readonly sha256: string },
   digestsDir: string,
 ): Promise<StoredContent | null> {
   const root = join(modelRoot, pin.name);

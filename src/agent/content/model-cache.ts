@@ -14,6 +14,7 @@ import {
 } from '../../lib/content/room.ts';
 import { folderSizeBytes, namesIn } from '../../lib/files.ts';
 import type { Log } from '../../lib/log.ts';
+import type { Listings } from '../../models/streaming/listings.ts';
 import { viewKey } from './model-view.ts';
 
 export interface ModelCacheOptions {
@@ -26,6 +27,7 @@ export interface ModelCacheOptions {
 
 export interface ModelCacheDependencies {
   readonly store: ContentStore;
+  readonly listings: Listings;
   /** what runs here, and what replicas may be started from: their models stay */
   readonly needed: () => Promise<readonly PinnedSpec[]>;
   readonly log: Log;
@@ -110,8 +112,10 @@ export class ModelCache implements Room {
   /** Those of the entries that may go now. */
   async evictable(entries: readonly CacheEntry[]): Promise<readonly CacheEntry[]> {
     const specs = await this.#dependencies.needed();
+    const pins = specs.flatMap((spec) => spec.modelPins);
     const kept = new Set([
-      ...specs.flatMap((spec) => spec.modelPins.map((pin) => pin.sha256)),
+      ...(await this.#dependencies.listings.contentsOf(pins)),
+      ...pins.flatMap((pin) => pin.listing ?? []),
       ...this.#held.keys(),
       ...[...this.#reserved].map(({ folder }) => basename(folder)),
     ]);

@@ -1,24 +1,28 @@
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, rename, rm, stat, symlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { pinnedBy } from '../../cluster/spec/model-pin.ts';
 import type { ModelPin } from '../../cluster/spec/types.ts';
 import { mapConcurrently } from '../../lib/concurrency.ts';
-import type { StoredContent } from '../../lib/content/content-store.ts';
 import { codeOf } from '../../lib/errors.ts';
 import { hashOf } from '../../lib/hash.ts';
 
 /** A model under the name that conf.ini gives it. */
 export interface NamedModel {
   readonly name: string;
-  readonly content: StoredContent;
+  readonly content: {
+    /** a folder; a file where the only path is '' */
+    readonly root: string;
+    readonly files: readonly { readonly path: string }[];
+  };
 }
 
 const LINKS_AT_ONCE = 8;
 const ATTEMPTS = 10;
 
 /** The name of the view of these models: the same names and contents, the same view. */
-export function viewKey(pins: readonly Pick<ModelPin, 'name' | 'sha256'>[]): string {
-  return hashOf(pins.map(({ name, sha256 }) => [name, sha256])).slice(0, 32);
+export function viewKey(pins: readonly ModelPin[]): string {
+  return hashOf(pins.map((pin) => [pin.name, pinnedBy(pin)])).slice(0, 32);
 }
 
 /**

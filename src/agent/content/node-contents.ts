@@ -6,16 +6,22 @@ import type { ContentStore, StoredContent } from '../../lib/content/content-stor
 import { totalBytesOf } from '../../lib/content/manifest.ts';
 import { PieceSet, pieceCount } from '../../lib/content/pieces.ts';
 import type { Room } from '../../lib/content/room.ts';
+import { unlessAborted } from '../../lib/unless-aborted.ts';
+import type { ModelStreams } from '../../models/streaming/model-streams.ts';
+import { ComingModels } from './coming-models.ts';
 import type { ContentClient } from './content-client.ts';
 import type { ServedContent } from './content-server.ts';
 import { ContentFetch, type ContentNode, type FetchOptions } from './fetch-content.ts';
 import { modelInPlace, packageInPlace } from './in-place.ts';
+import type { ModelBarrier, Program } from './model-barrier.ts';
 import { type NamedModel, showModels, viewKey } from './model-view.ts';
 
 export interface NodeContentsDependencies {
   readonly store: ContentStore;
   readonly client: ContentClient;
   readonly room: Room;
+  readonly streams: ModelStreams;
+  readonly barrier: Pick<ModelBarrier, 'enter'>;
   /** other nodes of the cluster whose content servers can be asked */
   readonly nodes: () => Promise<readonly ContentNode[]>;
 }
@@ -85,6 +91,41 @@ export class NodeContents {
     return { ...spec, modelRoot, projectDir };
   }
 
+  /** What of a spec's models is still on its way; null: nothing. */
+  coming({ modelPins }: Pick<PinnedSpec, 'modelPins'>): ComingModels | null {
+    const { streams } = this.#dependencies;
+    const models = modelPins.flatMap(({ listing }) =>
+      listing === undefined ? [] : (streams.find(listing) ?? []),
+    );
+    return models.length === 0 ? null : new ComingModels(models);
+  }
+
+  /**
+   * Makes it safe for a program to open the models of a spec: it is made to wait for what is on its way, or that is waited for
+   * here where it cannot be.
+   * @returns what its environment needs for that
+   * @throws ContentError; the signal's reason
+   */
+  async enter(spec: PinnedSpec, program: Program, progress: ObtainProgress): Promise<Program['env']> {
+    const coming = this.coming(spec);
+    if (coming === null) return {};
+    const { barrier } = this.#dependencies;
+    const entry = await barrier.enter(program);
+    if (entry.ok) return entry.variables;
+    const { onProgress, signal } = progress;
+    await coming.awaited({
+      signal,
+      onProgress: (line) => onProgress(`${line}; it is waited for, since ${entry.reason}`),
+    });
+    return {};
+  }
+
+  /** These specs are assigned to this node: of models that are streamed, theirs are fetched to the end, and no others. */
+  want(specs: readonly Pick<PinnedSpec, 'modelPins'>[]): void {
+    const pins = specs.flatMap(({ modelPins }) => modelPins);
+    this.#dependencies.streams.want(new Set(pins.flatMap((pin) => (pin.sha256 === null ? pin.listing : []))));
+  }
+
   /** What this node can give to others, whole or while it is still on its way; null when it has nothing of it. */
   async find(hash: string): Promise<ServedContent | null> {
     const partial = this.#fetches.get(hash)?.fetch.partial ?? null;
@@ -116,7 +157,8 @@ export class NodeContents {
     await Promise.allSettled(running.map(({ result }) => result));
   }
 
-  async #model(modelRoot: string, pin: ModelPin, progress: ObtainProgress): Promise<StoredContent> {
+  async #model(modelRoot: string, pin: ModelPin, progress: ObtainProgress): Promise<NamedModel['content']> {
+    if (pin.sha256 === null) return await this.#streamed(pin.name, pin.listing, progress);
     const { store } = this.#dependencies;
     return (
       (await this.#known(pin.sha256)) ??
@@ -126,6 +168,18 @@ export class NodeContents {
         progress,
       ))
     );
+  }
+
+  /** A model that may still be on its way; one that others have whole is fetched from them. */
+  async #streamed(name: string, listing: string, progress: ObtainProgress): Promise<NamedModel['content']> {
+    const { store, streams } = this.#dependencies;
+    progress.onProgress(`looking for model ${name}`);
+    const streamed = await unlessAborted(streams.join(listing), progress.signal);
+    if (streamed.kind === 'whole') return streamed.content;
+    if (streamed.kind === 'coming') return streamed.model;
+    const { hash } = streamed;
+    const wish = { hash, what: `model ${name}`, target: store.pathOf(hash) };
+    return (await this.#known(hash)) ?? (await this.#fetch(wish, progress));
   }
 
   async #known(hash: string): Promise<StoredContent | null> {
@@ -145,15 +199,9 @@ export class NodeContents {
     progress.signal.throwIfAborted();
     const shared = this.#fetches.get(wish.hash) ?? this.#begin(wish);
     shared.watchers.add(progress);
-    const over = new AbortController();
-    const interrupted = new Promise<never>((_resolve, reject) => {
-      const leave = (): void => reject(progress.signal.reason);
-      progress.signal.addEventListener('abort', leave, { once: true, signal: over.signal });
-    });
     try {
-      return await Promise.race([shared.result, interrupted]);
+      return await unlessAborted(shared.result, progress.signal);
     } finally {
-      over.abort();
       shared.watchers.delete(progress);
       if (shared.watchers.size === 0) shared.nobodyWaits.abort();
     }

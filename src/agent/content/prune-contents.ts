@@ -4,11 +4,12 @@ import type { PinnedSpec } from '../../cluster/spec/types.ts';
 import type { StatePaths } from '../../config/paths.ts';
 import type { ContentStore } from '../../lib/content/content-store.ts';
 import { namesIn } from '../../lib/files.ts';
+import { Listings } from '../../models/streaming/listings.ts';
 import { pruneSnapshots } from '../../packages/prune.ts';
 import { viewKey } from './model-view.ts';
 
 export interface PruneOptions {
-  readonly paths: Pick<StatePaths, 'snapshots' | 'views' | 'partial'>;
+  readonly paths: Pick<StatePaths, 'snapshots' | 'views' | 'partial' | 'listings'>;
   /** what may be started here: its packages, models and views stay */
   readonly keep: readonly PinnedSpec[];
   /** what was used within this time stays, too */
@@ -27,7 +28,9 @@ export async function pruneContents(
   store: ContentStore,
 ): Promise<readonly string[]> {
   const packages = new Set(keep.map((spec) => spec.package.hash));
-  const models = new Set(keep.flatMap((spec) => spec.modelPins.map((pin) => pin.sha256)));
+  const pins = keep.flatMap((spec) => spec.modelPins);
+  const listings = new Set(pins.flatMap((pin) => pin.listing ?? []));
+  const models = await new Listings(paths.listings).contentsOf(pins);
   const before = Date.now() - graceMs;
   const deleted: string[] = [];
   for (const { hash, usedAtMs } of await store.list()) {
@@ -39,7 +42,8 @@ export async function pruneContents(
   }
   const snapshots = await pruneSnapshots({ snapshotsDir: paths.snapshots, keep: packages, graceMs });
   await pruneFolder(paths.views, new Set(keep.map((spec) => viewKey(spec.modelPins))), before);
-  await pruneFolder(paths.partial, new Set([...packages, ...models]), before);
+  await pruneFolder(paths.partial, new Set([...packages, ...models, ...listings]), before);
+  await pruneFolder(paths.listings, new Set([...listings].map((listing) => `${listing}.json`)), before);
   return [...new Set([...deleted, ...snapshots])];
 }
 

@@ -4,6 +4,7 @@ import { type Progress, SharedWork } from '../../lib/shared-work.ts';
 import type { NodeContents } from '../content/node-contents.ts';
 import type { ModelAgents } from '../model-agents/model-agents.ts';
 import {
+  type EnterModels,
   type PreparedBackend,
   type PrepareOptions,
   preparationKey,
@@ -12,7 +13,7 @@ import {
 import { noteUse } from './uses.ts';
 
 /** Brings packages and models to this node; see NodeContents. */
-export type Contents = Pick<NodeContents, 'obtain' | 'obtainModels'>;
+export type Contents = Pick<NodeContents, 'obtain' | 'obtainModels' | 'enter' | 'coming' | 'want'>;
 
 /** Has the agents of a deployment look at its models; see ModelAgents. */
 export type Loader = Pick<ModelAgents, 'load'>;
@@ -37,7 +38,7 @@ export class Preparations {
   readonly #running = new SharedWork<ReadyBackend>();
   readonly #done = new Map<string, ReadyBackend>();
 
-  constructor(options: Omit<PrepareOptions, 'builds'>, contents: Contents, agents: Loader) {
+  constructor(options: Omit<PrepareOptions, 'builds' | 'enter'>, contents: Contents, agents: Loader) {
     this.#options = { ...options, builds: new SharedWork() };
     this.#contents = contents;
     this.#agents = agents;
@@ -65,7 +66,7 @@ export class Preparations {
     for (const folder of done.folders) await noteUse(folder, spec.packageName, spec.package.hash);
     try {
       const here = await this.#contents.obtainModels({ ...spec, package: done.spec.package }, progress);
-      return { ...done, spec: await this.#agents.load(here, progress) };
+      return await this.#entered({ ...done, spec: await this.#lookedAt(here, progress) }, progress);
     } catch (error) {
       if (progress.signal.aborted) return null;
       throw error;
@@ -73,13 +74,25 @@ export class Preparations {
   }
 
   async #prepare(key: string, spec: PinnedSpec, progress: Progress): Promise<ReadyBackend> {
-    const obtained = await this.#contents.obtain(spec, progress);
-    const here = await this.#agents.load(obtained, progress);
-    const ready = { ...(await prepareBackend(here, this.#options, progress)), spec: here };
+    const here = await this.#lookedAt(await this.#contents.obtain(spec, progress), progress);
+    const enter: EnterModels = async (program) => await this.#contents.enter(here, program, progress);
+    const ready = { ...(await prepareBackend(here, { ...this.#options, enter }, progress)), spec: here };
     this.#done.set(key, ready);
     const [oldest] = this.#done.keys();
     if (this.#done.size > REMEMBERED && oldest !== undefined) this.#done.delete(oldest);
-    return ready;
+    return await this.#entered(ready, progress);
+  }
+
+  /** An agent looks at whole models. */
+  async #lookedAt(spec: PinnedSpec, progress: Progress): Promise<PinnedSpec> {
+    const hasAgents = Object.keys(spec.agents ?? {}).length > 0;
+    if (hasAgents) await this.#contents.coming(spec)?.awaited(progress);
+    return await this.#agents.load(spec, progress);
+  }
+
+  /** What its environment needs depends on how much of its models is here, and so is asked for at each start. */
+  async #entered(ready: ReadyBackend, progress: Progress): Promise<ReadyBackend> {
+    return { ...ready, env: { ...ready.env, ...(await this.#contents.enter(ready.spec, ready, progress)) } };
   }
 }
 

@@ -14,6 +14,9 @@ import { PreparationError } from './preparation-error.ts';
 import { type Machine, packageInPlace, planEnvironment } from './prepare-environment.ts';
 import { stageCode } from './stage.ts';
 
+/** Makes it safe for a program to open the models; returns what its environment needs beside its own. */
+export type EnterModels = (program: Pick<PreparedBackend, 'command' | 'env'>) => Promise<Env>;
+
 export interface PrepareOptions extends Machine, BuildPlace {
   /** staged code and launch files: StatePaths.stage */
   readonly stageDir: string;
@@ -21,6 +24,8 @@ export interface PrepareOptions extends Machine, BuildPlace {
   readonly runners: { readonly python: string; readonly javascript: string };
   /** of modelserve: another one's import check says nothing about this one's runner */
   readonly version: string;
+  /** asked before the backend is imported; not given: all models are whole */
+  readonly enter?: EnterModels;
 }
 
 /** How to start a backend: the path of the launch file is the last argument to add. */
@@ -107,13 +112,15 @@ async function enterJavascript(
 
 /** A check that has passed is remembered for environments whose content is known: the same would come of it again. */
 async function checkOnce({ spec, options, progress }: Preparation, backend: PreparedBackend): Promise<void> {
-  const { stageDir, version } = options;
+  const { stageDir, version, enter } = options;
   const { command, args, folders } = backend;
   const key = hashOf({ version, preparation: preparationKey(spec), command, args, folders });
   if (folders.length > 0 && (await isRemembered(stageDir, key))) return;
+  const entry = (await enter?.(backend)) ?? {};
   progress.onProgress('checking that the backend can be imported');
   await checkImport({
     ...backend,
+    env: { ...backend.env, ...entry },
     cwd: spec.projectDir,
     launch: launchOf(spec, backend.codeDir, stageDir),
     packageName: spec.packageName,

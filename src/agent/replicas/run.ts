@@ -11,6 +11,7 @@ import type { Log } from '../../lib/log.ts';
 import { describeExit, type Exit, lastOutput } from '../../lib/process/exit.ts';
 import { HealthCheck } from './health-check.ts';
 import { Life, type LifeOptions, type LiveProcess } from './life.ts';
+import { type Coming, ModelWatch } from './model-watch.ts';
 import { type AppliedSettings, syncSettings } from './settings.ts';
 
 /** A runner that said it failed ends itself; one that does not within this time is killed. */
@@ -39,6 +40,10 @@ export interface RunContext {
   readonly dispatch: (event: ReplicaEvent) => boolean;
   /** settings or stability changed: record and report are to be written */
   readonly onProgress: () => void;
+  /** what of its models is still on its way */
+  readonly coming: () => Coming | null;
+  /** tells a person what it waits for */
+  readonly say: (note: string) => void;
   readonly nowMs: () => number;
   readonly log: Log;
 }
@@ -56,11 +61,14 @@ export class Run {
   readonly #context: RunContext;
   readonly #timers: { startup?: NodeJS.Timeout; stability?: NodeJS.Timeout; end?: NodeJS.Timeout } = {};
   readonly #health: HealthCheck;
+  readonly #models: ModelWatch;
   #applied: AppliedSettings;
   #reconfigured: ReconfigureOutcome | null;
   #reported: ChannelState['error'] = null;
   #syncing = false;
   #hasServed = false;
+  /** it has been ready for long enough, and waits for the rest of its models alone */
+  #isDue = false;
 
   constructor(start: RunStart, lifeOptions: LifeOptions, context: RunContext) {
     this.#start = start;
@@ -92,6 +100,12 @@ export class Run {
     });
     const leftMs = start.startedAtMs + context.assignment().spec.startupTimeoutMs - context.nowMs();
     this.#timers.startup = setTimeout(() => void this.#giveUpStart(), Math.max(0, leftMs));
+    this.#models = new ModelWatch({
+      coming: context.coming,
+      onLine: context.say,
+      onWhole: () => this.#modelsAreWhole(),
+      onFailure: (failure) => void this.#giveUpModels(failure),
+    });
   }
 
   get settings(): Pick<RunStart, 'applied' | 'reconfigured' | 'startedAtMs' | 'startedWith'> {
@@ -106,6 +120,7 @@ export class Run {
   /** It serves already: an adopted process that had been stable. */
   resume(): void {
     this.#hasServed = true;
+    this.#models.stop();
     clearTimeout(this.#timers.startup);
     this.#watchLifeSigns();
   }
@@ -136,6 +151,7 @@ export class Run {
     await this.life.kill();
   }
 
+  /** Stops watching; the process goes on. */
   leave(): void {
     this.#clearTimers();
     this.life.leave();
@@ -147,9 +163,11 @@ export class Run {
     const lastLine = lastWords(output, kind);
     const ending =
       lastLine === '' ? describeExit(exit) : `${describeExit(exit)}; its last words: ${lastLine}`;
+    // What it says itself of a file that cannot be opened is that it cannot be opened.
+    const models = kind === 'start' || kind === 'early-crash' ? this.#models.failure : null;
     return {
-      kind,
-      message: this.#reported?.message ?? ending,
+      kind: models === null ? kind : 'prepare',
+      message: models?.message ?? this.#reported?.message ?? ending,
       traceback: this.#reported?.traceback ?? output,
       atMs: this.#context.nowMs(),
     };
@@ -163,6 +181,8 @@ export class Run {
     }
     this.#hasServed ||= state.phase === 'ready' || state.phase === 'draining';
     if (state.phase !== 'ready') return;
+    const { failure } = this.#models;
+    if (failure !== null) return void this.#giveUpModels(failure); // whatever it made of it
     if (this.#context.dispatch({ type: 'became-ready', atMs: this.#context.nowMs() })) {
       clearTimeout(this.#timers.startup);
       // The launch file carried the configuration, so a replica that is ready has taken it.
@@ -181,9 +201,27 @@ export class Run {
 
   #awaitStability(): void {
     clearTimeout(this.#timers.stability);
+    this.#isDue = false;
     this.#timers.stability = setTimeout(() => {
-      if (this.#context.dispatch({ type: 'proved-stable' })) this.#context.onProgress();
+      // What it has not read yet may never come: until then nothing that serves is ended for it.
+      if (this.#models.areComing) this.#isDue = true;
+      else this.#proveStable();
     }, this.#context.assignment().spec.minReadyMs);
+  }
+
+  #proveStable(): void {
+    this.#models.stop();
+    if (this.#context.dispatch({ type: 'proved-stable' })) this.#context.onProgress();
+  }
+
+  /** What it waited for was not its own time. */
+  #modelsAreWhole(): void {
+    this.#context.say('');
+    if (this.#isDue) this.#proveStable();
+    if (this.#hasServed) return;
+    clearTimeout(this.#timers.startup);
+    const { startupTimeoutMs } = this.#context.assignment().spec;
+    this.#timers.startup = setTimeout(() => void this.#giveUpStart(), startupTimeoutMs);
   }
 
   #isSynced(): boolean {
@@ -206,12 +244,22 @@ export class Run {
   }
 
   async #giveUpStart(): Promise<void> {
+    if (this.#models.areComing) return; // counts from when they are whole
     const { startupTimeoutMs } = this.#context.assignment().spec;
     const failure = {
       ...this.failure('startup-timeout', null),
       message: `not ready within startup_timeout_s = ${startupTimeoutMs / 1000}; raise it in conf.ini if the backend needs longer`,
     };
     if (this.#context.dispatch({ type: 'start-timed-out', failure })) await this.life.kill();
+  }
+
+  /** It may have swallowed that a file could not be opened: such a replica is none. */
+  async #giveUpModels({ message }: Error): Promise<void> {
+    this.#models.stop();
+    const failure = { ...this.failure('prepare', null), message };
+    if (this.#context.dispatch({ type: 'start-timed-out', failure })) return await this.life.kill();
+    if (!this.#context.dispatch({ type: 'found-hung', failure })) return;
+    await this.life.drain(this.#context.assignment().spec.gracefulShutdownTimeoutMs);
   }
 
   async #giveUpHung(): Promise<void> {
@@ -232,6 +280,7 @@ export class Run {
 
   #clearTimers(): void {
     this.#health.stop();
+    this.#models.stop();
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
   }
 }

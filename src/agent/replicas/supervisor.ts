@@ -12,7 +12,7 @@ import type { Log } from '../../lib/log.ts';
 import { fileSizeBytes } from '../../lib/process/exit.ts';
 import { ContentError } from '../content/content-error.ts';
 import { PreparationError } from '../environments/preparation-error.ts';
-import type { Preparations, ReadyBackend } from '../environments/preparations.ts';
+import type { Contents, Preparations, ReadyBackend } from '../environments/preparations.ts';
 import type { ModelAgents } from '../model-agents/model-agents.ts';
 import type { Claims } from './claims.ts';
 import type { LifeSignLimits } from './hang.ts';
@@ -39,6 +39,7 @@ export interface SupervisorOptions {
 export interface SupervisorDependencies {
   readonly preparations: Preparations;
   readonly agents: Pick<ModelAgents, 'tell'>;
+  readonly contents: Pick<Contents, 'coming'>;
   readonly claims: Claims;
   readonly records: ReplicaRecords;
   readonly log: Log;
@@ -268,6 +269,8 @@ export class ReplicaSupervisor {
           this.#save();
           this.#dependencies.onChange();
         },
+        coming: () => this.#dependencies.contents.coming(this.#assignment.spec),
+        say: (note) => this.#say(note),
         nowMs: this.#dependencies.nowMs,
         log: this.#dependencies.log,
       },

@@ -3,13 +3,30 @@ import type { JsonValue } from '../../lib/json.ts';
 export type Language = 'python' | 'javascript';
 
 /** A model as a revision pins it, in the order of DeploymentSpec.models. */
-export interface ModelPin {
+export type ModelPin = ContentPin | ListingPin;
+
+interface NamedPin {
   /** relative to the model folder that user code gets: as written in conf.ini, or the last segment of a URI */
   readonly name: string;
   readonly sizeBytes: number;
+}
+
+/** A model whose content is known. */
+interface ContentPin extends NamedPin {
   readonly sha256: string;
   /** of what was an image in a registry, its digest there: `sha256:…` */
   readonly image?: string;
+  /** of a section with `stream`: what it was pinned by before it had come, so that nothing is replaced once it has */
+  readonly listing?: string;
+}
+
+/** A model that is fetched while it is loaded: what it holds is known when it has come. */
+interface ListingPin extends NamedPin {
+  readonly sha256: null;
+  /** an image comes as a whole */
+  readonly image?: never;
+  /** hash of its URI and of what the server listed there: files, sizes, versions */
+  readonly listing: string;
 }
 
 /** A package as a revision pins it: replicas start only from this snapshot. */
@@ -39,6 +56,8 @@ export interface DeploymentSpec {
   readonly memoryBytes: number;
   /** names below the model folder, and URIs, as written in conf.ini */
   readonly models: readonly string[];
+  /** whether replicas start while models that URIs name are still being fetched */
+  readonly stream: boolean;
   readonly userConfig: JsonValue | null;
   readonly maxOngoingRequests: number;
   readonly maxQueuedRequests: number;

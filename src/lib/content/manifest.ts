@@ -33,6 +33,12 @@ export function folderHash(files: readonly Pick<ContentFile, 'path' | 'sha256'>[
   return sha256(`modelserve model folder 1\0${lines.join('')}`);
 }
 
+/** The name of a model: that of its one file, or of the folder. */
+export function contentHash(files: readonly Pick<ContentFile, 'path' | 'sha256'>[]): string {
+  const [first] = files;
+  return files.length === 1 && first?.path === '' ? first.sha256 : folderHash(files);
+}
+
 /** Whether these files are what a hash names: a package, a model that is a folder, or a single file. */
 export function isManifestOf(hash: string, files: Manifest): boolean {
   const [first] = files;

@@ -86,7 +86,11 @@ test('a node that lies is found out by the hash, and the head believed instead',
   const files = [{ path: '', sizeBytes: bytes.length, sha256: hash, executable: false }];
   const liar = new ContentServer(
     { host: '127.0.0.1', key: KEY },
-    { find: async () => ({ root: lie, files, held: PieceSet.full(5) }), log: silentLog },
+    {
+      find: async () => ({ root: lie, files, held: PieceSet.full(5) }),
+      streaming: head.service,
+      log: silentLog,
+    },
   );
   await liar.start();
   onTestFinished(async () => await liar.stop());
@@ -117,17 +121,21 @@ test('several replicas wait for one fetch, which ends when none of them waits an
 
 test('what the disk has no room for is refused before anything is written', async () => {
   const cluster = new ContentCluster();
+  const worker = await cluster.node('worker');
   const hash = sha256Of('larger than any disk');
   const sizeBytes = 2 ** 44;
   const files = [{ path: '', sizeBytes, sha256: hash, executable: false }];
   const head = new ContentServer(
     { host: '127.0.0.1', key: KEY },
-    { find: async () => ({ root: '/nowhere', files, held: new PieceSet(0) }), log: silentLog },
+    {
+      find: async () => ({ root: '/nowhere', files, held: new PieceSet(0) }),
+      streaming: worker.service,
+      log: silentLog,
+    },
   );
   await head.start();
   onTestFinished(async () => await head.stop());
   cluster.nodes.push({ nodeId: 'head', address: `127.0.0.1:${head.port}`, isHead: true, up: true });
-  const worker = await cluster.node('worker');
   await expect(obtain(worker, hash, sizeBytes)).rejects.toMatchObject({
     code: 'DISK_FULL',
     message: expect.stringMatching(/model m\.bin needs 16384 GiB more.*make room there/),

@@ -2,7 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { ContentService } from '../../../src/agent/content/content-service.ts';
+import {
+  ContentService,
+  type ContentServiceDependencies,
+} from '../../../src/agent/content/content-service.ts';
 import type { ContentNode } from '../../../src/agent/content/fetch-content.ts';
 import type { PinnedSpec } from '../../../src/cluster/spec/types.ts';
 import { type StatePaths, statePaths } from '../../../src/config/paths.ts';
@@ -33,6 +36,7 @@ export class ContentCluster {
       readonly root?: string;
       readonly limitBytes?: number;
       readonly needed?: () => readonly PinnedSpec[];
+      readonly origins?: ContentServiceDependencies['origins'];
     } = {},
   ): Promise<ContentPlace> {
     const paths = statePaths(options.root ?? tempDir());
@@ -44,6 +48,7 @@ export class ContentCluster {
       {
         nodes: async () => this.nodes.filter((node) => node.nodeId !== nodeId && node.up),
         needed: async () => options.needed?.() ?? [],
+        origins: options.origins,
         log: silentLog,
       },
     );

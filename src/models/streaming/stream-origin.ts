@@ -1,0 +1,58 @@
+import type { Variables } from '../../config/environment.ts';
+import { isImageUri, publicUri, readModelUri } from '../../config/model-uri.ts';
+import type { Manifest } from '../../lib/content/manifest.ts';
+import type { RemoteListing } from '../remote-listing.ts';
+import { Exchange, type ExchangeOptions } from '../sources/exchange.ts';
+import { openSource } from '../sources/open-source.ts';
+import type { ModelSource } from '../sources/types.ts';
+import type { Listings } from './listings.ts';
+
+/** Where the bytes of a listing come from. */
+export interface OpenListing {
+  /** for people: the URI without its query, or what else it is known by */
+  readonly model: string;
+  readonly files: RemoteListing['files'];
+  readonly source: ModelSource;
+  /** hash of what it holds where that is known: then it can be had whole under that name */
+  readonly content: string | null;
+  /** sees that what has come is what others have. @throws when it is not */
+  check(files: Manifest, signal: AbortSignal): Promise<void>;
+}
+
+/** Whoever can give what listings name. */
+export interface StreamOrigin {
+  /** @returns null for a listing that it does not know */
+  open(listing: string, signal: AbortSignal): Promise<OpenListing | null>;
+}
+
+/** The servers that URIs name, with the credentials of this machine. */
+export class ServerOrigin implements StreamOrigin {
+  readonly #variables: Variables;
+  readonly #listings: Listings;
+  readonly #exchange: Exchange;
+
+  constructor(variables: Variables, listings: Listings, exchange?: ExchangeOptions) {
+    this.#variables = variables;
+    this.#listings = listings;
+    this.#exchange = new Exchange(exchange);
+  }
+
+  /** @throws SourceError SOURCE_CREDENTIALS */
+  async open(listing: string): Promise<OpenListing | null> {
+    const known = await this.#listings.read(listing);
+    const reading = known?.uri == null ? null : readModelUri(known.uri);
+    if (known === null || reading?.ok !== true || isImageUri(reading.uri)) return null;
+    return {
+      model: publicUri(reading.uri.text),
+      files: known.files,
+      source: await openSource(reading.uri, this.#variables, this.#exchange),
+      content: null,
+      check: async () => undefined, // what it holds is learned here, and nowhere else
+    };
+  }
+
+  /** Ends all requests. Idempotent. */
+  async close(): Promise<void> {
+    await this.#exchange.close();
+  }
+}
