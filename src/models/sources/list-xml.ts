@@ -1,4 +1,4 @@
-import type { RemoteFile } from './types.ts';
+import { type RemoteFile, SourceError } from './types.ts';
 
 /** A page of a store's listing. */
 export interface ListPage {
@@ -9,24 +9,71 @@ export interface ListPage {
 
 /**
  * Reads a page as S3, OSS and GCS write it (`ListBucketResult`), asked for with `encoding-type=url`. A scanner and no XML
- * parser: 1.7 million objects a second instead of 40,000, and the form has not changed since 2006.
+ * parser: 1.8 million objects for a second of CPU instead of 40,000, and the form has not changed since 2006.
  * @param nextTag `NextContinuationToken` or `NextMarker`
+ * @throws SourceError SOURCE_ANSWER for what is no listing, or only the beginning of one
  */
 export function parseBucketList(xml: string, nextTag: string): ListPage {
+  const truncated = textOf(xml, 'IsTruncated');
+  const root = /<(\w+)/.exec(xml.slice(0, 1000))?.[1];
+  if (truncated === null || !xml.slice(-1000).trimEnd().endsWith(`</${root}>`)) throw noListing();
   const isEncoded = textOf(xml, 'EncodingType') === 'url';
-  const keyIn = (text: string): string =>
-    isEncoded ? percentDecoded(unescapeXml(text).replaceAll('+', ' ')) : unescapeXml(text);
-  const files = elements(xml, 'Contents').map((entry) => ({
-    key: keyIn(textOf(entry, 'Key') ?? ''),
-    sizeBytes: Number(textOf(entry, 'Size') ?? Number.NaN),
-    version: unescapeXml(textOf(entry, 'ETag') ?? '') || null,
-    hasRanges: true,
-  }));
-  const isTruncated = textOf(xml, 'IsTruncated') === 'true';
-  const next = isTruncated ? textOf(xml, nextTag) : null;
+  const keyIn = (text: string): string => {
+    if (!/[%+&]/.test(text)) return text;
+    const plain = unescapeXml(text);
+    return isEncoded ? percentDecoded(plain.replaceAll('+', ' ')) : plain;
+  };
+  const next = truncated === 'true' ? textOf(xml, nextTag) : null;
   // A marker is a key, and encoded like one; a token is neither.
   const decodedNext = next === null ? null : nextTag === 'NextMarker' ? keyIn(next) : unescapeXml(next);
-  return { files, next: decodedNext };
+  return { files: scanContents(xml, keyIn), next: decodedNext };
+}
+
+/** Looks for positions, and cuts out only what is kept: an entry that is cut out first costs four times as much. */
+function scanContents(xml: string, keyIn: (text: string) => string): readonly RemoteFile[] {
+  const bytes = Buffer.from(xml, 'utf8');
+  const isAscii = bytes.length === xml.length;
+  // Copied: a slice would keep the whole page in memory for as long as a key of it lives.
+  const cut = (from: number, end: number): string =>
+    isAscii ? bytes.toString('latin1', from, end) : xml.slice(from, end);
+  const files: RemoteFile[] = [];
+  for (let at = xml.indexOf('<Contents>'); at >= 0; ) {
+    const end = xml.indexOf('</Contents>', at);
+    if (end < 0) throw noListing();
+    const key = after('<Key>', xml, at, end);
+    const tag = after('<ETag>', xml, at, end);
+    const size = after('<Size>', xml, at, end);
+    files.push({
+      key: key < 0 ? '' : keyIn(cut(key, xml.indexOf('<', key))),
+      sizeBytes: size < 0 ? Number.NaN : Number(xml.slice(size, xml.indexOf('<', size))),
+      version: tag < 0 ? null : tagIn(cut(tag, xml.indexOf('<', tag))),
+      hasRanges: true,
+    });
+    at = xml.indexOf('<Contents>', end);
+  }
+  return files;
+}
+
+/** Where the content of an element begins; -1: there is none between `from` and `end`. */
+function after(opening: string, xml: string, from: number, end: number): number {
+  const at = xml.indexOf(opening, from);
+  return at < 0 || at > end ? -1 : at + opening.length;
+}
+
+function tagIn(text: string): string | null {
+  const QUOTE = '&quot;';
+  const inner =
+    text.startsWith(QUOTE) && text.endsWith(QUOTE) ? text.slice(QUOTE.length, -QUOTE.length) : '&';
+  return inner.includes('&') ? unescapeXml(text) || null : `"${inner}"`;
+}
+
+function noListing(): SourceError {
+  return new SourceError(
+    'what the server sent is no whole listing; ask again, or look at what answers there',
+    {
+      code: 'SOURCE_ANSWER',
+    },
+  );
 }
 
 /** Reads a page as Azure writes it (`EnumerationResults`). */
