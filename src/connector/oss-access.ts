@@ -33,6 +33,7 @@ export interface OssAccessParts {
  */
 export class OssAccess implements ModelSource {
   readonly canList = true;
+  readonly canListAfter = true;
   readonly #options: OssAccessOptions;
   readonly #parts: OssAccessParts;
   readonly #buckets = new Map<string, ModelSource>();
@@ -48,14 +49,15 @@ export class OssAccess implements ModelSource {
     return file === null ? null : { ...file, key: `${bucket}/${key}` };
   }
 
-  async *list(name: string, signal: AbortSignal): AsyncGenerator<readonly RemoteFile[]> {
+  async *list(name: string, signal: AbortSignal, after = ''): AsyncGenerator<readonly RemoteFile[]> {
     const { bucket, key, source } = this.#find(name);
-    let pages = source.list(key, signal);
+    const afterKey = after.slice(bucket.length + 1);
+    let pages = source.list(key, signal, afterKey);
     let isFirst = true;
     for (;;) {
       // A listing that was refused on its first page begins anew; later ones have been answered already.
       const { done, value } = await this.#ask(async () => {
-        if (isFirst) pages = source.list(key, signal);
+        if (isFirst) pages = source.list(key, signal, afterKey);
         return await pages.next();
       });
       isFirst = false;

@@ -30,8 +30,12 @@ export class PartSource implements ModelSource {
     return await this.#source.stat(key, signal);
   }
 
-  list(prefix: string, signal: AbortSignal): AsyncGenerator<readonly RemoteFile[]> {
-    return this.#source.list(prefix, signal);
+  get canListAfter(): boolean {
+    return this.#source.canListAfter === true;
+  }
+
+  list(prefix: string, signal: AbortSignal, after?: string): AsyncGenerator<readonly RemoteFile[]> {
+    return this.#source.list(prefix, signal, after);
   }
 
   async read(

@@ -1,7 +1,8 @@
 import { type FileUri, publicUri } from '../config/model-uri.ts';
 import { checkManifest } from '../lib/content/manifest.ts';
-import { messageOf } from '../lib/errors.ts';
+import { codeOf, messageOf } from '../lib/errors.ts';
 import { hashOf } from '../lib/hash.ts';
+import { listFast } from './listing/list-fast.ts';
 import { MAX_FILES_IN_A_FOLDER, ModelError } from './pins.ts';
 import type { ModelSource, RemoteFile } from './sources/types.ts';
 
@@ -38,14 +39,17 @@ export async function listRemote(
   return listingOf(files);
 }
 
+/** A folder of one page takes one request; more pages come together. */
+const LIST_REQUESTS = 8;
+
 async function filesBelow(
   uri: FileUri,
   source: ModelSource,
   signal: AbortSignal,
 ): Promise<RemoteListing['files']> {
   const prefix = uri.key === '' ? '' : `${uri.key.replace(/\/$/, '')}/`;
-  const files: RemoteListing['files'][number][] = [];
-  for await (const page of source.list(prefix, signal)) {
+  let files: RemoteListing['files'][number][] = [];
+  const take = (page: readonly RemoteFile[]): void => {
     for (const file of page) {
       // A key that ends in a slash stands for a folder in consoles, and holds nothing.
       if (!file.key.endsWith('/')) files.push({ path: file.key.slice(prefix.length), file });
@@ -53,6 +57,13 @@ async function filesBelow(
     if (files.length > MAX_FILES_IN_A_FOLDER) {
       throw unusable(uri, `more than ${MAX_FILES_IN_A_FOLDER} files; name a folder that is one model`);
     }
+  };
+  try {
+    await listFast(source, prefix, { workers: LIST_REQUESTS, signal }, take);
+  } catch (error) {
+    if (codeOf(error) !== 'SOURCE_ORDER') throw error;
+    files = [];
+    for await (const page of source.list(prefix, signal)) take(page);
   }
   try {
     checkManifest(

@@ -22,14 +22,18 @@ export class AuditedSource implements ModelSource {
     return this.#source.canList;
   }
 
+  get canListAfter(): boolean {
+    return this.#source.canListAfter === true;
+  }
+
   async stat(key: string, signal: AbortSignal): Promise<RemoteFile | null> {
     return await this.#tell({ kind: 'stat', uri: this.#place + key, range: '' }, () =>
       this.#source.stat(key, signal),
     );
   }
 
-  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<readonly RemoteFile[]> {
-    const pages = this.#source.list(prefix, signal);
+  async *list(prefix: string, signal: AbortSignal, after?: string): AsyncGenerator<readonly RemoteFile[]> {
+    const pages = this.#source.list(prefix, signal, after);
     for (;;) {
       const asked = { kind: 'list', uri: this.#place + prefix, range: '' } as const;
       const { done, value } = await this.#tell(asked, async () => await pages.next());

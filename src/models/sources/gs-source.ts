@@ -25,6 +25,13 @@ export function gsDialect({ bucket, endpoint }: ModelUri, variables: Variables):
           ['list-type', '2'],
           ['prefix', prefix],
         ]),
+      after: (prefix, key) =>
+        request('', [
+          ['encoding-type', 'url'],
+          ['list-type', '2'],
+          ['prefix', prefix],
+          ['start-after', key],
+        ]),
       parse: (xml) => parseBucketList(xml, 'NextContinuationToken'),
     },
     sign: async ({ headers }) =>

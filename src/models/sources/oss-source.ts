@@ -43,21 +43,20 @@ export function ossBucketDialect(place: string, { endpoint, bucket, region, key,
   const isPathStyle = /^\d+(\.\d+){3}$|^\[|^localhost$/.test(service.hostname);
   const origin = isPathStyle ? service.origin : `${service.protocol}//${bucket}.${service.host}`;
   const root = isPathStyle ? `/${bucket}/` : '/';
+  // A marker is any key, one that is there or not.
+  const list = (prefix: string, marker: string | null): StoreRequest => ({
+    ...{ origin, path: root, headers: {} },
+    query: [
+      ['encoding-type', 'url'],
+      ...(marker === null ? [] : [['marker', marker] as const]),
+      ['max-keys', '1000'],
+      ['prefix', prefix],
+    ],
+  });
   return {
     place,
     object: (name) => ({ origin, path: `${root}${encodeKey(name)}`, query: [], headers: {} }),
-    listing: {
-      request: (prefix, next) => ({
-        ...{ origin, path: root, headers: {} },
-        query: [
-          ['encoding-type', 'url'],
-          ...(next === null ? [] : [['marker', next] as const]),
-          ['max-keys', '1000'],
-          ['prefix', prefix],
-        ],
-      }),
-      parse: (xml) => parseBucketList(xml, 'NextMarker'),
-    },
+    listing: { request: list, after: list, parse: (xml) => parseBucketList(xml, 'NextMarker') },
     sign: async (request) => {
       const current = await key();
       if (current === null) return request.headers;

@@ -16,6 +16,8 @@ export interface Dialect {
   readonly listing: {
     /** @param next what the page before said; null for the first */
     request(prefix: string, next: string | null): StoreRequest;
+    /** the request for what follows a key, which need not be there; not given: the store cannot be asked so */
+    readonly after?: (prefix: string, key: string) => StoreRequest;
     parse(xml: string): ListPage;
   } | null;
   /** @returns the headers to send, those of the request among them */
@@ -56,7 +58,7 @@ export class RemoteSource implements ModelSource {
     );
   }
 
-  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<readonly RemoteFile[]> {
+  async *list(prefix: string, signal: AbortSignal, after = ''): AsyncGenerator<readonly RemoteFile[]> {
     const { listing } = this.#dialect;
     const place = this.#placeOf(prefix);
     if (listing === null) {
@@ -69,7 +71,10 @@ export class RemoteSource implements ModelSource {
       const asked: string | null = next;
       const page: ListPage = await this.#exchange.get(
         place,
-        this.#making(() => listing.request(prefix, asked), {}),
+        this.#making(() => {
+          const isAfter = asked === null && after !== '' && listing.after !== undefined;
+          return isAfter ? listing.after(prefix, after) : listing.request(prefix, asked);
+        }, {}),
         async (answer) => {
           if (answer.statusCode !== 200) throw await this.#refusal(place, answer);
           return listing.parse(await textOf(answer));
@@ -82,6 +87,10 @@ export class RemoteSource implements ModelSource {
       yield page.files;
       next = page.next;
     } while (next !== null);
+  }
+
+  get canListAfter(): boolean {
+    return this.#dialect.listing?.after !== undefined;
   }
 
   get canList(): boolean {

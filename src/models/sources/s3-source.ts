@@ -31,6 +31,13 @@ export async function s3Dialect({ bucket, endpoint }: ModelUri, variables: Varia
           ['list-type', '2'],
           ['prefix', prefix],
         ]),
+      after: (prefix, key) =>
+        request(root, [
+          ['encoding-type', 'url'],
+          ['list-type', '2'],
+          ['prefix', prefix],
+          ['start-after', key],
+        ]),
       parse: (xml) => parseBucketList(xml, 'NextContinuationToken'),
     },
     sign: async (unsigned) => {

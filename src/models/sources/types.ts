@@ -27,8 +27,14 @@ export interface ModelSource {
   stat(key: string, signal: AbortSignal): Promise<RemoteFile | null>;
   /** false: only single files can be named */
   readonly canList: boolean;
-  /** All files whose keys begin so, in pages, ordered by key. @throws SourceError where nothing can be listed */
-  list(prefix: string, signal: AbortSignal): AsyncGenerator<readonly RemoteFile[]>;
+  /** whether a listing can begin behind a key, which need not be there; not given: no */
+  readonly canListAfter?: boolean;
+  /**
+   * All files whose keys begin so, in pages, ordered by key.
+   * @param after only those behind this key; '' for all
+   * @throws SourceError where nothing can be listed
+   */
+  list(prefix: string, signal: AbortSignal, after?: string): AsyncGenerator<readonly RemoteFile[]>;
   /**
    * Gives the bytes of a part (null: of the whole file) to the sink, in order, none twice and none missing.
    * @param range not empty
@@ -56,7 +62,8 @@ export class SourceError extends ServeError<{
     | 'SOURCE_FAILED'
     | 'SOURCE_CHANGED'
     | 'SOURCE_CREDENTIALS'
-    | 'SOURCE_ANSWER';
+    | 'SOURCE_ANSWER'
+    | 'SOURCE_ORDER';
 }> {
   override readonly name = 'SourceError';
 }

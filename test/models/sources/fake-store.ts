@@ -62,7 +62,8 @@ export async function obtain(uri: string, variables: Record<string, string>) {
 
 function listing(query: URLSearchParams, nextName: StoreOptions['next']): string {
   const asked = query.get(nextName) ?? '';
-  const after = nextName === 'marker' ? asked : Buffer.from(asked, 'base64').toString();
+  const token = nextName === 'marker' ? asked : Buffer.from(asked, 'base64').toString();
+  const after = token || (query.get('start-after') ?? '');
   const keys = [...OBJECTS.keys()]
     .filter((key) => key.startsWith(query.get('prefix') ?? '') && key > after)
     .sort();
