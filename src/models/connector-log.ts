@@ -55,8 +55,15 @@ export function openConnectorLogs(
 
 /** A log file that cannot be opened ends the process when its first line is written: this is asked before. */
 function makeWritable(path: string): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   accessSync(existsSync(path) ? path : dirname(path), constants.W_OK);
+}
+
+/** Folder by folder: Node's own way of doing it never ends below /proc. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  mkdirSync(path);
 }
 
 function fromLevel(log: Log, level: ConnectorLogLevel): Log {

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { OssModelConnector } from '../../src/connector/oss-model-connector.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { type OssDouble, refuse, startOss } from './oss-double.ts';
@@ -221,6 +223,24 @@ describe('OssModelConnector', () => {
     };
     expect((await cut.read()).equals(content)).toBe(true);
     expect((await changed.read()).equals(content), 'asked for again, it is tried again').toBe(true);
+  });
+
+  it('gives the memory of objects back that nobody refers to any more', async () => {
+    const { connector, folder } = connectTo(await startOss({ 'bkt/a': randomBytes(MIB) }));
+    await (async () => {
+      const object = await connector.open('oss://bkt/a');
+      expect((await object.read()).length).toBe(MIB);
+      expect(heldIn(folder)).toHaveLength(1);
+    })();
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    await vi.waitFor(
+      () => {
+        collectGarbage();
+        expect(heldIn(folder)).toEqual([]);
+      },
+      { timeout: 20_000 },
+    );
   });
 
   it('prepares a folder', async () => {

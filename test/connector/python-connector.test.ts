@@ -284,6 +284,27 @@ print(json.dumps(r))
     expect(found).toBe(`${place.configPath}:3:3: expected "," or "}", found "`);
   });
 
+  it('warns of what has no effect in its configuration', async () => {
+    const place = pythonPlace(await startOss());
+    const logs = { logPath: '/proc/none/log', auditPath: join(place.folder, 'audit') };
+    const config = { ...logs, uploadConcurrency: 64, prefetch: { directory: place.memory } };
+    writeFileSync(place.configPath, JSON.stringify(config));
+    const found = await findings(
+      place,
+      `
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always')
+    c = connect()
+print(json.dumps([str(each.message) for each in caught]))
+`,
+    );
+    expect(found).toEqual([
+      `${place.configPath}: uploadConcurrency is not known and has no effect`,
+      expect.stringMatching(/^\/proc\/none\/log: nothing is written there: ENOENT/),
+    ]);
+  });
+
   it('says why its server cannot start', async () => {
     const place = pythonPlace(await startOss());
     const missing = { ...place, env: { ...place.env, MODELSERVE_BIN: '/nowhere/modelserve.js' } };

@@ -8,6 +8,7 @@ import shutil
 import socket
 import threading
 import uuid
+import warnings
 import weakref
 
 from . import _server
@@ -174,10 +175,13 @@ class Channel:
         except OSError:
             raise OssError(GONE, "CONNECTOR_GONE") from None
         try:
-            link.folder = link.wait(link.begin("hello", self.hello))["folder"]
+            welcome = link.wait(link.begin("hello", self.hello))
         except BaseException:
             link.close()
             raise
+        link.folder = welcome["folder"]
+        for each in welcome["warnings"]:
+            warnings.warn(each, stacklevel=4)
         return link
 
     def current(self):

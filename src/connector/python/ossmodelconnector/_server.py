@@ -1,5 +1,6 @@
 """Where the server is: the node's, or a process of its own."""
 
+import atexit
 import os
 import select
 import shutil
@@ -48,12 +49,19 @@ def start():
         )
         said = first_line(process)
         if said.startswith("ready "):
+            atexit.register(leave, process)
             return process, said[len("ready "):]
         process.kill()
         process.wait()
         errors.seek(0)
         words = errors.read().decode(errors="replace").strip() or "it says nothing"
     raise RuntimeError("modelserve's connector cannot be started (%s): %s" % (" ".join(process.args), words))
+
+
+def leave(process):
+    """At the end of this process: the server ends by itself, with its last client, and nobody needs to be warned that it runs."""
+    if process.poll() is None:
+        process.returncode = 0
 
 
 def first_line(process):
