@@ -2,7 +2,7 @@ import { statfsSync } from 'node:fs';
 import type { ConnectorConfig } from '../config/connector-config.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
 import type { ConnectorLogs } from '../models/connector-log.ts';
-
+import { listFast } from '../models/listing/list-fast.ts';
 import { listRemote } from '../models/remote-listing.ts';
 import { Exchange } from '../models/sources/exchange.ts';
 import type { ModelSource, RemoteFile } from '../models/sources/types.ts';
@@ -29,6 +29,13 @@ export interface ConnectorParts {
   readonly onEvict: (path: string) => void;
 }
 
+export interface ListingOptions {
+  readonly bucket: string;
+  readonly prefix: string;
+  /** by many requests at once */
+  readonly isFast: boolean;
+}
+
 /** What a listing says of an object. */
 export interface ListedObject {
   readonly key: string;
@@ -40,6 +47,7 @@ export class Connector {
   readonly memory: ObjectMemory;
   /** requests at once */
   readonly connections: number;
+  readonly #listWorkers: number;
   readonly #logs: ConnectorLogs;
   readonly #exchange = new Exchange();
   readonly #source: PartSource;
@@ -65,6 +73,7 @@ export class Connector {
     const limitBytes = prefetch.memoryBytes ?? defaultLimitBytes(prefetch.directory, use);
     const connections = prefetch.vcpus * prefetch.workers;
     this.connections = connections;
+    this.#listWorkers = config.fastList.vcpus * config.fastList.workers;
     const { directory } = prefetch;
     this.memory = new ObjectMemory(this.#source, { directory, limitBytes, connections, onEvict }, use);
     logs.log.info({ endpoint, limitBytes, connections, folder: this.memory.folder }, 'connector opened');
@@ -80,7 +89,7 @@ export class Connector {
    * @param onPage may say to wait before the next one
    */
   async list(
-    { bucket, prefix }: { readonly bucket: string; readonly prefix: string; readonly isFast: boolean },
+    { bucket, prefix, isFast }: ListingOptions,
     onPage: (objects: readonly ListedObject[]) => void | Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
@@ -90,7 +99,8 @@ export class Connector {
         page.map(({ key, sizeBytes }) => ({ key: key.slice(bucket.length + 1), sizeBytes: sizeBytes ?? 0 })),
       );
     const place = `${bucket}/${prefix}`;
-    for await (const page of this.#source.list(place, over)) await give(page);
+    if (isFast) await listFast(this.#source, place, { workers: this.#listWorkers, signal: over }, give);
+    else for await (const page of this.#source.list(place, over)) await give(page);
   }
 
   /**
