@@ -6,7 +6,7 @@ import type { IniSection } from './ini-lines.ts';
 import { checkReferences, type Project, type Reference } from './project.ts';
 import { readAgentKeys } from './read-agents.ts';
 import { readEnvironmentKeys, readFields } from './read-section.ts';
-import { DEPLOYMENT_KEYS, type DeploymentFields } from './schema.ts';
+import { AGENT_KEY, DEPLOYMENT_KEYS, type DeploymentFields } from './schema.ts';
 import type { SectionName } from './section-name.ts';
 import { settleUserConfig } from './user-config.ts';
 
@@ -38,6 +38,7 @@ export async function readDeployment(
     ...keys.mistakes,
     ...environment.mistakes,
     ...agentMistakes,
+    ...findStreamedAgents(section, keys.fields),
     ...check.mistakes,
     ...findEnvironmentMistakes(section, keys.fields, {
       language: check.language,
@@ -69,6 +70,23 @@ export async function readDeployment(
       ...findUnfilledBatches(section, keys.fields),
     ],
   };
+}
+
+/** An agent would look at files that have not come yet, past whoever waits for them. */
+function findStreamedAgents(
+  section: IniSection,
+  { stream }: Partial<DeploymentFields>,
+): readonly FindingDraft[] {
+  const entry = section.entries.find(({ key }) => key.startsWith(AGENT_KEY.prefix));
+  if (stream !== true || entry === undefined) return [];
+  return [
+    {
+      ...{ line: entry.line, section: section.name, key: entry.key },
+      expected: 'whole models for agents to look at',
+      found: `"${DEPLOYMENT_KEYS.stream.name} = true"`,
+      hint: 'leave one of the two out',
+    },
+  ];
 }
 
 /** A route that two sections claim, named at the second and at each further one. */

@@ -66,6 +66,13 @@ agent.checksum.SHA1:a b.bin = ${'a'.repeat(40)}
     expect(await mistakesOf(`${ECHO}${line}\n`)).toEqual([`conf.ini:3 [algopkg.Echo] ${message}`]);
   });
 
+  it('cannot look at models that have not come yet', async () => {
+    const text = `${ECHO}stream = true\nagent.checksum.MD5:m.bin = ${MD5}\n`;
+    expect(await mistakesOf(text)).toEqual([
+      'conf.ini:4 [algopkg.Echo] agent.checksum.MD5:m.bin: expected whole models for agents to look at, found "stream = true"; leave one of the two out',
+    ]);
+  });
+
   it('tell which file a module is missing', async () => {
     const [message] = await mistakesOf(`${ECHO}agent.x = x.mjs\n`);
     expect(message).toMatch(/agent\.x: expected a \.mjs, .* found no file .*algopkg\/Echo\/x\.mjs$/);
