@@ -33,6 +33,7 @@ interface Session {
   readonly settings: PreloadSettings;
   readonly uri: FileUri;
   readonly connections: number;
+  readonly expireMs: number;
   readonly logs: ConnectorLogs;
   readonly programs: ServedPrograms;
 }
@@ -76,7 +77,8 @@ async function begin(): Promise<Session> {
   programs.add(settings.servedPid);
   process.on('uncaughtExceptionMonitor', (error) => tellCrash(logs.log, error));
   const connections = Math.min(config.prefetch.vcpus * config.prefetch.workers, MOST_CONNECTIONS);
-  return { settings, uri, connections, logs, programs };
+  const expireMs = config.expireTimeSec * 1000;
+  return { settings, uri, connections, expireMs, logs, programs };
 }
 
 /** @returns warnings null: there is no file */
@@ -102,7 +104,7 @@ function belongs(variables: ReadonlySet<string>, { uri }: PreloadSettings, socke
 
 /** @returns null: a loader that is there already serves the program, too */
 async function openOrJoin(
-  { settings, uri, connections, logs, programs }: Session,
+  { settings, uri, connections, expireMs, logs, programs }: Session,
   exchange: Exchange,
 ): Promise<ModelLoader | null> {
   const plain = await openSource(uri, cloudVariables(), exchange);
@@ -116,7 +118,7 @@ async function openOrJoin(
   const deadline = performance.now() + JOIN_TIMEOUT_MS;
   for (;;) {
     try {
-      return await ModelLoader.open({ uri, modelDir, connections, log: logs.log, onJoin }, source);
+      return await ModelLoader.open({ uri, modelDir, connections, expireMs, log: logs.log, onJoin }, source);
     } catch (error) {
       if (codeOf(error) !== 'LOCK_HELD' || performance.now() > deadline) throw error;
     }

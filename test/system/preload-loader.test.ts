@@ -1,5 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { findByEnvironment } from '../../src/lib/process/find-by-environment.ts';
@@ -23,13 +32,19 @@ interface Machine {
   loaders(): readonly number[];
 }
 
-async function openMachine(objects: Readonly<Record<string, Buffer>>): Promise<Machine> {
+async function openMachine(
+  objects: Readonly<Record<string, Buffer>>,
+  folder: string | null = null,
+): Promise<Machine> {
   const dir = tempDir();
   const bucket = await startOssBucket(objects);
-  const modelDir = join(dir, 'model');
+  const modelDir = folder ?? join(dir, 'model');
   const config = join(dir, 'config.json');
   const logPaths = { logPath: join(dir, 'connector.log'), auditPath: join(dir, 'audit.log') };
-  writeFileSync(config, JSON.stringify({ logLevel: 0, ...logPaths, prefetch: { vcpus: 1, workers: 1 } }));
+  writeFileSync(
+    config,
+    JSON.stringify({ logLevel: 0, ...logPaths, prefetch: { vcpus: 1, workers: 1 }, expireTimeSec: 1 }),
+  );
   const loaders = (): readonly number[] =>
     findByEnvironment(
       (variables) =>
@@ -57,6 +72,18 @@ const HASHES = `
 import hashlib, sys
 for path in sys.argv[1:]:
     print(path.rsplit('/', 1)[-1], hashlib.sha256(open(path, 'rb').read()).hexdigest(), flush=True)`;
+
+/** Maps a file, opens it again at a line, which fails, and at the next prints hashes of what is mapped and of what an open finds. */
+const KEEPS_OPEN = `
+import hashlib, mmap, sys
+with open(sys.argv[1], 'rb') as file: mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+print('mapped', flush=True)
+sys.stdin.readline()
+try: open(sys.argv[1], 'rb')
+except OSError as error: print('refused', error.errno, flush=True)
+sys.stdin.readline()
+print(hashlib.sha256(mapped).hexdigest())
+print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())`;
 
 describe.skipIf(LIBRARY === null)('a program with LD_PRELOAD, and no cluster', { timeout: 120_000 }, () => {
   it('runs while its model is fetched: small files first, what it opens next, the rest by name', async () => {
@@ -218,6 +245,30 @@ describe.skipIf(LIBRARY === null)('a program with LD_PRELOAD, and no cluster', {
     expect(stderr).toMatch(message);
     expect(stderr).toMatch(/^modelserve: [^\n]+\n$/);
   });
+
+  it.skipIf(!existsSync('/dev/shm'))(
+    'gives memory back after a while, and fetches again what is opened then',
+    async () => {
+      const folder = mkdtempSync('/dev/shm/modelserve-test-');
+      onTestFinished(() => rmSync(folder, { recursive: true }));
+      const [large, small] = [randomBytes(9 * MIB), randomBytes(100)];
+      const machine = await openMachine({ 'large.bin': large, 'small.json': small }, join(folder, 'model'));
+      const path = join(machine.modelDir, 'large.bin');
+      const program = machine.run('python3', ['-c', KEEPS_OPEN, path]);
+      await until('the file to be there', () => program.output().toString().startsWith('mapped'));
+      await until('its memory to be given back', () => statSync(path).blocks === 0);
+      expect(statSync(join(machine.modelDir, 'small.json')).blocks).toBeGreaterThan(0);
+      machine.bucket.refused.set(`${KEY}large.bin`, 403);
+      program.write('\n');
+      await until('an open that is refused', () => program.output().toString().includes('refused 5'));
+      machine.bucket.refused.clear(); // what failed once may go well later
+      program.write('\n');
+      const { code, stdout } = await program.ended;
+      expect([code, stdout.toString()]).toEqual([0, `mapped\nrefused 5\n${sha(large)}\n${sha(large)}\n`]);
+      await until('the loader to end', () => machine.loaders().length === 0);
+      expect(statSync(path).mode & 0o7777).toBe(0o644); // it was whole: an ordinary file from now on
+    },
+  );
 
   it('lets processes without ENABLE_CONNECTOR alone', async () => {
     const machine = await openMachine({ 'a.bin': Buffer.from('a') });

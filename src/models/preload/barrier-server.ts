@@ -56,9 +56,12 @@ export class BarrierServer {
     await chmod(socketPath, 0o600);
   }
 
-  /** From now on who opens this placeholder is answered when it is whole. Call it when the file is there. */
-  async protect(path: string): Promise<void> {
-    this.#paths.set(await numbersOf(path), path);
+  /**
+   * From now on who opens this placeholder is answered when it is whole. Call it when the file is there.
+   * @param name what the file is called in `whenFile`, where that is another path
+   */
+  async protect(path: string, name: string = path): Promise<void> {
+    this.#paths.set(await numbersOf(path), name);
   }
 
   /** Whoever waits fails from now on, and so does who comes later. Idempotent. */

@@ -8,6 +8,7 @@ import { Filler } from '../filling/filler.ts';
 import { listRemote } from '../remote-listing.ts';
 import type { ModelSource } from '../sources/types.ts';
 import { BarrierServer } from './barrier-server.ts';
+import { ExpiringFiles, isInMemory } from './expiring-files.ts';
 import { type LocalFile, ModelDirectory, RUN_DIR_PREFIX } from './model-directory.ts';
 import { finishPlaceholder } from './placeholder.ts';
 
@@ -18,8 +19,18 @@ export interface ModelLoaderOptions {
   /** requests at once */
   readonly connections: number;
   readonly log: Log;
+  /** a folder in memory: how long after the last open large files are let go of */
+  readonly expireMs: number;
   /** a program that was started for the same model wants to be served as the first one is */
   readonly onJoin: (pid: number) => void;
+}
+
+interface LoaderParts {
+  readonly directory: ModelDirectory;
+  readonly source: ModelSource;
+  /** for the socket */
+  readonly runDir: string;
+  readonly isInMemory: boolean;
 }
 
 /** What is so small that one request brings it comes before all that is larger. */
@@ -32,21 +43,27 @@ export class ModelLoader {
   readonly #directory: ModelDirectory;
   readonly #filler: Filler;
   readonly #server: BarrierServer;
+  /** null: the folder lies on a disk */
+  readonly #expiring: ExpiringFiles | null;
+  readonly #files = new Map<string, LocalFile>();
+  readonly #marked: LocalFile[] = [];
   #missing = 0;
   #failed = 0;
   #whenIdle: (() => void) | null = null;
 
-  private constructor(
-    options: ModelLoaderOptions,
-    { directory, source, runDir }: { directory: ModelDirectory; source: ModelSource; runDir: string },
-  ) {
+  private constructor(options: ModelLoaderOptions, { directory, source, runDir, isInMemory }: LoaderParts) {
     this.#options = options;
     this.#directory = directory;
     this.socketPath = join(runDir, 'socket');
-    const { log, onJoin, connections } = options;
+    const { log, onJoin, connections, expireMs } = options;
     const onFile = async (path: string, error: Error | null): Promise<void> => await this.#end(path, error);
     this.#filler = new Filler(source, { connections, onFile });
-    this.#server = new BarrierServer({ socketPath: this.socketPath, log, onJoin }, this.#filler);
+    const protect = async (placeholder: string, path: string): Promise<void> =>
+      await this.#server.protect(placeholder, path);
+    const expiry = { afterMs: expireMs, connections, log, protect };
+    this.#expiring = isInMemory ? new ExpiringFiles(expiry, this.#filler, source) : null;
+    const files = this.#expiring ?? this.#filler;
+    this.#server = new BarrierServer({ socketPath: this.socketPath, log, onJoin }, files);
   }
 
   /**
@@ -57,7 +74,10 @@ export class ModelLoader {
     const { uri, modelDir, log } = options;
     const directory = await ModelDirectory.take(modelDir, publicUri(uri.text));
     const runDir = await mkdtemp(join(tmpdir(), RUN_DIR_PREFIX));
-    const loader = new ModelLoader(options, { directory, source, runDir });
+    const loader = new ModelLoader(options, {
+      ...{ directory, source, runDir },
+      isInMemory: await isInMemory(directory.path),
+    });
     try {
       const files = await loader.#list(source);
       const missing = await directory.place(files, loader.socketPath);
@@ -74,18 +94,27 @@ export class ModelLoader {
     return this.#directory.path;
   }
 
-  /** Resolves once nothing is left to do: all files are whole. While one of them has failed there is: to say why. */
+  /**
+   * Resolves once nothing is left to do: all files are whole. While one of them has failed there is: to say why; and in
+   * memory: to let go of files.
+   */
   async whenDone(): Promise<void> {
-    if (this.#missing === 0 && this.#failed === 0) return;
+    if (this.#isDone) return;
     await new Promise<void>((resolve) => {
       this.#whenIdle = resolve;
     });
   }
 
+  get #isDone(): boolean {
+    return this.#missing === 0 && this.#failed === 0 && this.#marked.length === 0;
+  }
+
   /** Ends what is under way; who waits for a file fails. */
   async stop(): Promise<void> {
     await this.#filler.stop();
+    const marked = await this.#expiring?.stop();
     await this.#server.stop();
+    for (const path of marked ?? []) await finishPlaceholder(path);
     await rm(join(this.socketPath, '..'), { recursive: true, force: true });
     await this.#directory.leave();
   }
@@ -102,7 +131,10 @@ export class ModelLoader {
 
   async #begin(files: readonly LocalFile[]): Promise<void> {
     this.#missing = files.length;
-    for (const { path } of files) await this.#server.protect(path);
+    for (const file of files) {
+      this.#files.set(file.path, file);
+      await this.#server.protect(file.path);
+    }
     await this.#server.start();
     this.#filler.add(files);
   }
@@ -110,8 +142,10 @@ export class ModelLoader {
   async #end(path: string, error: Error | null): Promise<void> {
     const { log } = this.#options;
     this.#missing -= 1;
+    const file = this.#files.get(path);
     if (error === null) {
-      await finishPlaceholder(path);
+      if (this.#expiring !== null && file !== undefined && !isSmall(file)) this.#marked.push(file);
+      else await finishPlaceholder(path);
       log.debug({ path }, 'file is whole');
     } else {
       this.#failed += 1;
@@ -120,8 +154,13 @@ export class ModelLoader {
     if (this.#missing > 0) return;
     const { fetchedBytes, bytesPerSecond } = this.#filler.progress;
     log.info({ fetchedBytes, bytesPerSecond, failed: this.#failed }, 'model loaded');
-    if (this.#failed === 0) this.#whenIdle?.();
+    this.#expiring?.begin(this.#marked);
+    if (this.#isDone) this.#whenIdle?.();
   }
+}
+
+function isSmall({ remote }: LocalFile): boolean {
+  return (remote.sizeBytes ?? 0) <= SMALL_BYTES;
 }
 
 function smallFirst(left: LocalFile, right: LocalFile): number {

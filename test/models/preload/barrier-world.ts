@@ -19,6 +19,8 @@ export const shaOf = (bytes: Buffer): string => createHash('sha256').update(byte
 export interface Run {
   readonly pid: number;
   readonly output: () => Buffer;
+  /** to its stdin */
+  readonly write: (text: string) => void;
   /** exit code (null after a signal), and what it wrote to stderr */
   readonly ended: Promise<{ readonly code: number | null; readonly stdout: Buffer; readonly stderr: string }>;
   readonly isOver: () => boolean;
@@ -100,7 +102,7 @@ export async function openBarrierWorld(
 export function start(command: string, args: readonly string[], { cwd, env }: RunOptions): Run {
   const { LD_PRELOAD: _, ...inherited } = process.env;
   const child = spawn(command, [...args], {
-    ...{ cwd: cwd ?? '/', env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+    ...{ cwd: cwd ?? '/', env: { ...inherited, ...env }, stdio: ['pipe', 'pipe', 'pipe'] },
   });
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
@@ -119,7 +121,12 @@ export function start(command: string, args: readonly string[], { cwd, env }: Ru
     child.kill('SIGKILL');
     await ended.catch(() => undefined);
   });
-  return { pid: child.pid ?? -1, output: () => Buffer.concat(stdout), ended, isOver: () => isOver };
+  return {
+    pid: child.pid ?? -1,
+    output: () => Buffer.concat(stdout),
+    write: (text) => void child.stdin.write(text),
+    ...{ ended, isOver: () => isOver },
+  };
 }
 
 async function libraryOrReason(): Promise<string | null> {
