@@ -16,6 +16,8 @@ export const USAGE = `npm run bench -- [options]: modelserve beside other server
   --report             nothing is measured: write the plot and docs/benchmarks.md from bench/results/latest.json
   --help
 
+  models               the figures of that group alone: how models come, are listed and opened
+
 contestants: ${CONTESTANTS.map(({ name }) => name).join(', ')}
 figures: ${FIGURES.map(({ name }) => name).join(', ')}
 `;
@@ -32,7 +34,8 @@ const MAX_NUMBER = 100;
 export function readOptions(args) {
   const flag = { type: /** @type {const} */ ('boolean'), default: false };
   const text = { type: /** @type {const} */ ('string') };
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
     args: [...args],
     options: {
       quick: flag,
@@ -58,8 +61,8 @@ export function readOptions(args) {
       rounds: wholeNumber('--rounds', values.rounds, plan.rounds),
       secondsPerCell: wholeNumber('--seconds', values.seconds, plan.secondsPerCell),
     },
-    contestants: named('--only', CONTESTANTS, values.only),
-    figures: named('--figures', FIGURES, values.figures),
+    contestants: positionals.length > 0 ? [] : named('--only', CONTESTANTS, values.only),
+    figures: positionals.length > 0 ? grouped(positionals) : named('--figures', FIGURES, values.figures),
   };
 }
 
@@ -68,6 +71,13 @@ function wholeNumber(option, text, otherwise) {
   const value = Number(text);
   if (Number.isInteger(value) && value >= 1 && value <= MAX_NUMBER) return value;
   throw new Error(`${option}: expected a whole number from 1 to ${MAX_NUMBER}, found ${text}`);
+}
+
+function grouped(groups) {
+  const there = [...new Set(FIGURES.flatMap(({ group }) => group ?? []))];
+  const unknown = groups.find((group) => !there.includes(group));
+  if (unknown !== undefined) throw new Error(`no group ${unknown}; there is ${there.join(', ')}`);
+  return FIGURES.filter(({ group }) => groups.includes(group));
 }
 
 function named(option, all, text) {

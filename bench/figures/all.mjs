@@ -1,13 +1,16 @@
-// The targets that need an arrangement of their own.
+// The targets that need an arrangement of their own. A new one is a file beside this one and a line in FIGURES; `group` makes
+// it run with others that belong together.
 import { Workspace } from '../lib/workspace.mjs';
 import { batching } from './batching.mjs';
 import { cachedModel } from './cached-model.mjs';
 import { environments } from './environments.mjs';
 import { largeBodies } from './large-bodies.mjs';
+import { listFastRows } from './list-fast.mjs';
 import { manyDeployments } from './many-deployments.mjs';
 import { memory } from './memory.mjs';
 import { overload } from './overload.mjs';
 import { preloadOpen } from './preload-open.mjs';
+import { receive } from './receive.mjs';
 import { judged } from './row.mjs';
 import { streams } from './streams.mjs';
 import { travel } from './travel.mjs';
@@ -15,6 +18,7 @@ import { travel } from './travel.mjs';
 /**
  * @typedef {object} Figure
  * @property {string} name as `--figures` takes it
+ * @property {string} [group] runs it together with the others of that group: `npm run bench -- models`
  * @property {string} what stands for its rows when it fails
  * @property {(context: import('./head.mjs').Context) => Promise<import('./row.mjs').Row[]>} run
  */
@@ -28,9 +32,16 @@ export const FIGURES = [
   { name: 'memory', what: 'memory at rest', run: memory },
   { name: 'overload', what: '400 requests at once, queue bound 100', run: overload },
   { name: 'environments', what: 'environments, and changes that need none', run: environments },
-  { name: 'cached-model', what: 'a cached 2 GiB model until it can be opened', run: cachedModel },
+  {
+    name: 'cached-model',
+    group: 'models',
+    what: 'a cached 2 GiB model until it can be opened',
+    run: cachedModel,
+  },
+  { name: 'receive', group: 'models', what: 'a 2 GiB file from a web server', run: receive },
+  { name: 'list-fast', group: 'models', what: 'listing a million keys', run: listFastRows },
   { name: 'travel', what: 'packages and models on their way', run: travel },
-  { name: 'preload-open', what: 'opens with the preload library', run: preloadOpen },
+  { name: 'preload-open', group: 'models', what: 'opens with the preload library', run: preloadOpen },
 ];
 
 /**
