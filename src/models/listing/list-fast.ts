@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { ModelSource, RemoteFile } from '../sources/types.ts';
 import { SourceError } from '../sources/types.ts';
 import { compareKeys } from './key-order.ts';
@@ -44,6 +45,7 @@ class FastList {
     this.#workers = options.workers;
     this.#segments = new Segments(prefix);
     this.#signal = AbortSignal.any([options.signal, this.#failed.signal]);
+    setMaxListeners(0, this.#signal); // all workers have it, and Node takes more than ten for a leak
   }
 
   async run(): Promise<void> {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { ServeError } from '../../lib/errors.ts';
@@ -33,6 +34,7 @@ export class ReceiveThreads implements Receiver {
   }
 
   async receive(task: ReceiveTask, options: ReceiveOptions): Promise<Received> {
+    setMaxListeners(0, options.signal); // many parts have one signal, and Node takes more than ten for a leak
     const isHere = 'memory' in task.target && !(task.target.memory.buffer instanceof SharedArrayBuffer);
     return await (isHere ? this.#here : this.#leastBusy()).receive(task, options);
   }

@@ -230,11 +230,17 @@ describe('receiving on threads', () => {
     const origin = await startRawServer(({ socket }) => socket.write(partAnswer(content, OFFSET, length)));
     const receiver = new ReceiveThreads({}, 2);
     onTestFinished(async () => await receiver.close());
-    const files = Array.from({ length: 10 }, async () => await intoFile(receiver, origin, length));
+    const warnings: string[] = [];
+    const warn = (warning: Error): number => warnings.push(warning.name);
+    process.on('warning', warn);
+    onTestFinished(() => void process.off('warning', warn));
+    const { signal } = new AbortController();
+    const files = Array.from({ length: 20 }, async () => await intoFile(receiver, origin, length, signal));
     for (const { received, counted, bytes } of await Promise.all(files)) {
       expect([received, counted]).toEqual([{ kind: 'whole' }, length]);
       expect(bytes.equals(expected(length))).toBe(true);
     }
+    expect(warnings).toEqual([]);
     const memory = new Uint8Array(new SharedArrayBuffer(length));
     const options = { signal: never, onBytes: () => undefined };
     expect(await receiver.receive(taskFor(origin, { memory }, length), options)).toEqual({ kind: 'whole' });
