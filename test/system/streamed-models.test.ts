@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { preloadLibrary } from '../../src/models/preload/preload-library.ts';
@@ -134,6 +134,29 @@ describe.skipIf(!hasRedis || library.status === 'missing')('models that come whi
     expect(code).toBe(1);
     expect(stdout + stderr).toMatch(/second\/b\.bin was replaced or removed while it was fetched/);
     expect(await answer()).toEqual(before);
+  });
+
+  it('go on to come where the head was killed in the middle, to the same process', async () => {
+    put('fourth', { 'a.bin': randomBytes(40 * MIB), 'b.bin': randomBytes(40 * MIB) });
+    section('fourth');
+    const marks = store.marks.length;
+    store.heldBack.add('fourth/b.bin');
+    store.sentBytes = 0;
+    void head.apply();
+    await until('the backend to have read the small file', () => store.marks.length > marks, 60_000);
+    // What failed before has left a folder of its own, in which that file had come, too.
+    const partial = join(head.stateDir, 'partial');
+    const noted = () =>
+      readdirSync(partial).map((name) => readFileSync(join(partial, name, 'progress.json'), 'utf8'));
+    await until('another file to have come', () => noted().some((text) => text.includes('"a.bin":"Hw=="')));
+    head.signal('SIGKILL');
+    await head.ended();
+    store.heldBack.clear();
+    head.launch();
+    const wanted = sha(store.files.get('fourth/b.bin') ?? Buffer.of());
+    await until('the new model', async () => (await answer())['b.bin'] === wanted, 90_000);
+    expect(store.marks).toHaveLength(marks + 1); // it was started once
+    expect(store.sentBytes).toBe(80 * MIB + 13);
   });
 
   it('reach a worker through the head while they come to it', async () => {

@@ -29,6 +29,8 @@ export interface ModelBarrierOptions {
 }
 
 const SET_ID = 0o6000;
+/** Replicas outlive the node process: one that opens a file while that is started anew waits for the next one. */
+const PATIENCE_MS = 60_000;
 
 /** Makes programs wait for files of models that are on their way to this node. */
 export class ModelBarrier {
@@ -64,7 +66,7 @@ export class ModelBarrier {
     const { socketPath } = this.#options;
     // By their real paths, since that is what the kernel says of an open file.
     const folders = await Promise.all(this.#options.folders.map(async (folder) => await realpath(folder)));
-    const place = { library: library.path, socketPath, folders };
+    const place = { library: library.path, socketPath, folders, patienceMs: PATIENCE_MS };
     return { ok: true, variables: preloadVariables(place, env['LD_PRELOAD']) };
   }
 

@@ -34,7 +34,8 @@ export interface StreamedModelOptions {
 
 /** What one request asks for. */
 const CHUNK_BYTES = 8 * 1024 ** 2;
-const NOTE_EVERY_MS = 500;
+/** What a kill costs at most, beside what is under way: chunks that came within this time. */
+const NOTE_AFTER_MS = 200;
 const FILES_AT_ONCE = 2;
 /** Files up to this size come first: what says how to read the others is among them. */
 const SMALL_BYTES = 4 * 1024 ** 2;
@@ -59,7 +60,7 @@ export class StreamedModel {
   #failure: Error | null = null;
   /** once it is whole */
   #root: string | null = null;
-  #notedAtMs = 0;
+  #noting: NodeJS.Timeout | null = null;
 
   private constructor(listing: OpenListing, options: StreamedModelOptions, draft: DraftFolder) {
     this.#listing = listing;
@@ -178,14 +179,15 @@ export class StreamedModel {
   }
 
   #noteSoon(): void {
-    if (performance.now() - this.#notedAtMs < NOTE_EVERY_MS) return;
-    this.#notedAtMs = performance.now();
-    void this.#draft.note().catch(() => undefined); // what goes wrong with the disk, the next chunk says
+    this.#noting ??= setTimeout(() => {
+      this.#noting = null;
+      void this.#draft.note().catch(() => undefined); // what goes wrong with the disk, the next chunk says
+    }, NOTE_AFTER_MS);
   }
 
   /** What has come is as it was asked for, but only its hash says what that is. */
   async #keepWhenFull(): Promise<StoredContent> {
-    await this.#filled;
+    await this.#filled.finally(() => clearTimeout(this.#noting ?? undefined));
     const { store } = this.#options;
     const files = await mapConcurrently(this.#draft.files, FILES_AT_ONCE, async ({ path, source }) => ({
       ...{ path, executable: false },

@@ -14,7 +14,8 @@
  *   M PID            this process is to be served, too     ->  OK
  *
  * MODELSERVE_PRELOAD_SOCKET names the socket, MODELSERVE_PRELOAD_DIRS the folders, by their real paths, in which a
- * placeholder that nobody answers for is an error (MODEL_DIR where it is not set).
+ * placeholder that nobody answers for is an error (MODEL_DIR where it is not set), and MODELSERVE_PRELOAD_PATIENCE_S
+ * how many seconds somebody is waited for who does (0 where it is not set).
  *
  * The first process with ENABLE_CONNECTOR=1 starts the loader (see start_loader) and waits for it before main.
  */
@@ -33,6 +34,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Where the build found them; what lies beside the library, or on PATH, is taken where these are not there. */
@@ -46,12 +48,15 @@
 #define EXPORT __attribute__((visibility("default")))
 #define SOCKET_VARIABLE "MODELSERVE_PRELOAD_SOCKET"
 #define DIRS_VARIABLE "MODELSERVE_PRELOAD_DIRS"
+#define PATIENCE_VARIABLE "MODELSERVE_PRELOAD_PATIENCE_S"
+#define ASKS_PER_S 5
 #define LOADER_FROM_LIBRARY "/../roles/preload-loader-main.js"
 
 /* Written by the constructor alone. Not active: no call costs more than a look at this. */
 static int is_active;
 static struct sockaddr_un server;
 static char dirs[4 * PATH_MAX];
+static long patience_s;
 
 /* ---- raw system calls: errno is left as it was ---- */
 
@@ -132,18 +137,30 @@ static int is_ours(const char *path) {
     return 0;
 }
 
+/* Asks once. Returns the length of the answer, 0 when there was none. */
+static size_t ask(const char *question, char *answer, size_t size) {
+    int connection = server.sun_path[0] == '\0' ? -1 : sent(question);
+    return connection < 0 ? 0 : answered(connection, answer, size);
+}
+
 static __attribute__((noinline)) int wait_for(int fd, const struct stat *found) {
     char question[64], answer[1024], link[32], path[PATH_MAX];
     snprintf(question, sizeof question, "O %llu %llu\n", (unsigned long long)found->st_dev,
              (unsigned long long)found->st_ino);
-    int connection = server.sun_path[0] == '\0' ? -1 : sent(question);
-    size_t length = connection < 0 ? 0 : answered(connection, answer, sizeof answer);
-    if (length > 0 && strcmp(answer, "OK") == 0) return 0;
-    struct stat now;
-    if (length == 0 && !is_placeholder(fd, &now)) return 0; /* it was the last, and who filled it has ended */
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     long got = raw(SYS_readlinkat, AT_FDCWD, (long)link, (long)path, sizeof path - 1);
     path[got < 0 ? 0 : got] = '\0';
+    struct stat now;
+    size_t length = ask(question, answer, sizeof answer);
+    /* Who answers may be about to come back, and not to know all files at once then. */
+    for (long left = is_ours(path) ? patience_s * ASKS_PER_S : 0; left > 0; left -= 1) {
+        if ((length > 0 && strcmp(answer, "NO") != 0) || !is_placeholder(fd, &now)) break;
+        struct timespec pause = {0, 1000000000L / ASKS_PER_S};
+        (void)raw(SYS_nanosleep, (long)&pause, 0, 0, 0);
+        length = ask(question, answer, sizeof answer);
+    }
+    if (length > 0 && strcmp(answer, "OK") == 0) return 0;
+    if (length == 0 && !is_placeholder(fd, &now)) return 0; /* it was the last, and who filled it has ended */
     if (length > 0 && answer[0] == 'E') {
         say(path, " cannot be read: ", answer + 2);
         return -1;
@@ -403,5 +420,7 @@ __attribute__((constructor)) static void begin(void) {
     }
     if (folders != NULL && strlen(folders) < sizeof dirs) strcpy(dirs, folders);
     else if (folder != NULL && realpath(folder, dirs) == NULL) dirs[0] = '\0';
+    const char *patience = variable(PATIENCE_VARIABLE);
+    if (patience != NULL) patience_s = strtol(patience, NULL, 10);
     is_active = server.sun_path[0] != '\0' || dirs[0] != '\0';
 }
