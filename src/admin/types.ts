@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { EnvironmentSample } from '../cluster/metrics/samples.ts';
 import type { MetricTick, Series } from '../cluster/metrics/series.ts';
 import type { ClusterSettings, PlannedChange, RevisionOrigin } from '../cluster/spec/types.ts';
 import type { ModelsDocument } from '../cluster/status/models-document.ts';
@@ -170,16 +171,8 @@ export interface RevisionDesk {
 }
 
 /** An environment that a node has built, or builds. */
-export interface EnvironmentDetail {
+export interface EnvironmentDetail extends EnvironmentSample {
   readonly node: string;
-  /** kind and content key */
-  readonly key: string;
-  readonly state: 'ready' | 'building' | 'unfinished';
-  readonly description: string;
-  readonly packages: readonly string[];
-  readonly sizeBytes: number;
-  /** ISO 8601 */
-  readonly lastUsed: string;
 }
 
 export interface EnvironmentList {

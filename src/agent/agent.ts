@@ -5,18 +5,21 @@ import type { NodeRecord, NodeRole } from '../cluster/nodes/types.ts';
 import type { NodeCapacity } from '../cluster/placement/types.ts';
 import type { NodeReport } from '../cluster/replicas/types.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
-import type { StatePaths } from '../config/paths.ts';
+import { ingressSocket, type StatePaths } from '../config/paths.ts';
 import type { Log } from '../lib/log.ts';
 import { type AgentStore, STORE_SCHEMA_VERSION, type WatchStore } from '../store/types.ts';
+import { ProcessSampler } from '../telemetry/process-sampler.ts';
 import { AssignmentFollower } from './assignment-follower.ts';
 import { hostCapacity } from './capacity.ts';
 import { NodeEnvironments } from './environments/node-environments.ts';
 import type { Contents } from './environments/preparations.ts';
 import type { PrepareOptions } from './environments/prepare-backend.ts';
 import { GpuInventory, type GpuOptions } from './gpus/inventory.ts';
+import { readIngressSample } from './ingress/ingress-client.ts';
 import { type IngressOptions, IngressProcess } from './ingress/ingress-process.ts';
 import { Membership } from './membership.ts';
 import { ModelAgents } from './model-agents/model-agents.ts';
+import { NodeReports } from './node-reports.ts';
 import { Claims } from './replicas/claims.ts';
 import { LIFE_SIGN_LIMITS } from './replicas/hang.ts';
 import { ReplicaRecords } from './replicas/records.ts';
@@ -46,7 +49,11 @@ export interface AgentOptions {
 export interface AgentDependencies {
   readonly store: AgentStore & WatchStore;
   /** packages and models of this node; whoever made it starts and stops it */
-  readonly content: { readonly contents: Contents; readonly port: number };
+  readonly content: {
+    readonly contents: Contents;
+    readonly port: number;
+    modelBytes(): Promise<number>;
+  };
   readonly log: Log;
   /** wall clock, ms since 1970 */
   readonly nowMs: () => number;
@@ -70,6 +77,7 @@ export class Agent {
   readonly #ingress: IngressProcess;
   readonly #follower: AssignmentFollower;
   readonly #membership: Membership;
+  readonly #sampler = new ProcessSampler('node');
   readonly #life: { readonly startedAtMs: number; draining: boolean; stopped: Promise<void> | null };
 
   constructor(options: AgentOptions, dependencies: AgentDependencies) {
@@ -167,6 +175,18 @@ export class Agent {
     };
   }
 
+  /** What it says of its node when the head asks; to be made once. */
+  makeReports(): NodeReports {
+    const { nodeId, paths } = this.#options;
+    return new NodeReports({
+      ...{ nodeId, paths, sampler: this.#sampler },
+      ingress: async () => await readIngressSample(ingressSocket(paths.sockets)),
+      gpus: () => this.#gpus.gpus,
+      gpuUses: () => this.#gpus.uses,
+      modelBytes: async () => await this.#dependencies.content.modelBytes(),
+    });
+  }
+
   /** What may be started here at any moment. */
   get assignedSpecs(): readonly PinnedSpec[] {
     return this.#replicas.statuses.map(({ assignment }) => assignment.spec);
@@ -190,6 +210,7 @@ export class Agent {
    * @throws ServeError INGRESS_FAILED; what was adopted is left as it was
    */
   async start(): Promise<void> {
+    this.#sampler.start();
     const begun = await Promise.allSettled([
       this.#gpus.start(),
       this.#environments.start(),
@@ -218,6 +239,7 @@ export class Agent {
 
   async #leaveRunning(): Promise<void> {
     await this.#environments.stop();
+    this.#sampler.stop();
     this.#gpus.stop();
     await this.#follower.stop();
     await this.#membership.stop();
@@ -237,6 +259,7 @@ export class Agent {
     await this.#replicas.drainAll();
     await this.#modelAgents.stop();
     await this.#ingress.stop();
+    this.#sampler.stop();
     this.#gpus.stop();
     await this.#membership.leave();
   }

@@ -42,6 +42,8 @@ export interface StatePaths {
   readonly stage: string;
   readonly routing: string;
   readonly store: string;
+  /** what was measured in the last day */
+  readonly series: string;
   /** Unix sockets: short whatever the state directory is, since their paths may have 107 bytes at most */
   readonly sockets: string;
 }
@@ -70,6 +72,7 @@ export function statePaths(root: string): StatePaths {
     stage: join(root, 'stage'),
     routing: join(root, 'routing.json'),
     store: join(root, 'store'),
+    series: join(root, 'series.gz'),
     sockets: join(tmpdir(), `modelserve-${userInfo().uid}`, short),
   };
 }

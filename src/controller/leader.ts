@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { BUCKET_COUNT, bucketOf, type Histogram, histogramOf } from '../cluster/metrics/histogram.ts';
 import type { DeploymentState, Rollout } from '../cluster/rollout/types.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
@@ -54,6 +55,8 @@ export class Leader {
   readonly view = new ClusterView();
   #unsubscribe: (() => Promise<void>) | null = null;
   #published: PublishedView | null = null;
+  readonly #lookCounts = new Float64Array(BUCKET_COUNT);
+  #looksS = 0;
   /** nodes that were told to leave; null while the cluster is not being stopped */
   #dismissed: Set<string> | null = null;
   /** what went wrong in the last look, said once; '' when nothing did */
@@ -77,6 +80,11 @@ export class Leader {
   /** what the store and so the ingresses have been told; null before the first time */
   get published(): PublishedView | null {
     return this.#published;
+  }
+
+  /** How long looks at the cluster took. */
+  get looks(): Histogram {
+    return histogramOf(this.#lookCounts, this.#looksS);
   }
 
   async start(): Promise<void> {
@@ -147,6 +155,15 @@ export class Leader {
    * @returns ms until the next look is due
    */
   async look(): Promise<number> {
+    const beganMs = performance.now();
+    const dueMs = await this.#look();
+    const tookMs = performance.now() - beganMs;
+    (this.#lookCounts[bucketOf(tookMs)] as number) += 1;
+    this.#looksS += tookMs / 1000;
+    return dueMs;
+  }
+
+  async #look(): Promise<number> {
     try {
       const won = await this.#lease.hold(this.#dependencies.state.memory);
       if (won !== null) await this.#elected(won);

@@ -259,7 +259,13 @@ async function startAdmin(
     stopThis: () => void stop({ keepReplicas: false }),
   });
   const { plane, uploads } = control;
-  const measurements = new Measurer();
+  const { leader, state } = control;
+  const measurements = new Measurer(
+    { file: paths.series, contentKey: keys.contentKey },
+    { plane, leader, state, log },
+  );
+  await measurements.start();
+  closers.add(async () => await measurements.stop());
   const live = new LiveHub({ ...backend, onTick: (listener) => measurements.onTick(listener) });
   closers.add(async () => await live.stop());
   const { apiKey, metricsKey } = keys;

@@ -71,7 +71,7 @@ export function createAgent(parts: AgentParts): Agent {
   const { flags, nodeId, host, paths, keys, store, content, log } = parts;
   const env = childEnvironment();
   const root = packageRoot();
-  return new Agent(
+  const agent = new Agent(
     {
       ...{ nodeId, paths },
       host: host.advertised,
@@ -108,6 +108,8 @@ export function createAgent(parts: AgentParts): Agent {
       onLeaveRequested: parts.onLeaveRequested,
     },
   );
+  content.reportWith(agent.makeReports());
+  return agent;
 }
 
 /** Packages and models of this machine, and the server that gives them to other nodes; the caller starts and stops it. */

@@ -58,7 +58,7 @@ function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): Te
     },
     {
       ...{ store, log: silentLog, nowMs: Date.now, onLeaveRequested },
-      content: { contents: ALL_HERE, port: 0 },
+      content: { contents: ALL_HERE, port: 0, modelBytes: async () => 0 },
       hasElsewhere: async () => hasElsewhere,
     },
   );

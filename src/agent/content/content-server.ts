@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { EnvironmentSample, NodeSample } from '../../cluster/metrics/samples.ts';
 import { isHash, type Manifest, totalBytesOf } from '../../lib/content/manifest.ts';
 import { type Piece, PieceSet, pieceAt, pieceBytesFor } from '../../lib/content/pieces.ts';
 import { readContent } from '../../lib/content/read-content.ts';
@@ -24,11 +25,19 @@ export interface ContentServerOptions {
   readonly key: string;
 }
 
+/** What a node says of itself to the head. */
+export interface NodeReports {
+  measure(): Promise<NodeSample>;
+  environments(): Promise<readonly EnvironmentSample[]>;
+}
+
 export interface ContentServerDependencies {
   /** null: this node has nothing of it */
   readonly find: (hash: string) => Promise<ServedContent | null>;
   /** models that are given on while they come */
   readonly streaming: StreamRoutesDependencies;
+  /** null: nothing can be said of this node yet */
+  readonly report: () => NodeReports | null;
   readonly log: Log;
 }
 
@@ -51,7 +60,7 @@ const STATUS_OF: Readonly<Record<string, number>> = {
 
 /**
  * Gives packages and models to other nodes of the cluster: lists of files, their bytes by range, and who else has which
- * pieces. What it gives is named by hash; no path comes from outside.
+ * pieces; and tells the head how this node does. What it gives is named by hash; no path comes from outside.
  */
 export class ContentServer {
   readonly #options: ContentServerOptions;
@@ -78,6 +87,10 @@ export class ContentServer {
     });
     addStreamRoutes(this.#app, dependencies.streaming);
     this.#app.post('/content/:hash/swarm', async (request) => await this.#swarmFor(request));
+    this.#app.get('/node/metrics', async () => await this.#reports().measure());
+    this.#app.get('/node/environments', async () => ({
+      environments: await this.#reports().environments(),
+    }));
     this.#app.post('/content/:hash/pieces', async (request, reply) => await this.#anyPiece(request, reply));
   }
 
@@ -100,6 +113,12 @@ export class ContentServer {
   #authorize(request: FastifyRequest): void {
     if (isSameSecret(bearerKey(request.headers.authorization), this.#options.key)) return;
     throw new ServeError('the key is missing or not that of this cluster', { code: 'KEY_REFUSED' });
+  }
+
+  #reports(): NodeReports {
+    const reports = this.#dependencies.report();
+    if (reports !== null) return reports;
+    throw new ServeError('this node is about to start', { code: 'CONTENT_BUSY' });
   }
 
   async #find(request: FastifyRequest): Promise<ServedContent> {

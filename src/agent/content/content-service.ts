@@ -10,7 +10,7 @@ import { ModelStreams } from '../../models/streaming/model-streams.ts';
 import type { StreamOrigin } from '../../models/streaming/stream-origin.ts';
 import { ClusterOrigin } from './cluster-origin.ts';
 import { ContentClient } from './content-client.ts';
-import { ContentServer } from './content-server.ts';
+import { ContentServer, type NodeReports } from './content-server.ts';
 import type { ContentNode } from './fetch-content.ts';
 import { ModelBarrier } from './model-barrier.ts';
 import { ModelCache, type ModelCacheOptions } from './model-cache.ts';
@@ -54,6 +54,7 @@ export class ContentService {
   readonly #client: ContentClient;
   readonly #server: ContentServer;
   readonly #barrier: ModelBarrier;
+  #reports: NodeReports | null = null;
   #pruning: Rounds | null = null;
   #stopped: Promise<void> | null = null;
 
@@ -88,13 +89,23 @@ export class ContentService {
     });
     this.#server = new ContentServer(
       { host: host.bound, key },
-      { find: (hash) => this.contents.find(hash), streaming: this, log },
+      { find: (hash) => this.contents.find(hash), report: () => this.#reports, streaming: this, log },
     );
   }
 
   /** Gives to others from here on. @throws the listen error */
   async start(): Promise<void> {
     await this.#server.start();
+  }
+
+  /** Tells the head, when it asks, what this says of the node. */
+  reportWith(reports: NodeReports): void {
+    this.#reports = reports;
+  }
+
+  /** Of models that are kept here, and what has come of others. */
+  async modelBytes(): Promise<number> {
+    return (await this.cache.entries()).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   }
 
   /** of its server, named in the node's record */

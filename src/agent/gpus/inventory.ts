@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Gpu } from '../../cluster/placement/types.ts';
 import type { Log } from '../../lib/log.ts';
 import { type CommandRun, runCommand } from '../../lib/process/command.ts';
-import { declaredGpus, mergeProbe, parseQuery, QUERY_ARGUMENTS, visibleGpus } from './query.ts';
+import { declaredGpus, type GpuUse, mergeProbe, parseQuery, QUERY_ARGUMENTS, visibleGpus } from './query.ts';
 
 export interface GpuOptions {
   readonly nodeId: string;
@@ -32,6 +32,7 @@ export class GpuInventory {
   readonly #options: GpuOptions;
   readonly #dependencies: GpuDependencies;
   #gpus: readonly Gpu[] = [];
+  #uses: ReadonlyMap<string, GpuUse> = new Map();
   #probe: Promise<CommandRun> | null = null;
   #timer: NodeJS.Timeout | null = null;
 
@@ -45,6 +46,11 @@ export class GpuInventory {
 
   get gpus(): readonly Gpu[] {
     return this.#gpus;
+  }
+
+  /** How each was used when the driver was asked last, by UUID; nothing of declared ones. */
+  get uses(): ReadonlyMap<string, GpuUse> {
+    return this.#uses;
   }
 
   /** Asks once, for at most the probe's timeout, then goes on asking in the background. */
@@ -95,7 +101,8 @@ export class GpuInventory {
       return this.#without(`nvidia-smi did not answer within ${seconds} s; is the driver healthy (dmesg)?`);
     }
     if (run.notFound) return this.#without('nvidia-smi is not on the PATH any more');
-    const { gpus, complaints } = parseQuery(run.output);
+    const { gpus, complaints, uses } = parseQuery(run.output);
+    this.#uses = uses;
     const known = this.#gpus;
     if (gpus.length === 0 && run.exitCode !== 0) {
       const said = complaints.at(-1) ?? 'nothing';

@@ -3,12 +3,21 @@ import type { Gpu } from '../../cluster/placement/types.ts';
 const MIB = 1024 * 1024;
 
 export const QUERY_ARGUMENTS = [
-  '--query-gpu=index,uuid,name,memory.total',
+  '--query-gpu=index,uuid,name,memory.total,memory.used,utilization.gpu',
   '--format=csv,noheader,nounits',
 ] as const;
 
+/** How a GPU is used; null: the driver does not say (a share of a card has no utilization). */
+export interface GpuUse {
+  readonly memoryUsedBytes: number | null;
+  /** 0 to 1 */
+  readonly busy: number | null;
+}
+
 export interface QueryAnswer {
   readonly gpus: readonly Gpu[];
+  /** by UUID */
+  readonly uses: ReadonlyMap<string, GpuUse>;
   /** lines that describe no GPU: what the driver complains about */
   readonly complaints: readonly string[];
 }
@@ -17,17 +26,21 @@ export interface QueryAnswer {
 export function parseQuery(output: string): QueryAnswer {
   const gpus: Gpu[] = [];
   const complaints: string[] = [];
+  const uses = new Map<string, GpuUse>();
   for (const line of output.split('\n').map((text) => text.trim())) {
     if (line === '') continue;
     const gpu = parseLine(line);
     if (gpu === null) complaints.push(line);
-    else gpus.push(gpu);
+    else {
+      gpus.push(gpu);
+      uses.set(gpu.uuid, useIn(line));
+    }
   }
-  return { gpus, complaints };
+  return { gpus, complaints, uses };
 }
 
 function parseLine(line: string): Gpu | null {
-  const match = /^(\d+), (GPU-[0-9a-zA-Z-]+), (.+), (\d+)$/.exec(line);
+  const match = /^(\d+), (GPU-[0-9a-zA-Z-]+), (.+?), (\d+)(?:, [^,]*, [^,]*)?$/.exec(line);
   if (match === null) return null;
   return {
     index: Number(match[1]),
@@ -37,6 +50,16 @@ function parseLine(line: string): Gpu | null {
     virtual: false,
     usable: true,
     reason: null,
+  };
+}
+
+/** The last two of six fields, where they are numbers. */
+function useIn(line: string): GpuUse {
+  const fields = line.split(', ');
+  const [used = '', busy = ''] = fields.length >= 6 ? fields.slice(-2) : [];
+  return {
+    memoryUsedBytes: /^\d+$/.test(used) ? Number(used) * MIB : null,
+    busy: /^\d+$/.test(busy) ? Number(busy) / 100 : null,
   };
 }
 
@@ -88,7 +111,7 @@ function entriesOf(visible: string): readonly string[] {
  */
 export function mergeProbe(
   known: readonly Gpu[],
-  answer: QueryAnswer,
+  answer: Pick<QueryAnswer, 'gpus' | 'complaints'>,
   failure: string | null,
 ): readonly Gpu[] {
   const missing = known

@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import type { IngressSample } from '../../cluster/metrics/samples.ts';
 import type { Casualty } from '../../cluster/replicas/types.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
 
@@ -25,7 +26,7 @@ export interface IngressState {
 export interface IngressCall {
   readonly socketPath: string;
   readonly method: 'GET' | 'POST';
-  readonly path: '/state' | '/drain' | '/stop';
+  readonly path: '/state' | '/metrics' | '/drain' | '/stop';
   readonly body?: object;
   readonly timeoutMs: number;
 }
@@ -88,4 +89,10 @@ export async function readIngressState(socketPath: string): Promise<IngressState
   } catch {
     return null;
   }
+}
+
+/** What an ingress has counted. @throws ServeError INGRESS_UNREACHABLE */
+export async function readIngressSample(socketPath: string): Promise<IngressSample> {
+  const call = { socketPath, method: 'GET', path: '/metrics', timeoutMs: 2_000 } as const;
+  return (await callIngress(call)) as IngressSample;
 }

@@ -1,4 +1,4 @@
-import { addHistograms, type Histogram } from './histogram.ts';
+import { addHistograms, type Histogram, since } from './histogram.ts';
 import { OUTCOMES, type Outcome } from './outcomes.ts';
 
 /** One deployment at one ingress. Counters since the ingress began; gauges are now. */
@@ -48,6 +48,53 @@ export interface IngressSample {
   readonly deployments: readonly DeploymentSample[];
 }
 
+/** A machine as its kernel shows it. */
+export interface MachineSample {
+  /** CPU time since boot: spent, and in all, of all its CPUs */
+  readonly cpuBusyS: number;
+  readonly cpuTotalS: number;
+  readonly memoryUsedBytes: number;
+  readonly memoryTotalBytes: number;
+}
+
+export interface GpuSample {
+  readonly index: number;
+  readonly uuid: string;
+  /** 0 to 1; null: the driver does not say */
+  readonly busy: number | null;
+  readonly memoryUsedBytes: number | null;
+  readonly memoryTotalBytes: number;
+}
+
+/** What a node says of itself when it is asked. */
+export interface NodeSample {
+  readonly nodeId: string;
+  /** by its own clock */
+  readonly atMs: number;
+  /** null: it does not answer */
+  readonly ingress: IngressSample | null;
+  /** the node process */
+  readonly process: ProcessSample;
+  readonly machine: MachineSample;
+  readonly gpus: readonly GpuSample[];
+  /** environments that are built here, and being built */
+  readonly environments: { readonly ready: number; readonly building: number };
+  /** of models that are kept here */
+  readonly modelBytes: number;
+}
+
+/** An environment that a node has built, or builds. */
+export interface EnvironmentSample {
+  /** kind and content key */
+  readonly key: string;
+  readonly state: 'ready' | 'building' | 'unfinished';
+  readonly description: string;
+  readonly packages: readonly string[];
+  readonly sizeBytes: number;
+  /** ISO 8601 */
+  readonly lastUsed: string;
+}
+
 /** What a process of an ingress counts, to be put together with others'. */
 export type PartialIngress = Pick<IngressSample, 'processes' | 'connections' | 'unrouted' | 'deployments'>;
 
@@ -76,7 +123,28 @@ export function leftBehind({ unrouted, deployments }: PartialIngress): PartialIn
   };
 }
 
-function addDeployment(one: DeploymentSample, other: DeploymentSample): DeploymentSample {
+/**
+ * What came since `before` was taken; gauges are those of now. Where `now` has counted less, it began anew, and all it has
+ * came since.
+ */
+export function deploymentSince(now: DeploymentSample, before: DeploymentSample): DeploymentSample {
+  if (OUTCOMES.some((outcome) => now.outcomes[outcome] < (before.outcomes[outcome] ?? 0))) return now;
+  const outcomes = OUTCOMES.map((one) => [one, now.outcomes[one] - (before.outcomes[one] ?? 0)]);
+  return {
+    ...now,
+    outcomes: Object.fromEntries(outcomes) as DeploymentSample['outcomes'],
+    requestBytes: now.requestBytes - before.requestBytes,
+    responseBytes: now.responseBytes - before.responseBytes,
+    retries: now.retries - before.retries,
+    refusals: now.refusals - before.refusals,
+    duration: since(now.duration, before.duration),
+    wait: since(now.wait, before.wait),
+    work: since(now.work, before.work),
+  };
+}
+
+/** Both together; `ready` stays the first one's. */
+export function addDeployment(one: DeploymentSample, other: DeploymentSample): DeploymentSample {
   const outcomes = OUTCOMES.map((outcome) => [outcome, one.outcomes[outcome] + other.outcomes[outcome]]);
   return {
     deployment: one.deployment,

@@ -24,7 +24,7 @@ export function ingressExposition(sample: IngressSample, version: string): strin
 }
 
 /** Requests by deployment: the same names for one ingress and for the whole cluster. */
-function addRequests(exposition: Exposition, samples: readonly DeploymentSample[]): void {
+export function addRequests(exposition: Exposition, samples: readonly DeploymentSample[]): void {
   const each = (of: (sample: DeploymentSample) => number): readonly Sample[] =>
     samples.map((sample) => [{ deployment: sample.deployment }, of(sample)]);
   exposition.counter(
@@ -90,9 +90,9 @@ function addDurations(exposition: Exposition, samples: readonly DeploymentSample
 }
 
 /** A process with labels that tell it from others, bounded however often one is started anew. */
-type LabelledProcess = readonly [labels: Labels, sample: ProcessSample];
+export type LabelledProcess = readonly [labels: Labels, sample: ProcessSample];
 
-function labelled(processes: readonly ProcessSample[], labels: Labels): readonly LabelledProcess[] {
+export function labelled(processes: readonly ProcessSample[], labels: Labels): readonly LabelledProcess[] {
   const counts = new Map<string, number>();
   return processes.map((sample) => {
     const index = counts.get(sample.role) ?? 0;
@@ -102,7 +102,7 @@ function labelled(processes: readonly ProcessSample[], labels: Labels): readonly
   });
 }
 
-function addProcesses(exposition: Exposition, processes: readonly LabelledProcess[]): void {
+export function addProcesses(exposition: Exposition, processes: readonly LabelledProcess[]): void {
   const each = (of: (sample: ProcessSample) => number): readonly Sample[] =>
     processes.map(([labels, sample]) => [labels, of(sample)]);
   exposition.counter(

@@ -88,8 +88,7 @@ test('a node that lies is found out by the hash, and the head believed instead',
     { host: '127.0.0.1', key: KEY },
     {
       find: async () => ({ root: lie, files, held: PieceSet.full(5) }),
-      streaming: head.service,
-      log: silentLog,
+      ...{ report: () => null, streaming: head.service, log: silentLog },
     },
   );
   await liar.start();
@@ -128,8 +127,8 @@ test('what the disk has no room for is refused before anything is written', asyn
   const head = new ContentServer(
     { host: '127.0.0.1', key: KEY },
     {
+      ...{ report: () => null, streaming: worker.service },
       find: async () => ({ root: '/nowhere', files, held: new PieceSet(0) }),
-      streaming: worker.service,
       log: silentLog,
     },
   );

@@ -1,0 +1,150 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { BUCKET_COUNT, bucketOf, histogramOf } from '../../../src/cluster/metrics/histogram.ts';
+import { OUTCOMES } from '../../../src/cluster/metrics/outcomes.ts';
+import type { DeploymentSample, NodeSample } from '../../../src/cluster/metrics/samples.ts';
+import { ClusterMeasurer, type Look } from '../../../src/controller/metrics/cluster-measurer.ts';
+import { readSeries } from '../../../src/controller/metrics/read-series.ts';
+import { loadSeries, saveSeries } from '../../../src/controller/metrics/series-file.ts';
+import { SeriesStore } from '../../../src/controller/metrics/series-store.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+
+const BEGIN_MS = 1_800_000_000_000;
+
+/** What an ingress has counted: this many that took 10 ms, and this many that failed. */
+function counted(ok: number, failed = 0): DeploymentSample {
+  const counts = new Float64Array(BUCKET_COUNT);
+  counts[bucketOf(10)] = ok;
+  const duration = histogramOf(counts, ok / 100);
+  const outcomes = Object.fromEntries(OUTCOMES.map((one) => [one, 0])) as Record<
+    (typeof OUTCOMES)[number],
+    number
+  >;
+  return {
+    ...{ deployment: 'Echo', outcomes: { ...outcomes, ok, bad_gateway: failed } },
+    ...{ requestBytes: 0, responseBytes: 0, retries: 0, refusals: 0, inFlight: 1, queued: 2, ready: 1 },
+    ...{ duration, wait: duration, work: duration },
+  };
+}
+
+function sample(nodeId: string, startedAtMs: number, deployment: DeploymentSample): NodeSample {
+  const process = { pid: 1, role: 'node', cpuS: 0, residentBytes: 0, loopBusyS: 0, loopDelayS: 0 } as const;
+  return {
+    ...{ nodeId, atMs: 0, process, gpus: [], environments: { ready: 0, building: 0 }, modelBytes: 0 },
+    machine: { cpuBusyS: 0, cpuTotalS: 0, memoryUsedBytes: 5, memoryTotalBytes: 10 },
+    ingress: { startedAtMs, processes: [], connections: 0, unrouted: 0, deployments: [deployment] },
+  };
+}
+
+function look(afterS: number, ...samples: NodeSample[]): Look {
+  const nodes = samples.map(({ nodeId }) => ({ id: nodeId, gpus: [] }));
+  const status = { nodes, deployments: [{ name: 'Echo', ready: 3 }] } as unknown as Look['status'];
+  return { atMs: BEGIN_MS + afterS * 1000, samples, status };
+}
+
+const range = (toS: number, stepS: number | null = 10) => ({
+  ...{ deployments: null, nodes: null, stepS },
+  fromMs: BEGIN_MS,
+  toMs: BEGIN_MS + toS * 1000,
+});
+
+it('adds up nodes, tells rates since the look before, and keeps them over time', () => {
+  const measurer = new ClusterMeasurer(BEGIN_MS);
+  const first = measurer.take(
+    look(10, sample('a', BEGIN_MS, counted(100)), sample('b', BEGIN_MS, counted(50, 10))),
+  );
+  expect(first.deployments).toEqual([
+    {
+      ...{ name: 'Echo', requestsPerS: 16, failuresPerS: 1, queued: 4, inFlight: 2, readyReplicas: 3 },
+      ...{ p50Ms: expect.closeTo(9.2, 0), p95Ms: expect.closeTo(10.1, 0), p99Ms: expect.closeTo(10.2, 0) },
+    },
+  ]);
+  const second = measurer.take(
+    look(20, sample('a', BEGIN_MS, counted(100)), sample('b', BEGIN_MS, counted(70, 10))),
+  );
+  expect(second.deployments[0]).toMatchObject({ requestsPerS: 2, failuresPerS: 0 });
+  expect(measurer.totals[0]).toMatchObject({
+    outcomes: { ok: 170, bad_gateway: 10 },
+    inFlight: 2,
+    queued: 4,
+  });
+  const { deployments, nodes } = readSeries(measurer.series, range(20));
+  expect(deployments['Echo']?.outcomesPerS).toEqual({ ok: [15, 2, null], bad_gateway: [1, 0, null] });
+  expect(deployments['Echo']).toMatchObject({ requestsPerS: [16, 2, null], readyReplicas: [3, 3, null] });
+  expect(nodes['a']).toMatchObject({ cpu: [null, null, null], memoryUsedBytes: [5, 5, null] });
+  expect(readSeries(measurer.series, range(19, 20)).deployments['Echo']?.requestsPerS).toEqual([9]);
+});
+
+describe('an ingress that', () => {
+  it('is older than this head has its counts in the sums, and at no point of time', () => {
+    const measurer = new ClusterMeasurer(BEGIN_MS);
+    const tick = measurer.take(look(10, sample('a', BEGIN_MS - 5_000, counted(100))));
+    expect(tick.deployments[0]?.requestsPerS).toBe(0);
+    expect(measurer.totals[0]?.outcomes.ok).toBe(100);
+    expect(
+      measurer.take(look(20, sample('a', BEGIN_MS - 5_000, counted(110)))).deployments[0]?.requestsPerS,
+    ).toBe(1);
+  });
+
+  it('began anew is counted from 0, and sums only grow', () => {
+    const measurer = new ClusterMeasurer(BEGIN_MS);
+    measurer.take(look(10, sample('a', BEGIN_MS, counted(100))));
+    const tick = measurer.take(look(20, sample('a', BEGIN_MS + 15_000, counted(30))));
+    expect(tick.deployments[0]?.requestsPerS).toBe(3);
+    expect(measurer.totals[0]?.outcomes.ok).toBe(130);
+  });
+
+  it('is gone leaves its counts', () => {
+    const measurer = new ClusterMeasurer(BEGIN_MS);
+    measurer.take(look(10, sample('a', BEGIN_MS, counted(100))));
+    measurer.take(look(20));
+    expect(measurer.totals[0]).toMatchObject({ outcomes: { ok: 100 }, inFlight: 0 });
+    expect(measurer.nodes).toEqual([]);
+  });
+});
+
+describe('values over time', () => {
+  it('come back from a file as they were, and go after a day', async () => {
+    const file = join(tempDir(), 'series.gz');
+    const store = new SeriesStore();
+    for (let slot = 0; slot < 8_640; slot += 7) store.write('deployment Ünï', slot, { ok: slot, queued: 0 });
+    await saveSeries(file, store);
+    const loaded = new SeriesStore();
+    await loadSeries(file, loaded);
+    for (let slot = 0; slot < 8_640; slot += 1)
+      expect(loaded.read('deployment Ünï', 'ok', slot)).toBe(slot % 7 === 0 ? slot : null);
+    expect([...loaded.fieldsOf('deployment Ünï')]).toEqual(['ok']);
+    loaded.forget(8_640 + 360);
+    expect(loaded.read('deployment Ünï', 'ok', 0)).toBeNull();
+    loaded.forget(3 * 8_640);
+    expect(loaded.keys).toEqual([]);
+  });
+
+  it('are nothing where there is no file, and what can be read of a damaged one', async () => {
+    const folder = tempDir();
+    const store = new SeriesStore();
+    await loadSeries(join(folder, 'none.gz'), store);
+    await writeFile(join(folder, 'damaged.gz'), 'no gzip');
+    await expect(loadSeries(join(folder, 'damaged.gz'), store)).rejects.toThrow();
+    expect(store.keys).toEqual([]);
+  });
+
+  it('of 200 deployments for a day take less than 100 MB', () => {
+    const store = new SeriesStore();
+    const before = process.memoryUsage().arrayBuffers;
+    const values = {
+      ok: 1,
+      p50Ms: 1,
+      p95Ms: 1,
+      p99Ms: 1,
+      inFlight: 1,
+      queued: 1,
+      readyReplicas: 1,
+      timeout: 1,
+    };
+    for (let key = 0; key < 200; key += 1)
+      for (let slot = 0; slot < 8_640; slot += 360) store.write(`deployment ${key}`, slot, values);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100e6);
+  });
+});
