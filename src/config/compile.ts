@@ -4,6 +4,7 @@ import type { ClusterSettings, DeploymentSpec } from '../cluster/spec/types.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Finding, FindingDraft } from './finding.ts';
 import { type IniSection, readIniLines } from './ini-lines.ts';
+import { checkModelcar } from './modelcar.ts';
 import { openProject, type Project } from './project.ts';
 import { type DeploymentReading, findSharedRoutes, readDeployment } from './read-deployment.ts';
 import { findUnknownKeys, readFields } from './read-section.ts';
@@ -96,8 +97,10 @@ async function readConf(confText: string, project: Project): Promise<ConfReading
     else read.push(await readDeployment(section, name, project));
   }
   const settings = readFields(SETTINGS_KEYS, settingsSection, '');
-  mistakes.push(...settings.mistakes, ...findSharedRoutes(read), ...read.flatMap((each) => each.mistakes));
-  const warnings = read.flatMap((each) => each.warnings);
+  const modelcar = checkModelcar(settingsSection, lines.sections);
+  mistakes.push(...settings.mistakes, ...modelcar.mistakes, ...findSharedRoutes(read));
+  mistakes.push(...read.flatMap((each) => each.mistakes));
+  const warnings = [...modelcar.warnings, ...read.flatMap((each) => each.warnings)];
   if (read.length === 0) warnings.push(NOTHING_SERVED);
   const deployments = read.flatMap(({ spec }) => (spec === null ? [] : [spec]));
   return { settings: settings.complete, deployments, mistakes, warnings };

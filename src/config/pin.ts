@@ -154,8 +154,9 @@ function modelPairs(from: PinnedSpec, to: PinnedSpec): readonly Difference[] {
   const before = new Map(from.modelPins.map((pin) => [pin.name, pin]));
   return to.modelPins.flatMap((pin) => {
     const old = before.get(pin.name);
-    if (old === undefined) return [];
-    const describe = (one: ModelPin) => `${one.name} ${shortHash(pinnedBy(one))}`;
+    if (old === undefined || pinnedBy(old) === pinnedBy(pin)) return []; // an image may be packed otherwise
+    const describe = (one: ModelPin) =>
+      `${one.name} ${one.image === undefined ? shortHash(pinnedBy(one)) : `sha256:${shortHash(one.image.replace('sha256:', ''))}`}`;
     return [{ key: 'model content', from: describe(old), to: describe(pin), effect: 'replace' as const }];
   });
 }

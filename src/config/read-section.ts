@@ -1,6 +1,7 @@
 import type { DeploymentSpec } from '../cluster/spec/types.ts';
 import { type FindingDraft, quoted } from './finding.ts';
 import type { IniEntry, IniSection } from './ini-lines.ts';
+import { MODELCAR_KEYS } from './modelcar.ts';
 import { didYouMean } from './nearest.ts';
 import {
   AGENT_KEY,
@@ -126,7 +127,7 @@ function checkVariable(
 }
 
 const NAMES = {
-  settings: Object.values<Key<unknown>>(SETTINGS_KEYS).map(({ name }) => name),
+  settings: [...Object.values<Key<unknown>>(SETTINGS_KEYS), ...MODELCAR_KEYS].map(({ name }) => name),
   deployment: Object.values<Key<unknown>>(DEPLOYMENT_KEYS).map(({ name }) => name),
 };
 

@@ -1,4 +1,5 @@
 import type { Effect } from '../cluster/spec/types.ts';
+import { MODELCAR_KEYS } from './modelcar.ts';
 import { AGENT_KEY, DEPLOYMENT_KEYS, EFFECTS, ENVIRONMENT_KEY, type Key, SETTINGS_KEYS } from './schema.ts';
 
 /** Every key of conf.ini as plain text, at most 80 columns wide. */
@@ -61,7 +62,13 @@ const SECTIONS = [
   {
     header: '[MODEL SERVE]',
     about: 'What concerns every node. The section may be left out.',
-    keys: Object.values<Key<unknown>>(SETTINGS_KEYS).map(describeKey),
+    keys: [
+      ...Object.values<Key<unknown>>(SETTINGS_KEYS).map(describeKey),
+      ...MODELCAR_KEYS.map((key) => ({
+        ...{ ...key, effect: 'routing' as const, example: `${key.name} = ${key.example}` },
+        fallback: '(none)',
+      })),
+    ],
   },
   {
     header: '[algopkg.PACKAGE]',

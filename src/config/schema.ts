@@ -99,7 +99,7 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     fallback: () => [],
     effect: 'replace',
     description:
-      'Model files below `Model_ZOO`, and URIs of files and folders in object stores and on web servers ([models.md](models.md)), separated by commas. The class gets their paths in this order, that of a URI under its last segment. Empty: it loads none.',
+      'Model files below `Model_ZOO`, and URIs of files and folders in object stores, on web servers and in images of registries ([models.md](models.md)), separated by commas. The class gets their paths in this order, that of a URI under its last segment. Empty: it loads none.',
     example: 's3://models/bert/, labels.json',
   },
   stream: {

@@ -97,6 +97,19 @@ describe('a change of one thing', () => {
     expect(covered.sort()).toEqual(given.sort());
   });
 
+  it('names an image by its digest, and no difference where only that differs', () => {
+    const pin = (sha256: string, image: string) => ({
+      modelPins: [
+        { name: 'm', sizeBytes: 1, sha256: sha256.repeat(64), image: `sha256:${image.repeat(64)}` },
+      ],
+    });
+    const pair = { key: 'model content', from: 'm sha256:aaaaaaaaaaaa', to: 'm sha256:bbbbbbbbbbbb' };
+    const from = pinned({}, pin('1', 'a'));
+    expect(differences(from, pinned({}, pin('2', 'b')))).toEqual([{ ...pair, effect: 'replace' }]);
+    const packedOtherwise = pinned({}, pin('1', 'b'));
+    expect([differences(from, packedOtherwise), packedOtherwise.hashes]).toEqual([[], from.hashes]);
+  });
+
   it('finds other contents under the same names', () => {
     const pins = {
       package: { ...PINS.package, hash: 'bbbbbbbbbbbbbbbb' },
