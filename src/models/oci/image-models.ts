@@ -26,7 +26,7 @@ import { ImageRecords } from './image-records.ts';
 import type { Descriptor } from './manifest.ts';
 import { imageFor } from './platform-image.ts';
 import { type FoundManifest, Registry } from './registry.ts';
-import { registryPlace } from './registry-place.ts';
+import { registryOrigin } from './registry-origin.ts';
 
 export interface ImageModelsOptions {
   /** where credentials are looked for, and the folders of programs (`PATH`) */
@@ -121,14 +121,14 @@ export class ImageModels {
     signal: AbortSignal,
   ): Promise<{ readonly registry: Registry; readonly found: FoundManifest }> {
     const { variables } = this.#options;
-    const place = await registryPlace(image.registry, variables);
+    const origin = registryOrigin(image.registry, variables);
     const { exchange } = this.#dependencies;
-    const registry = new Registry({ image, place, variables, actions: 'pull' }, exchange);
+    const registry = new Registry({ image, origin, variables, actions: 'pull' }, exchange);
     const found = await registry.manifest(image.digest ?? image.tag ?? 'latest', signal);
     if (found !== null) return { registry, found };
     const model = registry.place;
     const hint = registry.hint === '' ? '' : `; ${registry.hint}`;
-    throw new ModelError(`${model}: the registry ${place.origin} has no such image${hint}`, {
+    throw new ModelError(`${model}: the registry ${origin} has no such image${hint}`, {
       code: 'MODEL_NOT_FOUND',
       model,
     });

@@ -7,7 +7,7 @@ import { Exchange } from '../sources/exchange.ts';
 import { openBase } from './base-image.ts';
 import { type Pushed, type PushProgress, pushImage } from './push-image.ts';
 import { Registry } from './registry.ts';
-import { registryPlace } from './registry-place.ts';
+import { registryOrigin } from './registry-origin.ts';
 
 export interface PushModelOptions {
   /** the folder that is the model */
@@ -33,7 +33,7 @@ export async function pushModel(options: PushModelOptions): Promise<Pushed> {
   try {
     const registryOf = async (of: ImageReference, actions: 'pull' | 'pull,push'): Promise<Registry> =>
       new Registry(
-        { image: of, place: await registryPlace(of.registry, variables), variables, actions },
+        { image: of, origin: registryOrigin(of.registry, variables), variables, actions },
         exchange,
       );
     const below =

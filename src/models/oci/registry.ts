@@ -8,11 +8,11 @@ import { encodeStrictly } from '../sources/requests.ts';
 import { type ByteSink, SourceError } from '../sources/types.ts';
 import { type Descriptor, IMAGE_TYPE, MANIFEST_TYPES } from './manifest.ts';
 import { RegistryAuth } from './registry-auth.ts';
-import type { RegistryPlace } from './registry-place.ts';
 
 export interface RegistryOptions {
   readonly image: ImageReference;
-  readonly place: RegistryPlace;
+  /** where requests go, unless an answer names another place: `https://host:port` */
+  readonly origin: string;
   /** where credentials are looked for */
   readonly variables: Variables;
   /** what is to be done there */
@@ -45,10 +45,10 @@ export class Registry {
   constructor(options: RegistryOptions, exchange: Exchange) {
     this.#options = options;
     this.#exchange = exchange;
-    const { image, place, variables, actions } = options;
+    const { image, origin, variables, actions } = options;
     this.#auth = new RegistryAuth(
       {
-        ...{ registry: image.registry, origin: place.origin, variables },
+        ...{ registry: image.registry, origin, variables },
         scope: `repository:${image.repository}:${actions}`,
       },
       exchange,
@@ -62,7 +62,7 @@ export class Registry {
 
   /** Where requests go, unless an answer names another place. */
   get origin(): string {
-    return this.#options.place.origin;
+    return this.#options.origin;
   }
 
   /** What to do about a refusal, '' when nothing is known. */
@@ -137,7 +137,7 @@ export class Registry {
   /** Has a blob of another repository of the same registry taken as it is there. @returns false when it has to be sent */
   async mountBlob(digest: string, from: Registry, signal: AbortSignal): Promise<boolean> {
     const other = from.#options;
-    if (other.place.origin !== this.origin) return false;
+    if (other.origin !== this.origin) return false;
     const path = `blobs/uploads/?mount=${encodeStrictly(digest)}&from=${encodeStrictly(other.image.repository)}`;
     return await this.request(
       () => ({ method: 'POST', path, body: Buffer.alloc(0) }),
@@ -172,15 +172,15 @@ export class Registry {
     use: (answer: Answer) => Promise<Result>,
     signal: AbortSignal,
   ): Promise<Result> {
-    const { place, image } = this.#options;
+    const { image } = this.#options;
     for (let isLast = false; ; isLast = true) {
       let sent: string | undefined;
       const refused = Symbol('the registry wants to know who asks');
       const result = await this.#exchange.get(
         this.place,
         async () => {
-          const { path, origin = place.origin, headers = {}, ...rest } = await make();
-          const auth = origin === place.origin ? this.#auth.headers : {};
+          const { path, origin = this.origin, headers = {}, ...rest } = await make();
+          const auth = origin === this.origin ? this.#auth.headers : {};
           sent = auth['authorization'];
           return {
             ...{ ...rest, origin, query: [], headers: { ...headers, ...auth } },
