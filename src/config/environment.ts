@@ -35,11 +35,29 @@ export function readEnvironment(env: Variables = process.env): Environment {
   };
 }
 
-/** What says where models are fetched from, and as whom: the variables of the object stores' own tools. */
+/** What the object stores' own tools take from the environment, and KServe's storage initializer. */
+const CLOUD_VARIABLES = new RegExp(
+  [
+    ...['AWS_.*', 'OSS_.*', 'AZURE_.*', 'GS_.*', 'IDENTITY_(?:ENDPOINT|HEADER)', 'TRITON_.*', 'HOME', 'PATH'],
+    ...['DOCKER_CONFIG', 'KSERVE_OCI_.*'],
+    ...['GOOGLE_APPLICATION_CREDENTIALS', 'GCE_METADATA_HOST', 'NO_GCE_CHECK', 'CLOUDSDK_CONFIG'],
+    ...[
+      'SSL_CERT_FILE',
+      'NODE_EXTRA_CA_CERTS',
+      'STORAGE_EMULATOR_HOST',
+      'S3_.*',
+      'awsAnonymousCredential',
+      '.*-headers',
+    ],
+    ...['(?:HTTPS?|ALL|NO)_PROXY', '(?:https?|all|no)_proxy'],
+  ]
+    .map((name) => `^${name}$`)
+    .join('|'),
+);
+
+/** What says where models are fetched from, how, and as whom. */
 export function cloudVariables(env: Variables = process.env): Variables {
-  const names =
-    /^(?:AWS_|OSS_|GOOGLE_APPLICATION_CREDENTIALS$|STORAGE_EMULATOR_HOST$|HOME$|PATH$|DOCKER_CONFIG$|KSERVE_OCI_)/;
-  return Object.fromEntries(Object.entries(env).filter(([name]) => names.test(name)));
+  return Object.fromEntries(Object.entries(env).filter(([name]) => CLOUD_VARIABLES.test(name)));
 }
 
 /** Where a node keeps its state unless `--state-dir` says otherwise. */

@@ -2,7 +2,7 @@ import { readImageReference } from './image-reference.ts';
 import { didYouMean } from './nearest.ts';
 
 /** Servers that give files. */
-const FILE_SCHEMES = ['s3', 'oss', 'gs', 'http', 'https'] as const;
+const FILE_SCHEMES = ['s3', 'oss', 'gs', 'as', 'http', 'https'] as const;
 type FileScheme = (typeof FILE_SCHEMES)[number];
 /** Registries, which give images. KServe's ways to get at one are the same here. */
 const IMAGE_SCHEMES = ['oci', 'oci+modelcar', 'oci+native', 'oci+fetch'] as const;
@@ -16,7 +16,9 @@ interface Address<Scheme> {
   readonly scheme: Scheme;
   /** origin of a store of one's own (`http://127.0.0.1:9000`), or of the web server; null: the provider's */
   readonly endpoint: string | null;
-  /** bucket; for `as` the account, or its host; '' for a web server; the host of a registry */
+  /** of Azure, whose containers are named within accounts; '' for all others */
+  readonly account: string;
+  /** bucket or container; '' for a web server; the host of a registry */
   readonly bucket: string;
   /** without a slash at the start; one at the end says that it is a folder. For a web server the path as it is sent, for an image its repository */
   readonly key: string;
@@ -91,7 +93,7 @@ function readWeb(text: string, scheme: 'http' | 'https'): ModelUriReading {
   return {
     ok: true,
     uri: {
-      ...{ text, scheme, localName, bucket: '' },
+      ...{ text, scheme, localName, account: '', bucket: '' },
       endpoint: url.origin,
       key: url.pathname.slice(1),
       query: url.search,
@@ -107,7 +109,13 @@ function readImage(text: string, scheme: ImageScheme, rest: string): ModelUriRea
   const localName = repository.split('/').at(-1) ?? repository;
   return {
     ok: true,
-    uri: { text, scheme, endpoint: null, bucket: registry, key: repository, query: '', localName },
+    uri: {
+      ...{ text, scheme, localName, key: repository },
+      endpoint: null,
+      account: '',
+      bucket: registry,
+      query: '',
+    },
   };
 }
 
@@ -117,19 +125,50 @@ function readStore(
   scheme: Exclude<FileScheme, 'http' | 'https'>,
   rest: string,
 ): ModelUriReading {
-  const { endpoint, path } = splitEndpoint(rest);
-  const [bucket = '', ...segments] = path.replace(/^\/+/, '').split('/');
-  const key = segments
-    .join('/')
+  const { account, bucket, query, ...split } = scheme === 'as' ? splitAzure(rest) : splitBucket(rest);
+  const { endpoint } = split;
+  const key = split.key
     .replace(/\/{2,}/g, '/')
     .replace(/^\//, '')
     .replace(/%2C/gi, ',');
   const localName = safeName(key.replace(/\/$/, '').split('/').at(-1) || bucket);
-  const mistake = mistakeInStore(endpoint, bucket, key);
+  const mistake =
+    scheme === 'as' && !/^[\w-]+$/.test(account)
+      ? `names the account "${account}"; expected as://ACCOUNT/CONTAINER/PATH`
+      : mistakeInStore(endpoint, bucket, key);
   if (mistake !== null || localName === null) {
     return refuse(`"${publicUri(text)}" ${mistake ?? 'has to end in the name of a file or folder'}`);
   }
-  return { ok: true, uri: { text, scheme, endpoint, bucket, key, query: '', localName } };
+  return { ok: true, uri: { text, scheme, endpoint, account, bucket, key, query, localName } };
+}
+
+type StoreParts = Pick<ModelUri, 'endpoint' | 'account' | 'bucket' | 'key' | 'query'>;
+
+function splitBucket(rest: string): StoreParts {
+  const { endpoint, path } = splitEndpoint(rest);
+  const [bucket = '', ...segments] = path.replace(/^\/+/, '').split('/');
+  return { endpoint, account: '', bucket, key: segments.join('/'), query: '' };
+}
+
+/**
+ * `as://account/container/path`, or with the account's whole host; with a store of one's own, whose host says nothing of
+ * accounts, the account comes first in the path. What follows a question mark is a shared access signature.
+ */
+function splitAzure(rest: string): StoreParts {
+  const [address = '', ...queries] = rest.split('?');
+  const query = queries.length === 0 ? '' : `?${queries.join('?')}`;
+  const { endpoint, path } = splitEndpoint(address);
+  const segments = path
+    .replace(/^\/+/, '')
+    .replace(/\/{2,}/g, '/')
+    .split('/');
+  const host = endpoint === null ? (segments.shift() ?? '') : endpoint.replace(/^https?:\/\//, '');
+  const [label = '', ...domain] = host.split('.');
+  const isAzureHost = domain[0] === 'blob';
+  const account = endpoint === null || isAzureHost ? label : (segments.shift() ?? '');
+  const [bucket = '', ...keys] = segments;
+  const ownHost = domain.length > 0 && endpoint === null ? `https://${host}` : endpoint;
+  return { endpoint: ownHost, account, bucket, key: keys.join('/'), query };
 }
 
 function splitEndpoint(rest: string): { readonly endpoint: string | null; readonly path: string } {
@@ -145,7 +184,8 @@ function mistakeInStore(endpoint: string | null, bucket: string, key: string): s
     return `names "${endpoint.replace(/.*@/, '…@')}", which is no address of a store`;
   }
   if (bucket === '') return 'names no bucket';
-  if (!/^\w[\w.-]*$/.test(bucket)) return `names "${bucket}", which cannot be a bucket`;
+  if (!/^(?:\w[\w.-]*|\$(?:root|web|logs))$/.test(bucket))
+    return `names "${bucket}", which cannot be a bucket`;
   const isOdd = key.split('/').some((part) => part === '.' || part === '..');
   return isOdd ? 'has "." or ".." in it, which are no names' : null;
 }

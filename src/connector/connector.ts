@@ -1,5 +1,6 @@
 import { statfsSync } from 'node:fs';
 import type { ConnectorConfig } from '../config/connector-config.ts';
+import { cloudVariables } from '../config/environment.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
 import type { ConnectorLogs } from '../models/connector-log.ts';
 import { listFast } from '../models/listing/list-fast.ts';
@@ -49,7 +50,7 @@ export class Connector {
   readonly connections: number;
   readonly #listWorkers: number;
   readonly #logs: ConnectorLogs;
-  readonly #exchange = new Exchange();
+  readonly #exchange = new Exchange(cloudVariables());
   readonly #source: PartSource;
   readonly #over = new AbortController();
   /** settles when all that was opened so far has its place */
@@ -131,7 +132,8 @@ export class Connector {
   async listFolder(uri: string, signal: AbortSignal): Promise<readonly FolderFile[]> {
     const { bucket, key } = readOssUri(uri);
     const folder = `${bucket}/${key}`.replace(/\/*$/, '/');
-    const asked = { text: uri, scheme: 'oss', endpoint: null, bucket, query: '', localName: '' } as const;
+    const none = { account: '', query: '', localName: '' };
+    const asked = { ...none, text: uri, scheme: 'oss', endpoint: null, bucket } as const;
     const over = AbortSignal.any([signal, this.#over.signal]);
     const { files } = await listRemote({ ...asked, key: folder }, this.#source, over);
     return files;

@@ -74,7 +74,7 @@ export class RemoteModels {
   constructor(options: RemoteModelsOptions, dependencies: RemoteModelsDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
-    this.#exchange = new Exchange(options.exchange);
+    this.#exchange = new Exchange(options.variables, options.exchange);
     this.#room = dependencies.room ?? diskRoom(SPARE_BYTES);
     const shared = { exchange: this.#exchange, room: this.#room };
     this.#images = new ImageModels(options, { ...dependencies, ...shared });

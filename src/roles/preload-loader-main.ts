@@ -43,7 +43,7 @@ async function main(): Promise<void> {
   const { settings, logs, programs } = session;
   const ending = new AbortController();
   process.once('SIGTERM', () => ending.abort());
-  const exchange = new Exchange();
+  const exchange = new Exchange(cloudVariables());
   try {
     const loader = await openOrJoin(session, exchange);
     if (loader === null) return;

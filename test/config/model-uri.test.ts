@@ -9,6 +9,45 @@ const read = (text: string) => {
   return [endpoint, bucket, key, localName];
 };
 
+describe('an account of Azure', () => {
+  const readAzure = (text: string) => {
+    const reading = readModelUri(text);
+    if (!reading.ok) return reading.hint;
+    const { endpoint, account, bucket, key, query } = reading.uri;
+    return [endpoint, account, bucket, key, query];
+  };
+
+  it.each([
+    ['as://acct/cont/dir/m.bin', [null, 'acct', 'cont', 'dir/m.bin', '']],
+    ['as://acct/cont//dir//', [null, 'acct', 'cont', 'dir/', '']],
+    ['as://acct/cont', [null, 'acct', 'cont', '', '']],
+    ['as://acct/$root/m', [null, 'acct', '$root', 'm', '']],
+    ['as://acct/cont/m?sv=1&sig=a%2Fb', [null, 'acct', 'cont', 'm', '?sv=1&sig=a%2Fb']],
+    [
+      'as://acct.blob.core.windows.net/cont/m',
+      ['https://acct.blob.core.windows.net', 'acct', 'cont', 'm', ''],
+    ],
+    ['as://http://127.0.0.1:10000/acct/cont/m', ['http://127.0.0.1:10000', 'acct', 'cont', 'm', '']],
+    ['as://127.0.0.1:10000/acct/cont/m', ['http://127.0.0.1:10000', 'acct', 'cont', 'm', '']],
+    [
+      'as://https://acct.blob.core.windows.net/cont/m',
+      ['https://acct.blob.core.windows.net', 'acct', 'cont', 'm', ''],
+    ],
+  ])('is read from %s', (text, expected) => {
+    expect(readAzure(text)).toEqual(expected);
+  });
+
+  it.each([
+    ['as://acct', /names no bucket/],
+    ['as://a+b/cont/m', /names the account "a\+b"; expected as:/],
+    ['as://acct/cont/../m', /"\." or "\.\."/],
+    ['as://a:b@c/cont/m?sig=secret', /names the account/],
+  ])('is missing or wrong in %s', (text, expected) => {
+    expect(readAzure(text)).toMatch(expected);
+    expect(readAzure(text)).not.toContain('secret');
+  });
+});
+
 describe('readModelUri', () => {
   it.each([
     ['s3://b/dir/m.bin', [null, 'b', 'dir/m.bin', 'm.bin']],

@@ -1,4 +1,5 @@
-import { type Answer, passing } from '../sources/exchange.ts';
+import type { Answer } from '../sources/exchange.ts';
+import { passing } from '../sources/passing.ts';
 import { encodeStrictly } from '../sources/requests.ts';
 import { SourceError } from '../sources/types.ts';
 import type { Registry, RegistryRequest } from './registry.ts';

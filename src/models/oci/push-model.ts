@@ -29,7 +29,7 @@ export interface PushModelOptions {
 export async function pushModel(options: PushModelOptions): Promise<Pushed> {
   const { image, base, variables, onProgress, signal } = options;
   const files = await filesOf(options.folder);
-  const exchange = new Exchange();
+  const exchange = new Exchange(variables);
   try {
     const registryOf = async (of: ImageReference, actions: 'pull' | 'pull,push'): Promise<Registry> =>
       new Registry(

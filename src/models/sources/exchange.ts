@@ -1,15 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Agent, type Dispatcher } from 'undici';
-import { codeOf, messageOf } from '../../lib/errors.ts';
+import type { Dispatcher } from 'undici';
+import type { Variables } from '../../config/environment.ts';
+import { codeOf } from '../../lib/errors.ts';
 import { ReceiveThreads } from '../receive/receive-threads.ts';
 import {
   type AnswerHead,
   PART_LENGTH,
+  type Received,
   type ReceiveOptions,
   type Receiver,
   type ReceiveTask,
 } from '../receive/types.ts';
+import { Connections, silenceText, type Trust } from './connections.ts';
 import { parseFailure } from './list-xml.ts';
+import { isPassing, passing } from './passing.ts';
+import type { ProxyServer } from './proxies.ts';
 import { pathAndQuery, type StoreRequest } from './requests.ts';
 import { SourceError } from './types.ts';
 
@@ -36,39 +41,33 @@ type PlainRequest = Pick<ReceiveTask, 'origin' | 'path' | 'headers'>;
 /** What is still to come of a part. */
 type MissingPart = Pick<ReceiveTask, 'expected' | 'lengthBytes' | 'target'>;
 
-const MAX_CONNECTIONS = 32;
 /** One fills a line of 10 Gbit/s. */
 const MAX_RECEIVING_THREADS = 2;
 const MAX_TEXT_BYTES = 16 * 1024 ** 2;
 const MAX_REDIRECTS = 5;
+/** Characters of an answer that are worth showing. */
+const MAX_WORDS = 300;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** What a later try may find better. */
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 
-/** Something that is worth another try. */
-class PassingFailure extends Error {}
-
 /** Requests with retries: what a server cannot do at the moment is tried again, what it refuses is an error with its words. */
 export class Exchange {
   readonly #options: ExchangeOptions;
-  readonly #connections: Agent;
-  readonly #receiver: Receiver;
+  readonly connections: Connections;
+  #receiver: Receiver | null = null;
   /** whose parts are left to the full HTTP client */
   readonly #oddOrigins = new Set<string>();
 
-  constructor(options: ExchangeOptions = PATIENT) {
+  /** @param variables where proxies and certificates are looked for */
+  constructor(variables: Variables, options: ExchangeOptions = PATIENT) {
     this.#options = options;
-    const { silenceMs } = options;
-    this.#connections = new Agent({
-      connections: MAX_CONNECTIONS,
-      ...{ connectTimeout: silenceMs, headersTimeout: silenceMs, bodyTimeout: silenceMs },
-    });
-    this.#receiver = new ReceiveThreads({}, MAX_RECEIVING_THREADS);
+    this.connections = new Connections(variables, options.silenceMs);
   }
 
   /** Ends all connections, also those in use. Idempotent. */
   async close(): Promise<void> {
-    await Promise.all([this.#connections.destroy(), this.#receiver.close()]);
+    await Promise.all([this.connections.close(), this.#receiver?.close()]);
   }
 
   /**
@@ -107,18 +106,25 @@ export class Exchange {
     part: MissingPart,
     options: ReceiveOptions,
   ): Promise<boolean> {
-    if (this.#oddOrigins.has(first.origin)) return false;
     const { silenceMs } = this.#options;
     let request: PlainRequest = { ...first, path: pathAndQuery(first) };
     for (let redirects = 0; ; redirects += 1) {
-      const received = await this.#receiver.receive({ ...part, ...plain(request), silenceMs }, options);
+      const receiver = this.#receiverFor(request.origin, first.trust);
+      if (receiver === null) return false;
+      const received = await receiver.receive({ ...part, ...plain(request), silenceMs }, options);
       if (received.kind === 'whole') return true;
-      if (received.kind === 'broken') throw broken(received);
-      if (received.kind === 'odd') this.#oddOrigins.add(first.origin);
-      const location = received.kind === 'odd' ? null : locationOrFailure(received);
+      if (received.kind === 'odd') this.#oddOrigins.add(request.origin);
+      const location = locationOrFailure(received);
       if (location === null) return false;
       request = redirected(place, request, { location, redirects });
     }
+  }
+
+  /** @returns null for what is left to the full HTTP client: odd servers, proxies, certificates of one server alone */
+  #receiverFor(origin: string, trust: Trust | undefined): Receiver | null {
+    if (this.#oddOrigins.has(origin) || !this.connections.isPlain(origin, trust)) return null;
+    this.#receiver ??= new ReceiveThreads(this.connections.tls, MAX_RECEIVING_THREADS);
+    return this.#receiver;
   }
 
   /** Tries until it goes well, is refused, or has gone wrong too often. */
@@ -147,7 +153,7 @@ export class Exchange {
     const answer = await this.#send(place, await make(), signal);
     try {
       if (PASSING.has(answer.statusCode)) {
-        throw new PassingFailure(await describe(answer));
+        throw passing(await describe(answer));
       }
       return await use(answer);
     } finally {
@@ -157,14 +163,20 @@ export class Exchange {
 
   /** Follows redirects. */
   async #send(place: string, first: StoreRequest, signal: AbortSignal): Promise<Answer> {
+    const { silenceMs } = this.#options;
+    const times = { headersTimeout: silenceMs, bodyTimeout: silenceMs };
     let request: PlainRequest = { ...first, path: pathAndQuery(first) };
     for (let redirects = 0; ; redirects += 1) {
-      const answer = await this.#connections.request({
-        ...{ ...plain(request), method: first.method ?? 'GET', body: first.body ?? null, signal },
-        headers: { 'accept-encoding': 'identity', ...request.headers },
+      const { origin } = request;
+      const headers = { 'accept-encoding': 'identity', ...request.headers };
+      const { method = 'GET', body = null } = first;
+      const agent = this.connections.to(origin, first.trust);
+      const asked = { ...plain(request), ...times, headers, method, body, signal } as const;
+      const answer = await agent.request(asked).catch((error: unknown) => {
+        throw byProxy(error, this.connections.proxyTo(origin));
       });
       // A body has been sent, and cannot be sent again from here.
-      const location = first.body === undefined ? locationIn(answer) : null;
+      const location = body === null ? locationIn(answer) : null;
       if (location === null) return answer;
       await answer.body.dump();
       request = redirected(place, request, { location, redirects });
@@ -191,13 +203,15 @@ export async function bytesOf(answer: Answer): Promise<Buffer> {
 
 /** A first line for people of an answer that is no success: status, and what the store says of it. */
 async function describe(answer: Answer): Promise<string> {
-  return wordsOf(answer.statusCode, await textOf(answer).catch(() => ''));
+  return wordsOf(answer, await textOf(answer).catch(() => ''));
 }
 
-function wordsOf(statusCode: number, text: string): string {
+function wordsOf({ statusCode, headers }: AnswerHead, text: string): string {
   const failure = parseFailure(text) ?? registryFailure(text);
-  const words = failure === null ? '' : ` ${failure.code}: ${failure.message}`;
-  return `${statusCode}${words}`;
+  const isPlain = /^text\/plain|^application\/json/.test(String(headers['content-type'] ?? ''));
+  const words = failure === null ? (isPlain ? text : '') : `${failure.code}: ${failure.message}`;
+  const line = words.replace(/\s+/g, ' ').trim().slice(0, MAX_WORDS);
+  return `${statusCode}${line === '' ? '' : ` ${line}`}`;
 }
 
 /** The first of the errors in an answer of a registry. */
@@ -222,41 +236,30 @@ function refused(place: string, what: string, hint = ''): SourceError {
   });
 }
 
-/** Says that a body ended early or is not what was asked for: another try may have it. */
-export function passing(what: string): Error {
-  return new PassingFailure(what);
-}
-
-function isPassing(error: unknown): boolean {
-  if (error instanceof PassingFailure) return true;
-  const code = codeOf(error) ?? '';
-  if (code.startsWith('UND_ERR_')) return code !== 'UND_ERR_INVALID_ARG';
-  return /^(?:ECONN|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|EHOST|ENET)/.test(code);
+/** Names the proxy in what failed, since it may be that which is down. */
+function byProxy(error: unknown, proxy: ProxyServer | null): unknown {
+  if (proxy === null) return error;
+  const words = `${silenceText(error)} (by the proxy ${proxy.shown} that ${proxy.variable} names)`;
+  return Object.assign(new Error(words, { cause: error }), { code: codeOf(error) });
 }
 
 function failed(place: string, attempts: number, cause: unknown): SourceError {
-  const code = codeOf(cause) ?? '';
-  const silent = /TIMEOUT|TIMEDOUT/.test(code) ? 'the server has stalled: ' : '';
-  const words = messageOf(cause) || code;
   return new SourceError(
-    `${place}: ${silent}${words}, ${attempts} times in a row`,
+    `${place}: ${silenceText(cause)}, ${attempts} times in a row`,
     { code: 'SOURCE_FAILED' },
     { cause },
   );
 }
 
-function broken({ code, message }: { readonly code: string; readonly message: string }): Error {
-  return code === PART_LENGTH ? new PassingFailure(message) : Object.assign(new Error(message), { code });
-}
-
-function locationOrFailure({
-  head,
-  text,
-}: {
-  readonly head: AnswerHead;
-  readonly text: string;
-}): string | null {
-  if (PASSING.has(head.statusCode)) throw new PassingFailure(wordsOf(head.statusCode, text));
+/** @returns where else the part is; null where it cannot be had in this way */
+function locationOrFailure(received: Exclude<Received, { readonly kind: 'whole' }>): string | null {
+  if (received.kind === 'odd') return null;
+  if (received.kind === 'broken') {
+    const { code, message } = received;
+    throw code === PART_LENGTH ? passing(message) : Object.assign(new Error(message), { code });
+  }
+  const { head, text } = received;
+  if (PASSING.has(head.statusCode)) throw passing(wordsOf(head, text));
   return locationIn(head);
 }
 

@@ -1,16 +1,18 @@
 import type { Variables } from '../../config/environment.ts';
 import type { ModelUri } from '../../config/model-uri.ts';
-import { GoogleToken } from './google-token.ts';
+import { googleCredentials } from './credentials/google-credentials.ts';
+import { Renewable } from './credentials/renewable.ts';
 import { parseBucketList } from './list-xml.ts';
-import type { Dialect } from './remote-source.ts';
+import type { Dialect, SourceContext } from './remote-source.ts';
 import { encodeKey, type StoreRequest } from './requests.ts';
+import { signS3 } from './sign-s3.ts';
 
 /** A bucket of Google Cloud Storage, by its XML API; without credentials requests carry no token. */
-export function gsDialect({ bucket, endpoint }: ModelUri, variables: Variables): Dialect {
+export function gsDialect(uri: ModelUri, { variables, ask }: SourceContext): Dialect {
+  const { bucket, endpoint } = uri;
   const place = `gs://${endpoint === null ? '' : `${endpoint}/`}${bucket}/`;
   const origin = endpoint ?? emulatorIn(variables) ?? 'https://storage.googleapis.com';
-  const path = variables['GOOGLE_APPLICATION_CREDENTIALS'] || null;
-  const token = path === null ? null : new GoogleToken(path);
+  const credentials = new Renewable(async () => await googleCredentials(uri, variables, ask));
   const request = (ending: string, query: StoreRequest['query']): StoreRequest => ({
     ...{ origin, path: `/${bucket}${ending}`, query, headers: {} },
   });
@@ -34,13 +36,19 @@ export function gsDialect({ bucket, endpoint }: ModelUri, variables: Variables):
         ]),
       parse: (xml) => parseBucketList(xml, 'NextContinuationToken'),
     },
-    sign: async ({ headers }) =>
-      token === null ? headers : { ...headers, authorization: `Bearer ${await token.get()}` },
+    sign: async (plain) => {
+      const { token, key } = await credentials.get();
+      if (token !== null) return { ...plain.headers, authorization: `Bearer ${token}` };
+      if (key === null) return plain.headers;
+      return signS3(plain, { key, region: 'auto', service: 's3', nowMs: Date.now() });
+    },
+    renew: async (askedAtMs) => await credentials.renew(askedAtMs),
     hint: (status) => {
       if (status !== 401 && status !== 403) return '';
-      return path === null
-        ? 'no credentials were given: set GOOGLE_APPLICATION_CREDENTIALS in the environment of the head'
-        : `asked as ${path} says`;
+      const asked = credentials.held?.origin ?? null;
+      return asked === null
+        ? 'no credentials were found: set GOOGLE_APPLICATION_CREDENTIALS in the environment of the head'
+        : `asked as ${asked} says`;
     },
   };
 }

@@ -76,12 +76,16 @@ function noListing(): SourceError {
   );
 }
 
-/** Reads a page as Azure writes it (`EnumerationResults`). */
+/**
+ * Reads a page as Azure writes it (`EnumerationResults`), whose tags lack the quotes that they have elsewhere. Accounts
+ * with a hierarchy list folders among the files, without a slash at the end.
+ */
 export function parseBlobList(xml: string): ListPage {
-  const files = elements(xml, 'Blob').map((entry) => ({
+  const entries = elements(xml, 'Blob').filter((entry) => textOf(entry, 'ResourceType') !== 'directory');
+  const files = entries.map((entry) => ({
     key: blobName(entry),
     sizeBytes: Number(textOf(entry, 'Content-Length') ?? Number.NaN),
-    version: unescapeXml(textOf(entry, 'Etag') ?? '') || null,
+    version: quoted(unescapeXml(textOf(entry, 'Etag') ?? '')),
     hasRanges: true,
   }));
   return { files, next: unescapeXml(textOf(xml, 'NextMarker') ?? '') || null };
@@ -119,6 +123,11 @@ function textOf(xml: string, name: string): string | null {
 function blobName(entry: string): string {
   const encoded = /<Name Encoded="true">([^<]*)<\/Name>/.exec(entry)?.[1];
   return encoded === undefined ? unescapeXml(textOf(entry, 'Name') ?? '') : percentDecoded(encoded);
+}
+
+function quoted(tag: string): string | null {
+  if (tag === '') return null;
+  return tag.startsWith('"') ? tag : `"${tag}"`;
 }
 
 function percentDecoded(text: string): string {

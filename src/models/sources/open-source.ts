@@ -1,19 +1,21 @@
 import type { Variables } from '../../config/environment.ts';
 import type { FileUri } from '../../config/model-uri.ts';
+import { asDialect } from './as-source.ts';
 import type { Exchange } from './exchange.ts';
 import { gsDialect } from './gs-source.ts';
 import { webDialect } from './http-source.ts';
 import { ossDialect } from './oss-source.ts';
-import { type Dialect, RemoteSource } from './remote-source.ts';
+import { type Dialect, RemoteSource, type SourceContext } from './remote-source.ts';
 import { s3Dialect } from './s3-source.ts';
 import type { ModelSource } from './types.ts';
 
 const DIALECTS: Readonly<
-  Record<FileUri['scheme'], (uri: FileUri, variables: Variables) => Dialect | Promise<Dialect>>
+  Record<FileUri['scheme'], (uri: FileUri, context: SourceContext) => Dialect | Promise<Dialect>>
 > = {
   s3: s3Dialect,
   oss: ossDialect,
   gs: gsDialect,
+  as: asDialect,
   http: webDialect,
   https: webDialect,
 };
@@ -27,5 +29,6 @@ export async function openSource(
   variables: Variables,
   exchange: Exchange,
 ): Promise<ModelSource> {
-  return new RemoteSource(await DIALECTS[uri.scheme](uri, variables), exchange);
+  const { ask } = exchange.connections;
+  return new RemoteSource(await DIALECTS[uri.scheme](uri, { variables, ask }), exchange);
 }

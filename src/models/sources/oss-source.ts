@@ -1,7 +1,7 @@
 import type { Variables } from '../../config/environment.ts';
 import type { ModelUri } from '../../config/model-uri.ts';
 import { parseBucketList } from './list-xml.ts';
-import type { Dialect } from './remote-source.ts';
+import type { Dialect, SourceContext } from './remote-source.ts';
 import { encodeKey, type StoreRequest } from './requests.ts';
 import { signOss } from './sign-oss.ts';
 import type { AccessKey } from './sign-s3.ts';
@@ -21,7 +21,7 @@ export interface OssBucket {
 }
 
 /** A bucket of Alibaba Cloud's OSS; requests are not signed where no credentials are given. */
-export function ossDialect({ bucket, endpoint }: ModelUri, variables: Variables): Dialect {
+export function ossDialect({ bucket, endpoint }: ModelUri, { variables }: SourceContext): Dialect {
   const place = `oss://${endpoint === null ? '' : `${endpoint}/`}${bucket}/`;
   const key = keyIn(variables);
   return ossBucketDialect(place, {
@@ -67,6 +67,7 @@ export function ossBucketDialect(place: string, { endpoint, bucket, region, key,
         nowMs: Date.now(),
       });
     },
+    renew: async () => false, // whoever has others asks again
     hint: (status) => (status === 401 || status === 403 ? hint : ''),
   };
 }

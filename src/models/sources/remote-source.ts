@@ -1,10 +1,21 @@
+import type { Variables } from '../../config/environment.ts';
 import { headerOf, judgeAnswer, versionOf } from '../receive/judge-answer.ts';
 import { beginningAt, sinkInto } from '../receive/target.ts';
 import type { ReceiveOptions, Target } from '../receive/types.ts';
-import { type Answer, type Exchange, type MakeRequest, passing, refusalOf, textOf } from './exchange.ts';
+import type { AskServer } from './connections.ts';
+import { type Answer, type Exchange, type MakeRequest, refusalOf, textOf } from './exchange.ts';
 import type { ListPage } from './list-xml.ts';
+import { passing } from './passing.ts';
 import type { StoreRequest } from './requests.ts';
 import { type ByteRange, type ByteSink, type ModelSource, type RemoteFile, SourceError } from './types.ts';
+
+/** What a scheme may look up on its way to credentials. */
+export interface SourceContext {
+  /** where credentials, and the names of their files, are looked for */
+  readonly variables: Variables;
+  /** for servers of tokens and keys */
+  readonly ask: AskServer;
+}
 
 /** In what a scheme differs from the others: addresses, listing, signatures. */
 export interface Dialect {
@@ -22,9 +33,18 @@ export interface Dialect {
   } | null;
   /** @returns the headers to send, those of the request among them */
   sign(request: StoreRequest): Promise<Readonly<Record<string, string>>>;
+  /**
+   * Gets credentials anew once a request was refused.
+   * @param askedAtMs when that was made, by `performance.now()`
+   * @returns whether there are others now
+   */
+  renew(askedAtMs: number): Promise<boolean>;
   /** what to do about an answer of this status, '' when nothing is known */
   hint(status: number, headers: Answer['headers']): string;
 }
+
+/** S3 says 400 to a token that has run out. */
+const REFUSALS = new Set([400, 401, 403]);
 
 /** A server that is asked by HTTP, whatever it is: what all schemes share. */
 export class RemoteSource implements ModelSource {
@@ -39,7 +59,7 @@ export class RemoteSource implements ModelSource {
   /** By a GET of one byte and no HEAD: refusals come with their words, and a presigned address is signed for GET alone. */
   async stat(key: string, signal: AbortSignal): Promise<RemoteFile | null> {
     const place = this.#placeOf(key);
-    return await this.#exchange.get(
+    return await this.#ask(
       place,
       this.#making(() => this.#dialect.object(key), { range: 'bytes=0-0' }),
       async (answer) => {
@@ -69,7 +89,7 @@ export class RemoteSource implements ModelSource {
     let next: string | null = null;
     do {
       const asked: string | null = next;
-      const page: ListPage = await this.#exchange.get(
+      const page: ListPage = await this.#ask(
         place,
         this.#making(() => {
           const isAfter = asked === null && after !== '' && listing.after !== undefined;
@@ -109,7 +129,7 @@ export class RemoteSource implements ModelSource {
     // What has come stays: another try asks for the rest, where parts can be asked for.
     const headers = (): Readonly<Record<string, string>> =>
       range === null || end === null ? ifMatch(file) : partHeaders(file, at, end);
-    await this.#exchange.get(
+    await this.#ask(
       this.#placeOf(file.key),
       async () => {
         if (range === null) at = from;
@@ -167,6 +187,30 @@ export class RemoteSource implements ModelSource {
     if (judgement === 'another file') throw changed(place);
     if (judgement === 'refused') throw await this.#refusal(place, answer);
     if (judgement === 'another part') throw passing('it sends another part than was asked for');
+  }
+
+  /** A refusal is asked once more with other credentials, where there are any: keys are rotated, and tokens run out. */
+  async #ask<Result>(
+    place: string,
+    make: MakeRequest,
+    use: (answer: Answer) => Promise<Result>,
+    signal: AbortSignal,
+  ): Promise<Result> {
+    let askedAtMs = 0;
+    let isRenewed = false;
+    const making: MakeRequest = async () => {
+      const made = await make();
+      askedAtMs = performance.now(); // credentials got on the way are those that it was signed with
+      return made;
+    };
+    const using = async (answer: Answer): Promise<Result> => {
+      if (isRenewed || !REFUSALS.has(answer.statusCode)) return await use(answer);
+      isRenewed = true;
+      if (await this.#dialect.renew(askedAtMs))
+        throw passing(`${answer.statusCode}, and again with new credentials`);
+      return await use(answer);
+    };
+    return await this.#exchange.get(place, making, using, signal);
   }
 
   #making(request: () => StoreRequest, extra: Readonly<Record<string, string>>): MakeRequest {

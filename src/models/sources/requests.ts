@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { Trust } from './connections.ts';
 
 /** A request before it is signed. */
 export interface StoreRequest {
@@ -14,6 +15,7 @@ export interface StoreRequest {
   readonly query: readonly (readonly [name: string, value: string])[];
   /** lower-case names */
   readonly headers: Readonly<Record<string, string>>;
+  readonly trust?: Trust;
 }
 
 /** RFC 3986: everything but unreserved characters is escaped, as all signatures want it. */

@@ -12,6 +12,7 @@ export interface AccessKey {
 export interface SignatureScope {
   readonly key: AccessKey;
   readonly region: string;
+  readonly service: 's3' | 'sts';
   readonly nowMs: number;
 }
 
@@ -20,7 +21,7 @@ const NO_BODY = sha256('');
 /** Signs a GET as AWS Signature Version 4 has it. @returns the headers to send, those of the request among them */
 export function signS3(
   request: StoreRequest,
-  { key, region, nowMs }: SignatureScope,
+  { key, region, service, nowMs }: SignatureScope,
 ): Record<string, string> {
   const time = new Date(nowMs).toISOString().replace(/[:-]|\.\d{3}/g, '');
   const day = time.slice(0, 8);
@@ -41,9 +42,12 @@ export function signS3(
     names,
     NO_BODY,
   ].join('\n');
-  const scope = `${day}/${region}/s3/aws4_request`;
+  const scope = `${day}/${region}/${service}/aws4_request`;
   const text = ['AWS4-HMAC-SHA256', time, scope, sha256(canonical)].join('\n');
-  const signingKey = [day, region, 's3', 'aws4_request'].reduce<string | Buffer>(hmac, `AWS4${key.secret}`);
+  const signingKey = [day, region, service, 'aws4_request'].reduce<string | Buffer>(
+    hmac,
+    `AWS4${key.secret}`,
+  );
   const signature = hmac(signingKey, text).toString('hex');
   const credential = `AWS4-HMAC-SHA256 Credential=${key.id}/${scope}`;
   return { ...headers, authorization: `${credential}, SignedHeaders=${names}, Signature=${signature}` };

@@ -34,7 +34,7 @@ export class ServerOrigin implements StreamOrigin {
   constructor(variables: Variables, listings: Listings, exchange?: ExchangeOptions) {
     this.#variables = variables;
     this.#listings = listings;
-    this.#exchange = new Exchange(exchange);
+    this.#exchange = new Exchange(variables, exchange);
   }
 
   /** @throws SourceError SOURCE_CREDENTIALS */

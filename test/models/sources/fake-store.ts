@@ -22,6 +22,8 @@ export const expected = ['a b+&é.json', 'deep/w.bin'].map((path) => {
 });
 
 export interface StoreOptions {
+  /** what is in the bucket */
+  readonly objects?: ReadonlyMap<string, Buffer>;
   /** @param key '' for a listing */
   readonly isAllowed: (request: IncomingMessage, key: string) => boolean;
   /** how pages are asked for: by the last key, or by a token that says nothing */
@@ -30,22 +32,41 @@ export interface StoreOptions {
   readonly beside?: (request: IncomingMessage, response: ServerResponse) => boolean;
 }
 
-/** A store with the bucket `bkt`, in pages of one object each. @returns `host:port` */
+interface OpenStore {
+  readonly host: string;
+  readonly pause: () => Promise<void>;
+  readonly resume: () => Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+/** A store with the bucket `bkt`, in pages of one object each, until the test ends. @returns `host:port` */
 export async function startStore(options: StoreOptions): Promise<string> {
+  const { host, stop } = await openStore(options);
+  onTestFinished(stop);
+  return host;
+}
+
+/** The same until it is stopped; it may be away for a while. */
+export async function openStore(options: StoreOptions): Promise<OpenStore> {
+  const objects = options.objects ?? OBJECTS;
   const server = createServer((request, response) => {
     if (options.beside?.(request, response) === true) return;
     const url = new URL(request.url ?? '', 'http://x');
     const key = decodeURIComponent(url.pathname.slice('/bkt/'.length));
     if (!options.isAllowed(request, key)) refuse(response, 403, 'SignatureDoesNotMatch');
-    else if (key === '') response.end(listing(url.searchParams, options.next));
-    else give(OBJECTS.get(key), request.headers.range ?? '', response);
+    else if (key === '') response.end(listing(objects, url.searchParams, options.next));
+    else give(objects.get(key), request, response);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(async () => {
+  const listen = async (port: number): Promise<void> =>
+    await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  const stop = async (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  });
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await closed;
+  };
+  return { host: `127.0.0.1:${port}`, pause: stop, resume: async () => await listen(port), stop };
 }
 
 /** Paths and hashes of what a URI's folder holds. */
@@ -60,15 +81,19 @@ export async function obtain(uri: string, variables: Record<string, string>) {
   return content.files.map((file) => [file.path, file.sha256]);
 }
 
-function listing(query: URLSearchParams, nextName: StoreOptions['next']): string {
+function listing(
+  objects: ReadonlyMap<string, Buffer>,
+  query: URLSearchParams,
+  nextName: StoreOptions['next'],
+): string {
   const asked = query.get(nextName) ?? '';
   const token = nextName === 'marker' ? asked : Buffer.from(asked, 'base64').toString();
   const after = token || (query.get('start-after') ?? '');
-  const keys = [...OBJECTS.keys()]
+  const keys = [...objects.keys()]
     .filter((key) => key.startsWith(query.get('prefix') ?? '') && key > after)
     .sort();
   const [key = ''] = keys;
-  const content = OBJECTS.get(key) ?? Buffer.alloc(0);
+  const content = objects.get(key) ?? Buffer.alloc(0);
   const entry = `<Contents><Key>${encodeURIComponent(key)}</Key><ETag>${etagOf(content)}</ETag><Size>${content.length}</Size></Contents>`;
   const isTruncated = keys.length > 1;
   const next =
@@ -82,8 +107,12 @@ function listing(query: URLSearchParams, nextName: StoreOptions['next']): string
   ].join('');
 }
 
-function give(content: Buffer | undefined, range: string, response: ServerResponse): void {
+function give(content: Buffer | undefined, request: IncomingMessage, response: ServerResponse): void {
   if (content === undefined) return void refuse(response, 404, 'NoSuchKey');
+  const { range = '', 'if-match': condition } = request.headers;
+  if (condition !== undefined && condition !== etagOf(content)) {
+    return void refuse(response, 412, 'PreconditionFailed');
+  }
   const [from = 0, to = 0] = range.slice('bytes='.length).split('-').map(Number);
   const part = content.subarray(from, to + 1);
   const contentRange = `bytes ${from}-${from + part.length - 1}/${content.length}`;

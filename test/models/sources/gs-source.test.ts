@@ -1,27 +1,15 @@
-import { createVerify, generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { tempDir } from '../../support/temp-dir.ts';
 import { expected, obtain, startStore } from './fake-store.ts';
+import { isGranted } from './google-server.ts';
 
 const PEM = { type: 'pkcs8', format: 'pem' } as const;
 const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const EMAIL = 'reader@project.iam.gserviceaccount.com';
-
-/** A token server that takes what is signed with the account's key, or the user's refresh token. */
-async function isGranted(request: IncomingMessage, tokenUri: string): Promise<boolean> {
-  const form = new URLSearchParams(await text(request));
-  if (form.get('grant_type') === 'refresh_token') return form.get('refresh_token') === 'refresh';
-  const [head = '', claims = '', signature = ''] = (form.get('assertion') ?? '').split('.');
-  const { iss, aud, iat, exp } = JSON.parse(Buffer.from(claims, 'base64url').toString());
-  const isSigned = createVerify('RSA-SHA256')
-    .update(`${head}.${claims}`)
-    .verify(publicKey, signature, 'base64url');
-  return isSigned && iss === EMAIL && aud === tokenUri && exp - iat === 3_600;
-}
 
 async function start(failures = 0) {
   let asked = 0;
@@ -30,7 +18,7 @@ async function start(failures = 0) {
     asked += 1;
     const answer = async () => {
       if (asked <= failures) return void response.writeHead(503).end();
-      const isRight = await isGranted(request, `http://${request.headers.host}/token`);
+      const isRight = await isGranted(request, { publicKey, email: EMAIL });
       const refusal = { error: 'invalid_grant', error_description: 'Invalid JWT Signature.' };
       response.writeHead(isRight ? 200 : 400);
       response.end(JSON.stringify(isRight ? { access_token: 'granted', expires_in: 3_600 } : refusal));
@@ -80,7 +68,7 @@ describe('a folder in Google Cloud Storage', () => {
     write({});
     await expect(obtain('gs://bkt/dir/', variables)).rejects.toThrow(/found neither/);
     await expect(obtain('gs://bkt/dir/', { STORAGE_EMULATOR_HOST: host })).rejects.toThrow(
-      /answers 403 .*; no credentials were given: set GOOGLE_APPLICATION_CREDENTIALS/,
+      /answers 403 .*; no credentials were found: set GOOGLE_APPLICATION_CREDENTIALS/,
     );
   });
 });

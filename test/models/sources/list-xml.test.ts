@@ -109,9 +109,10 @@ it("reads Azure's form", () => {
   const xml =
     `<EnumerationResults><Blobs>${blob('<Name>a/b&amp;c</Name>')}${blob('<Name Encoded="true">x%01</Name>')}</Blobs>` +
     `<NextMarker>more</NextMarker></EnumerationResults>`;
-  const { files, next } = parseBlobList(xml);
+  const folder = '<Blob><Name>a</Name><Properties><ResourceType>directory</ResourceType></Properties></Blob>';
+  const { files, next } = parseBlobList(xml.replace('<Blobs>', `<Blobs>${folder}`));
   expect(files.map((file) => file.key)).toEqual(['a/b&c', 'x\u0001']);
-  expect(files[0]).toMatchObject({ sizeBytes: 5, version: '0x1' });
+  expect(files[0]).toMatchObject({ sizeBytes: 5, version: '"0x1"' });
   expect(next).toBe('more');
   expect(parseBlobList('<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>').next).toBeNull();
 });

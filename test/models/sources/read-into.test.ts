@@ -16,7 +16,7 @@ const PART = { offset: 1000, length: 200_000 };
 async function open(shared = true) {
   const web = await startWebServer();
   web.files.set('/m.bin', content);
-  const exchange = new Exchange(IMPATIENT);
+  const exchange = new Exchange({}, IMPATIENT);
   onTestFinished(async () => await exchange.close());
   const source = new RemoteSource(
     {
@@ -24,6 +24,7 @@ async function open(shared = true) {
       object: (key) => ({ origin: web.url, path: `/${key}`, query: [], headers: {} }),
       listing: null,
       sign: async ({ headers }) => ({ ...headers, authorization: 'secret' }),
+      renew: async () => false,
       hint: () => 'try a key',
     },
     exchange,

@@ -5,6 +5,7 @@ import { signS3 } from '../../../src/models/sources/sign-s3.ts';
 const scope = {
   key: { id: 'AKIAIOSFODNN7EXAMPLE', secret: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY', sessionToken: null },
   region: 'us-east-1',
+  service: 's3' as const,
   nowMs: Date.UTC(2013, 4, 24),
 };
 const request = { origin: 'https://examplebucket.s3.amazonaws.com', path: '/', query: [], headers: {} };

@@ -1,10 +1,9 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from './cluster.ts';
-import { until } from './until.ts';
+import { installPackage } from './npm-package.ts';
+import { ServerProcess } from './server-process.ts';
 
 const PACKAGE = '@20minutes/s3rver@4.0.4';
 
@@ -19,44 +18,34 @@ http.createServer(server.callback()).listen(Number(port), '127.0.0.1');
 
 /** Installs an S3 server of somebody else's, which checks signatures. @returns null, having said why, where it cannot be had */
 export function installS3Server(what: string): string | null {
-  const folder = mkdtempSync(join(tmpdir(), 'modelserve-s3-'));
-  try {
-    writeFileSync(join(folder, 'package.json'), '{}');
-    writeFileSync(join(folder, 'serve.cjs'), PROGRAM);
-    const install = ['install', '--no-audit', '--no-fund', '--ignore-scripts', PACKAGE];
-    execFileSync('npm', install, { cwd: folder, stdio: 'ignore', timeout: 180_000 });
-    return folder;
-  } catch {
-    rmSync(folder, { recursive: true, force: true });
-    process.stdout.write(`skipped: ${what}: ${PACKAGE} cannot be installed from a package index\n`);
-    return null;
-  }
+  const folder = installPackage(PACKAGE, what);
+  if (folder !== null) writeFileSync(join(folder, 'serve.cjs'), PROGRAM);
+  return folder;
 }
 
-/** An S3 server on loopback with one bucket. Its key is `S3RVER`, id and secret alike. */
+/** An S3 server on loopback with one bucket. Its key is `S3RVER`, id and secret alike; who sends none may do all. */
 export class S3Server {
   readonly url: string;
-  readonly #stop: () => Promise<void>;
+  readonly process: ServerProcess;
+  readonly #folder: string;
 
-  private constructor(url: string, stop: () => Promise<void>) {
+  private constructor(url: string, process: ServerProcess, folder: string) {
     this.url = url;
-    this.#stop = stop;
+    this.process = process;
+    this.#folder = folder;
   }
 
   static async start(installed: string, bucket: string): Promise<S3Server> {
     const [port = 0] = await freePorts(1);
     mkdirSync(join(installed, 'objects', bucket), { recursive: true });
-    const args = ['--openssl-legacy-provider', 'serve.cjs', 'objects', String(port)];
-    const child = spawn(process.execPath, args, { cwd: installed, stdio: 'ignore' });
-    const gone = new Promise<void>((resolve) => child.once('close', () => resolve()));
     const url = `http://127.0.0.1:${port}`;
-    const server = new S3Server(url, async () => {
-      child.kill('SIGKILL');
-      await gone;
-      rmSync(installed, { recursive: true, force: true });
+    const server = new ServerProcess({
+      ...{ what: 'the S3 server', command: process.execPath, cwd: installed },
+      args: ['--openssl-legacy-provider', 'serve.cjs', 'objects', String(port)],
+      isReady: async () => (await fetch(`${url}/${bucket}`)).ok,
     });
-    await until('the S3 server', async () => (await fetch(`${url}/${bucket}`)).ok, 60_000);
-    return server;
+    await server.start();
+    return new S3Server(url, server, installed);
   }
 
   /** @param path bucket and key, as they are */
@@ -72,7 +61,9 @@ export class S3Server {
     if (status !== 200) throw new Error(`putting ${path}: ${status}`);
   }
 
+  /** Ends it and removes it from the disk. Idempotent. */
   async stop(): Promise<void> {
-    await this.#stop();
+    await this.process.kill();
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }

@@ -1,0 +1,37 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { until } from './until.ts';
+
+export interface ServerCommand {
+  readonly what: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** whether it answers */
+  readonly isReady: () => Promise<boolean>;
+}
+
+/** A server of somebody else's, which can be killed and started again with what it has stored. */
+export class ServerProcess {
+  readonly #command: ServerCommand;
+  #child: ChildProcess | null = null;
+  #gone: Promise<void> = Promise.resolve();
+
+  constructor(command: ServerCommand) {
+    this.#command = command;
+  }
+
+  async start(): Promise<void> {
+    const { what, command, args, cwd, env, isReady } = this.#command;
+    const child = spawn(command, [...args], { cwd, stdio: 'ignore', env: { ...process.env, ...env } });
+    this.#child = child;
+    this.#gone = new Promise((resolve) => child.once('close', () => resolve()));
+    await until(what, isReady, 60_000);
+  }
+
+  /** By SIGKILL. Idempotent. */
+  async kill(): Promise<void> {
+    this.#child?.kill('SIGKILL');
+    await this.#gone;
+  }
+}
