@@ -18,6 +18,7 @@ import { ImageModels } from './oci/image-models.ts';
 import { ModelError, type ReadModel } from './pins.ts';
 import { RemoteDraft } from './remote-draft.ts';
 import { listRemote, type RemoteListing } from './remote-listing.ts';
+import { Dragonfly } from './sources/dragonfly/dragonfly.ts';
 import { Exchange, type ExchangeOptions } from './sources/exchange.ts';
 import { openSource } from './sources/open-source.ts';
 import type { ModelSource } from './sources/types.ts';
@@ -66,6 +67,7 @@ export class RemoteModels {
   readonly #options: RemoteModelsOptions;
   readonly #dependencies: RemoteModelsDependencies;
   readonly #exchange: Exchange;
+  readonly #dragonfly: Dragonfly;
   readonly #room: Room;
   readonly #images: ImageModels;
   readonly #fetches = new SharedWork<StoredContent>();
@@ -75,6 +77,7 @@ export class RemoteModels {
     this.#options = options;
     this.#dependencies = dependencies;
     this.#exchange = new Exchange(options.variables, options.exchange);
+    this.#dragonfly = new Dragonfly({ ...options, log: dependencies.log });
     this.#room = dependencies.room ?? diskRoom(SPARE_BYTES);
     const shared = { exchange: this.#exchange, room: this.#room };
     this.#images = new ImageModels(options, { ...dependencies, ...shared });
@@ -91,7 +94,7 @@ export class RemoteModels {
   async stop(): Promise<void> {
     this.#fetches.stop();
     this.#images.stop();
-    await this.#exchange.close();
+    await Promise.all([this.#exchange.close(), this.#dragonfly.close()]);
   }
 
   /**
@@ -109,7 +112,7 @@ export class RemoteModels {
 
   async #obtainFiles(uri: FileUri, options: ObtainOptions): Promise<ReadModel> {
     const { signal } = options;
-    const source = await openSource(uri, this.#options.variables, this.#exchange);
+    const source = await openSource(uri, this.#options.variables, this.#exchange, this.#dragonfly);
     const listing = await listRemote(uri, source, signal);
     const id = listing.fingerprint === null ? null : listingId(uri, listing.fingerprint);
     const listed = options.isStreamed === true && id !== null ? { listing: id } : {};

@@ -43,6 +43,7 @@ export function asDialect(uri: ModelUri, { variables, ask }: SourceContext): Dia
       if (token !== null) return { ...plain.headers, authorization: `Bearer ${token}` };
       return key === null ? plain.headers : signAzure(plain, { key, nowMs: Date.now() });
     },
+    ...(signature.length === 0 ? {} : { presign: async (plain: StoreRequest) => plain }),
     renew: async (askedAtMs) => signature.length === 0 && (await credentials.renew(askedAtMs)),
     hint: (status) => hint(status, signature.length > 0, credentials.held?.origin ?? null),
   };

@@ -35,12 +35,28 @@ export interface Told {
 /** Asks a server for a token or a key. @throws what is worth another try, when there is no answer */
 export type AskServer = (question: Question) => Promise<Told>;
 
+/** Sends requests, wherever they go. */
+export interface Sender {
+  request(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData>;
+}
+
+/** The open connections of an exchange. */
+export interface ConnectionPool {
+  to(origin: string, trust?: Trust): Sender;
+  /** whether a server is asked without a proxy, and is believed as all are */
+  isPlain(origin: string, trust?: Trust): boolean;
+  proxyTo(origin: string): ProxyServer | null;
+  readonly tls: TlsSettings;
+  readonly ask: AskServer;
+  close(): Promise<void>;
+}
+
 const MAX_CONNECTIONS = 32;
 const USUAL: Trust = { ca: '', isVerified: true };
 const ASK_TIMEOUT_MS = 30_000;
 
 /** The open connections of an exchange, by proxy and by whom they believe. */
-export class Connections {
+export class Connections implements ConnectionPool {
   readonly #variables: Variables;
   readonly #silenceMs: number;
   readonly #agents = new Map<string, Dispatcher>();

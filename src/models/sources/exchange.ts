@@ -11,7 +11,7 @@ import {
   type Receiver,
   type ReceiveTask,
 } from '../receive/types.ts';
-import { Connections, silenceText, type Trust } from './connections.ts';
+import { type ConnectionPool, Connections, silenceText, type Trust } from './connections.ts';
 import { parseFailure } from './list-xml.ts';
 import { isPassing, passing } from './passing.ts';
 import type { ProxyServer } from './proxies.ts';
@@ -27,7 +27,7 @@ export interface ExchangeOptions {
   readonly silenceMs: number;
 }
 
-const PATIENT: ExchangeOptions = { attempts: 6, backoffMs: 250, silenceMs: 30_000 };
+export const PATIENT: ExchangeOptions = { attempts: 6, backoffMs: 250, silenceMs: 30_000 };
 
 /** An answer whose body has to be read or dropped. */
 export type Answer = Dispatcher.ResponseData;
@@ -54,15 +54,19 @@ const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 /** Requests with retries: what a server cannot do at the moment is tried again, what it refuses is an error with its words. */
 export class Exchange {
   readonly #options: ExchangeOptions;
-  readonly connections: Connections;
+  readonly connections: ConnectionPool;
   #receiver: Receiver | null = null;
   /** whose parts are left to the full HTTP client */
   readonly #oddOrigins = new Set<string>();
 
   /** @param variables where proxies and certificates are looked for */
-  constructor(variables: Variables, options: ExchangeOptions = PATIENT) {
+  constructor(
+    variables: Variables,
+    options: ExchangeOptions = PATIENT,
+    connections: ConnectionPool = new Connections(variables, options.silenceMs),
+  ) {
     this.#options = options;
-    this.connections = new Connections(variables, options.silenceMs);
+    this.connections = connections;
   }
 
   /** Ends all connections, also those in use. Idempotent. */

@@ -1,8 +1,9 @@
 import type { Variables } from '../../config/environment.ts';
 import type { ModelUri } from '../../config/model-uri.ts';
-import { googleCredentials } from './credentials/google-credentials.ts';
+import { googleCredentials, googleSigner } from './credentials/google-credentials.ts';
 import { Renewable } from './credentials/renewable.ts';
 import { parseBucketList } from './list-xml.ts';
+import { presignGoogle, presignS3 } from './presign.ts';
 import type { Dialect, SourceContext } from './remote-source.ts';
 import { encodeKey, type StoreRequest } from './requests.ts';
 import { signS3 } from './sign-s3.ts';
@@ -41,6 +42,12 @@ export function gsDialect(uri: ModelUri, { variables, ask }: SourceContext): Dia
       if (token !== null) return { ...plain.headers, authorization: `Bearer ${token}` };
       if (key === null) return plain.headers;
       return signS3(plain, { key, region: 'auto', service: 's3', nowMs: Date.now() });
+    },
+    presign: async (plain) => {
+      const { key, token } = await credentials.get();
+      if (key !== null) return presignS3(plain, { key, region: 'auto', nowMs: Date.now() });
+      if (token === null) return plain;
+      return presignGoogle(plain, { ...(await googleSigner(uri, variables, place)), nowMs: Date.now() });
     },
     renew: async (askedAtMs) => await credentials.renew(askedAtMs),
     hint: (status) => {

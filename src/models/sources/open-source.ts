@@ -1,6 +1,7 @@
 import type { Variables } from '../../config/environment.ts';
 import type { FileUri } from '../../config/model-uri.ts';
 import { asDialect } from './as-source.ts';
+import type { Dragonfly } from './dragonfly/dragonfly.ts';
 import type { Exchange } from './exchange.ts';
 import { gsDialect } from './gs-source.ts';
 import { webDialect } from './http-source.ts';
@@ -22,13 +23,16 @@ const DIALECTS: Readonly<
 
 /**
  * The server that a URI names. Credentials are looked for in `variables` and the files they name, again for each request.
+ * @param dragonfly has the bytes of its files where it is told to
  * @throws SourceError SOURCE_CREDENTIALS for what cannot be credentials
  */
 export async function openSource(
   uri: FileUri,
   variables: Variables,
   exchange: Exchange,
+  dragonfly?: Dragonfly,
 ): Promise<ModelSource> {
   const { ask } = exchange.connections;
-  return new RemoteSource(await DIALECTS[uri.scheme](uri, { variables, ask }), exchange);
+  const dialect = await DIALECTS[uri.scheme](uri, { variables, ask });
+  return (await dragonfly?.proxied(dialect, exchange)) ?? new RemoteSource(dialect, exchange);
 }

@@ -1,6 +1,7 @@
 import type { Variables } from '../../config/environment.ts';
 import type { ModelUri } from '../../config/model-uri.ts';
 import { parseBucketList } from './list-xml.ts';
+import { presignOss } from './presign.ts';
 import type { Dialect, SourceContext } from './remote-source.ts';
 import { encodeKey, type StoreRequest } from './requests.ts';
 import { signOss } from './sign-oss.ts';
@@ -66,6 +67,12 @@ export function ossBucketDialect(place: string, { endpoint, bucket, region, key,
         resource: resourceOf(request, bucket, root),
         nowMs: Date.now(),
       });
+    },
+    presign: async (request) => {
+      const current = await key();
+      if (current === null) return request;
+      const resource = resourceOf(request, bucket, root);
+      return presignOss(request, { key: current, region, resource, nowMs: Date.now() });
     },
     renew: async () => false, // whoever has others asks again
     hint: (status) => (status === 401 || status === 403 ? hint : ''),

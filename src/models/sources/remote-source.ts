@@ -33,6 +33,10 @@ export interface Dialect {
   } | null;
   /** @returns the headers to send, those of the request among them */
   sign(request: StoreRequest): Promise<Readonly<Record<string, string>>>;
+  /** Puts a signature into the address in place of headers, so that anybody may send it; without it that cannot be done. */
+  readonly presign?: (request: StoreRequest) => Promise<StoreRequest>;
+  /** makes a request ready to be sent, in place of `sign` */
+  readonly prepare?: (request: StoreRequest) => Promise<StoreRequest>;
   /**
    * Gets credentials anew once a request was refused.
    * @param askedAtMs when that was made, by `performance.now()`
@@ -217,7 +221,10 @@ export class RemoteSource implements ModelSource {
     return async () => {
       const plain = request();
       const full = { ...plain, headers: { ...plain.headers, ...extra } };
-      return { ...full, headers: await this.#dialect.sign(full) };
+      const { prepare } = this.#dialect;
+      return prepare === undefined
+        ? { ...full, headers: await this.#dialect.sign(full) }
+        : await prepare(full);
     };
   }
 

@@ -9,6 +9,7 @@ import { namedProfile, readProfiles } from './credentials/aws-profiles.ts';
 import { type CloudEntry, cloudEntry } from './credentials/cloud-file.ts';
 import { Renewable } from './credentials/renewable.ts';
 import { parseBucketList } from './list-xml.ts';
+import { presignS3 } from './presign.ts';
 import type { Dialect, SourceContext } from './remote-source.ts';
 import { encodeKey, type StoreRequest } from './requests.ts';
 import { signS3 } from './sign-s3.ts';
@@ -60,6 +61,10 @@ export async function s3Dialect(uri: ModelUri, { variables, ask }: SourceContext
     sign: async (plain) => {
       const { key } = await credentials.get();
       return key === null ? plain.headers : signS3(plain, { key, region, service: 's3', nowMs: Date.now() });
+    },
+    presign: async (plain) => {
+      const { key } = await credentials.get();
+      return key === null ? plain : presignS3(plain, { key, region, nowMs: Date.now() });
     },
     renew: async (askedAtMs) => await credentials.renew(askedAtMs),
     hint: (status, headers) => {

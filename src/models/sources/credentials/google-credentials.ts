@@ -7,7 +7,7 @@ import type { AskServer } from '../connections.ts';
 import type { AccessKey } from '../sign-s3.ts';
 import { SourceError } from '../types.ts';
 import { cloudEntry } from './cloud-file.ts';
-import { fileToken } from './google-file.ts';
+import { fileSigner, fileToken, type GoogleSigner } from './google-file.ts';
 import type { Lease } from './renewable.ts';
 import { readToken } from './token-answer.ts';
 
@@ -35,12 +35,8 @@ export async function googleCredentials(
   variables: Variables,
   ask: AskServer,
 ): Promise<GoogleLease> {
-  const entry = await cloudEntry(uri, variables);
-  if (typeof entry?.value === 'string' && entry.value !== '') {
-    return await byFile(entry.value, `${entry.origin} → ${entry.value}`, ask);
-  }
-  const given = variables['GOOGLE_APPLICATION_CREDENTIALS'] || null;
-  if (given !== null) return await byFile(given, `GOOGLE_APPLICATION_CREDENTIALS (${given})`, ask);
+  const file = await namedFile(uri, variables);
+  if (file !== null) return await byFile(file.path, file.origin, ask);
   const key = hmacKey(variables);
   if (key !== null) {
     return { value: { token: null, key, origin: 'GS_ACCESS_KEY_ID of the environment' }, endsAtMs: null };
@@ -49,6 +45,34 @@ export async function googleCredentials(
   const own = join(folder, 'application_default_credentials.json');
   if ((await readIfThere(own)) !== null) return await byFile(own, own, ask);
   return await byMetadata(variables, ask);
+}
+
+/** The file that somebody has named. */
+async function namedFile(
+  uri: ModelUri,
+  variables: Variables,
+): Promise<{ readonly path: string; readonly origin: string } | null> {
+  const entry = await cloudEntry(uri, variables);
+  if (typeof entry?.value === 'string' && entry.value !== '') {
+    return { path: entry.value, origin: `${entry.origin} → ${entry.value}` };
+  }
+  const path = variables['GOOGLE_APPLICATION_CREDENTIALS'] || null;
+  return path === null ? null : { path, origin: `GOOGLE_APPLICATION_CREDENTIALS (${path})` };
+}
+
+/** Who signs addresses. @throws SourceError when the credentials are not those of a service account */
+export async function googleSigner(
+  uri: ModelUri,
+  variables: Variables,
+  place: string,
+): Promise<GoogleSigner> {
+  const file = await namedFile(uri, variables);
+  const signer = file === null ? null : await fileSigner(file.path, file.origin);
+  if (signer !== null) return signer;
+  throw new SourceError(
+    `${place}: addresses are signed with the key of a service account: name its file in GOOGLE_APPLICATION_CREDENTIALS`,
+    { code: 'SOURCE_CREDENTIALS' },
+  );
 }
 
 async function byFile(path: string, origin: string, ask: AskServer): Promise<GoogleLease> {

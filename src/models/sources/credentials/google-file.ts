@@ -41,6 +41,19 @@ export async function fileToken(path: string, origin: string, ask: AskServer): P
   return answer.lease;
 }
 
+/** Who signs for a service account. */
+export interface GoogleSigner {
+  readonly email: string;
+  /** in PEM */
+  readonly privateKey: string;
+}
+
+/** @returns null for credentials of another kind */
+export async function fileSigner(path: string, origin: string): Promise<GoogleSigner | null> {
+  const { client_email: email, private_key: privateKey } = await read(path, origin);
+  return email === undefined || privateKey === undefined ? null : { email, privateKey };
+}
+
 async function read(path: string, origin: string): Promise<Credentials> {
   let text: string | null;
   try {
