@@ -116,7 +116,8 @@ function give(content: Buffer | undefined, request: IncomingMessage, response: S
   const [from = 0, to = 0] = range.slice('bytes='.length).split('-').map(Number);
   const part = content.subarray(from, to + 1);
   const contentRange = `bytes ${from}-${from + part.length - 1}/${content.length}`;
-  response.writeHead(206, { etag: etagOf(content), 'content-range': contentRange }).end(part);
+  const headers = { etag: etagOf(content), 'content-range': contentRange, 'content-length': part.length };
+  response.writeHead(206, headers).end(part);
 }
 
 function refuse(response: ServerResponse, status: number, code: string): void {
