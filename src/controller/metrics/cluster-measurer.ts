@@ -34,6 +34,8 @@ export class ClusterMeasurer {
   #slot = -1;
   /** what has come in the slot so far */
   #slotCounts = new Map<string, DeploymentSample>();
+  /** what an earlier head had counted in the slot in which this one began, by deployment */
+  #inherited: Map<string, Readonly<Record<string, number>>> | null = null;
   #lastMs: number;
 
   /** @param startedAtMs what was counted before is in sums, and at no point of time */
@@ -79,6 +81,7 @@ export class ClusterMeasurer {
 
   #enter(slot: number): void {
     if (slot === this.#slot) return;
+    this.#inherited = this.#slot === -1 ? new Map() : null;
     this.#slot = slot;
     this.#slotCounts = new Map();
     this.series.forget(slot);
@@ -101,7 +104,9 @@ export class ClusterMeasurer {
   }
 
   #record(name: string, counted: DeploymentSample | undefined, ready: number): void {
+    const key = `deployment ${name}`;
     if (counted !== undefined) add(this.#slotCounts, counted);
+    const before = this.#inheritedBy(key);
     const inSlot = this.#slotCounts.get(name);
     const values: Record<string, number> = {
       readyReplicas: ready,
@@ -109,10 +114,25 @@ export class ClusterMeasurer {
       inFlight: counted?.inFlight ?? 0,
     };
     if (inSlot !== undefined) {
-      for (const outcome of OUTCOMES) values[outcome] = inSlot.outcomes[outcome];
-      for (const [field, share] of QUANTILES) values[field] = quantileMs(inSlot.duration, share) ?? 0;
+      for (const outcome of OUTCOMES) values[outcome] = (before[outcome] ?? 0) + inSlot.outcomes[outcome];
+      for (const [field, share] of QUANTILES) {
+        const ms = quantileMs(inSlot.duration, share);
+        if (ms !== null) values[field] = ms;
+      }
     }
-    this.series.write(`deployment ${name}`, this.#slot, values);
+    this.series.write(key, this.#slot, values);
+  }
+
+  /** Read before this head writes there: a head that is started anew within ten seconds goes on in the same slot. */
+  #inheritedBy(key: string): Readonly<Record<string, number>> {
+    if (this.#inherited === null) return {};
+    const known =
+      this.#inherited.get(key) ??
+      Object.fromEntries(
+        OUTCOMES.map((outcome) => [outcome, this.series.read(key, outcome, this.#slot) ?? 0]),
+      );
+    this.#inherited.set(key, known);
+    return known;
   }
 
   #nodeTick(sample: NodeSample, status: Look['status']): NodeTick {

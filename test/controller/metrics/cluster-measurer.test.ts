@@ -87,6 +87,17 @@ describe('an ingress that', () => {
     ).toBe(1);
   });
 
+  it('goes on in the slot in which an earlier head ended, and takes nothing from it', () => {
+    const earlier = new ClusterMeasurer(BEGIN_MS);
+    earlier.take(look(3, sample('a', BEGIN_MS, counted(30, 2))));
+    const later = new ClusterMeasurer(BEGIN_MS + 4_000, earlier.series);
+    later.take(look(5, sample('a', BEGIN_MS, counted(30, 2))));
+    later.take(look(7, sample('a', BEGIN_MS, counted(40, 2))));
+    later.take(look(9, sample('a', BEGIN_MS, counted(40, 2))));
+    const { ok, bad_gateway } = readSeries(later.series, range(5)).deployments['Echo']?.outcomesPerS ?? {};
+    expect([ok, bad_gateway]).toEqual([[4], [expect.closeTo(0.2, 5)]]);
+  });
+
   it('began anew is counted from 0, and sums only grow', () => {
     const measurer = new ClusterMeasurer(BEGIN_MS);
     measurer.take(look(10, sample('a', BEGIN_MS, counted(100))));

@@ -99,7 +99,8 @@ export async function azureOrigin(installed: string): Promise<Origin> {
     rotate: (folder) => ({ stale: file(folder, wrongKey), renew: () => void file(folder, server.key) }),
     canList: true,
     put: async (name, content) => await server.put(`bkt/${name}`, content),
-    kill: async () => await server.process.kill(),
+    // Azurite writes down every few seconds only what it has stored; asked to end, it breaks connections as well.
+    kill: async () => await server.process.kill('SIGTERM'),
     revive: async () => await server.process.start(),
     stop: async () => await server.stop(),
   };

@@ -29,9 +29,9 @@ export class ServerProcess {
     await until(what, isReady, 60_000);
   }
 
-  /** By SIGKILL. Idempotent. */
-  async kill(): Promise<void> {
-    this.#child?.kill('SIGKILL');
+  /** @param signal one that it may act on, where it keeps in memory what has to be there again. Idempotent */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    this.#child?.kill(signal);
     await this.#gone;
   }
 }
