@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { FrameConnection } from '../../../src/channel/connection.ts';
 import {
   FLAG_END,
@@ -51,13 +51,15 @@ export class ChannelClient {
   closed = false;
   /** false: like an ingress that has not got round to reading */
   answersPings = true;
+  readonly #socket: Socket;
   readonly #connection: FrameConnection;
   readonly #open = new Map<number, Open>();
   readonly #results = new Map<number, (result: ControlResult) => void>();
   #lastStream = 0;
 
   constructor(socketPath: string) {
-    this.#connection = new FrameConnection(connect(socketPath), {
+    this.#socket = connect(socketPath);
+    this.#connection = new FrameConnection(this.#socket, {
       onFrame: (frame) => this.#receive(frame),
       onClose: () => {
         this.closed = true;
@@ -164,6 +166,15 @@ export class ChannelClient {
   async ready(): Promise<this> {
     await until(() => this.phase === 'ready', `phase ready (is ${this.phase})`);
     return this;
+  }
+
+  /** Reads nothing until `resume`, like an ingress that is busy with something else. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
   }
 
   destroy(): void {

@@ -64,6 +64,26 @@ describe.skipIf(python === null)('a replica', () => {
     expect(existsSync(replica.socket)).toBe(false);
   });
 
+  it('leaves its last answers to an ingress that writes while it ends', async () => {
+    const replica = replicaOf(backend).start();
+    const agent = await (await replica.connect('agent')).ready();
+    const ingress = await (await replica.connect('ingress')).ready();
+    const answer = ingress.call({ sleep: 1 });
+    await until(
+      () => ingress.notifications.some((each) => each.event === 'beat' && each.ongoing >= 1),
+      'it runs',
+    );
+    ingress.pause();
+    await agent.control({ op: 'drain', grace_ms: 5000 });
+    ingress.send(FrameType.pong, 0, 0, 'go away?');
+    await until(() => agent.closed, 'the end');
+    ingress.grant(1, 1); // a write that failed would end the connection before its answer was read
+    await new Promise((resolve) => setImmediate(resolve));
+    ingress.resume();
+    expect(await answer).toMatchObject({ json: replica.pid });
+    expect(await replica.exited()).toEqual({ code: 0, signal: null });
+  });
+
   it('refuses, and does not lose, what an ingress sent before it knew of the drain', async () => {
     const replica = replicaOf(backend).start();
     const agent = await (await replica.connect('agent')).ready();

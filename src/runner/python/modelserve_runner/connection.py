@@ -55,7 +55,7 @@ class Connection:
                 for call in list(self._calls.values()):
                     call.pump()
             if self._closing and self.wire.is_empty:
-                self.lose()
+                self.wire.finish()
             self._guard.flush()
 
     def put(self, frame):
@@ -93,11 +93,14 @@ class Connection:
         self._calls.pop(stream, None)
 
     def close(self):
-        """Close after what was sent has left."""
+        """End after what was sent has left; the connection is over when the peer has ended it as well.
+
+        It may be writing at this moment: a write that fails would make it throw away what it has not read yet.
+        """
         self._closing = True
         self.flush()
         if self.wire.is_empty:
-            self.lose()
+            self.wire.finish()
 
     def lose(self):
         """The peer has gone; so has everybody who waited behind it."""

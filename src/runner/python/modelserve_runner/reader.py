@@ -18,7 +18,7 @@ from .replica import Replica
 
 #: How long a failed replica waits for an agent to connect and hear the reason.
 TELL_LIMIT_S = 2.0
-#: How long frames may take to leave when everything ends.
+#: How long frames may take to leave, and peers to end their side, when everything ends.
 FLUSH_LIMIT_S = 1.0
 
 
@@ -83,6 +83,7 @@ class Reader:
         await self._closing
         loop.remove_reader(self._listener.fileno())
         self._listener.close()
+        self.guard.run(self.replica.relief.settle, None)  # the main thread reads no more
         self.guard.run(self._close_all)
         deadline = loop.time() + FLUSH_LIMIT_S
         while self.replica.connections and loop.time() < deadline:

@@ -95,6 +95,13 @@ class Wire:
         """Whether everything has been written."""
         return not self._backlog and not self._gathered
 
+    def finish(self):
+        """Tell the peer that nothing more comes; it may still send."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the peer was faster
+
     def shut(self):
         """End the connection for both sides; its reader then finds its end."""
         self.closed = True
