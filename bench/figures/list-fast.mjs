@@ -47,15 +47,15 @@ export async function listFastRows(context) {
 async function openBucket(port) {
   const models = join(ROOT, 'dist', 'models');
   const { Exchange } = await import(join(models, 'sources', 'exchange.js'));
-  const { RemoteSource } = await import(join(models, 'sources', 'remote-source.js'));
-  const { s3Dialect } = await import(join(models, 'sources', 's3-source.js'));
+  const { openSource } = await import(join(models, 'sources', 'open-source.js'));
   const { listFast } = await import(join(models, 'listing', 'list-fast.js'));
   const uri = { scheme: 's3', bucket: 'b', endpoint: `http://127.0.0.1:${port}`, key: '', query: '' };
-  const exchange = new Exchange();
+  const nobody = { HOME: '/nonexistent', AWS_EC2_METADATA_DISABLED: 'true' };
+  const exchange = new Exchange(nobody);
   return {
     listFast,
     exchange,
-    source: new RemoteSource(await s3Dialect(uri, { HOME: '/nonexistent' }), exchange),
+    source: await openSource(uri, nobody, exchange),
   };
 }
 

@@ -6,14 +6,13 @@ import { ROOT } from '../../lib/paths.mjs';
 
 const models = join(ROOT, 'dist', 'models', 'sources');
 const { Exchange } = await import(join(models, 'exchange.js'));
-const { RemoteSource } = await import(join(models, 'remote-source.js'));
-const { webDialect } = await import(join(models, 'http-source.js'));
+const { openSource } = await import(join(models, 'open-source.js'));
 
 const [origin, path, sizeText, chunkText, connectionsText, target] = process.argv.slice(2);
 const [size, chunk, connections] = [sizeText, chunkText, connectionsText].map(Number);
 const key = path.slice(1);
-const exchange = new Exchange();
-const source = new RemoteSource(webDialect({ endpoint: origin, key, query: '' }, {}), exchange);
+const exchange = new Exchange({});
+const source = await openSource({ scheme: 'http', endpoint: origin, key, query: '' }, {}, exchange);
 const { signal } = new AbortController();
 const file = await source.stat(key, signal);
 if (file?.sizeBytes !== size) throw new Error(`${path} has ${file?.sizeBytes} bytes and not ${size}`);
