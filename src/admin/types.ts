@@ -1,13 +1,14 @@
 import type { Readable } from 'node:stream';
 import type { EnvironmentSample } from '../cluster/metrics/samples.ts';
 import type { MetricTick, Series } from '../cluster/metrics/series.ts';
-import type { ClusterSettings, PlannedChange, RevisionOrigin } from '../cluster/spec/types.ts';
+import type { ClusterSettings, PlannedChange } from '../cluster/spec/types.ts';
 import type { ModelsDocument } from '../cluster/status/models-document.ts';
 import type {
   DeploymentStatus,
   ModelFetch,
   NodeStatus,
   Progress,
+  RevisionSummary,
   StatusDocument,
 } from '../cluster/status/types.ts';
 import type { PlacedFinding } from '../config/finding.ts';
@@ -110,20 +111,6 @@ export interface LogQuery {
 export interface LogSource {
   /** @throws ServeError LOG_NOT_FOUND when no such deployment or replica has a log */
   open(query: LogQuery, signal: AbortSignal): Promise<AsyncIterable<string>>;
-}
-
-/** A revision in a list of them. */
-export interface RevisionSummary {
-  readonly number: number;
-  /** ISO 8601 */
-  readonly createdAt: string;
-  /** where its conf.ini came from */
-  readonly confPath: string;
-  readonly origin: RevisionOrigin;
-  readonly deployments: readonly string[];
-  /** deployments that shall run as this revision has them, and have come that far */
-  readonly inForce: readonly string[];
-  readonly isNewest: boolean;
 }
 
 export interface RevisionDetail extends RevisionSummary {

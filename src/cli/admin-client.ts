@@ -9,10 +9,9 @@ import type {
   Mistaken,
   PlanAnswer,
   RevisionDiff,
-  RevisionSummary,
   UploadOffer,
 } from '../admin/types.ts';
-import type { ModelFetch, Progress, StatusDocument } from '../cluster/status/types.ts';
+import type { ModelFetch, Progress, RevisionSummary, StatusDocument } from '../cluster/status/types.ts';
 import type { Manifest } from '../lib/content/manifest.ts';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
 import { sendRequest } from './http-request.ts';

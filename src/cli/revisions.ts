@@ -1,4 +1,4 @@
-import type { RevisionSummary } from '../admin/types.ts';
+import type { RevisionSummary } from '../cluster/status/types.ts';
 import type { AdminClient } from './admin-client.ts';
 import { renderPlan } from './apply-view.ts';
 import { conclude, type FollowOptions } from './controller.ts';

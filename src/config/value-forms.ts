@@ -230,23 +230,19 @@ export const exposure: ValueForm<DeploymentSpec['exposeErrors']> = {
   write: (value) => Object.entries(EXPOSURES).find(([, meaning]) => meaning === value)?.[0] ?? value,
 };
 
-export const onOrOff: ValueForm<boolean> = {
-  expected: 'on or off',
-  read: (text) => {
-    const word = text.toLowerCase();
-    return word === 'on' || word === 'off' ? accept(word === 'on') : refuse();
-  },
-  write: (value) => (value ? 'on' : 'off'),
-};
+export const onOrOff = oneOfTwo('on', 'off');
+export const yesOrNo = oneOfTwo('true', 'false');
 
-export const yesOrNo: ValueForm<boolean> = {
-  expected: 'true or false',
-  read: (text) => {
-    const word = text.toLowerCase();
-    return word === 'true' || word === 'false' ? accept(word === 'true') : refuse();
-  },
-  write: String,
-};
+function oneOfTwo(yes: string, no: string): ValueForm<boolean> {
+  return {
+    expected: `${yes} or ${no}`,
+    read: (text) => {
+      const word = text.toLowerCase();
+      return word === yes || word === no ? accept(word === yes) : refuse();
+    },
+    write: (value) => (value ? yes : no),
+  };
+}
 
 /** Up to three decimals; more are a mistake, since the rest would be lost. */
 function readMilli(text: string): number | null {

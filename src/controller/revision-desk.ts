@@ -2,13 +2,8 @@ import { existsSync } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { planChanges } from '../cluster/spec/plan-changes.ts';
-import type {
-  ClusterSettings,
-  ModelPin,
-  PlannedChange,
-  Revision,
-  RevisionOrigin,
-} from '../cluster/spec/types.ts';
+import type { ClusterSettings, ModelPin, PlannedChange, Revision } from '../cluster/spec/types.ts';
+import type { RevisionSummary } from '../cluster/status/types.ts';
 import { compileText, type Finding } from '../config/compile.ts';
 import { type PlacedFinding, placeFinding } from '../config/finding.ts';
 import { differences, settingsDifferences } from '../config/pin.ts';
@@ -36,16 +31,6 @@ export interface RevisionDeskDependencies {
   readonly listings: Pick<Listings, 'read'>;
 }
 
-interface Summary {
-  readonly number: number;
-  readonly createdAt: string;
-  readonly confPath: string;
-  readonly origin: RevisionOrigin;
-  readonly deployments: readonly string[];
-  readonly inForce: readonly string[];
-  readonly isNewest: boolean;
-}
-
 interface Edit {
   readonly base: number | null;
   readonly change:
@@ -64,9 +49,9 @@ export class RevisionDesk {
   }
 
   /** Newest first. */
-  async list(): Promise<readonly Summary[]> {
+  async list(): Promise<readonly RevisionSummary[]> {
     const { revisions } = this.#dependencies;
-    const all: Summary[] = [];
+    const all: RevisionSummary[] = [];
     for (const number of await revisions.numbers()) {
       const revision = await revisions.read(number);
       if (revision !== null) all.push(this.#summary(revision));
@@ -77,7 +62,7 @@ export class RevisionDesk {
   /** @throws ServeError REVISION_UNKNOWN */
   async read(
     number: number,
-  ): Promise<Summary & { readonly confText: string; readonly settings: ClusterSettings }> {
+  ): Promise<RevisionSummary & { readonly confText: string; readonly settings: ClusterSettings }> {
     const revision = await this.#find(number);
     return { ...this.#summary(revision), confText: revision.confText, settings: revision.settings };
   }
@@ -214,7 +199,7 @@ export class RevisionDesk {
     return (await contents.find(pin.sha256)) !== null;
   }
 
-  #summary(revision: Revision): Summary {
+  #summary(revision: Revision): RevisionSummary {
     const { number, createdAtMs, confPath, origin = FROM_FILE, deployments } = revision;
     const { state } = this.#dependencies;
     return {

@@ -1,6 +1,7 @@
 import type { NodeRole } from '../nodes/types.ts';
 import type { ReplicaPhase } from '../replicas/types.ts';
 import type { DeploymentHealth } from '../rollout/types.ts';
+import type { RevisionOrigin } from '../spec/types.ts';
 
 /** What `modelserve status --json` prints and the admin API answers. Field names are part of the interface. */
 export interface StatusDocument {
@@ -127,4 +128,18 @@ export interface ModelFetch {
   /** null: the server has not said how much there is */
   readonly totalBytes: number | null;
   readonly bytesPerSecond: number;
+}
+
+/** A revision in a list of them. */
+export interface RevisionSummary {
+  readonly number: number;
+  /** ISO 8601 */
+  readonly createdAt: string;
+  /** where its conf.ini came from */
+  readonly confPath: string;
+  readonly origin: RevisionOrigin;
+  readonly deployments: readonly string[];
+  /** deployments that shall run as this revision has them, and have come that far */
+  readonly inForce: readonly string[];
+  readonly isNewest: boolean;
 }

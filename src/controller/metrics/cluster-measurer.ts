@@ -1,5 +1,5 @@
 import { quantileMs } from '../../cluster/metrics/histogram.ts';
-import { OUTCOMES } from '../../cluster/metrics/outcomes.ts';
+import { FAILURES, OUTCOMES } from '../../cluster/metrics/outcomes.ts';
 import {
   addDeployment,
   type DeploymentSample,
@@ -10,9 +10,6 @@ import {
 import type { DeploymentTick, GpuTick, MetricTick, NodeTick } from '../../cluster/metrics/series.ts';
 import type { StatusDocument } from '../../cluster/status/types.ts';
 import { SeriesStore } from './series-store.ts';
-
-/** Outcomes that say that something is wrong here, and not with who asks. */
-const FAILURES = OUTCOMES.filter((one) => !['ok', 'client_error', 'cancelled'].includes(one));
 
 /** One look at all nodes: what each said, and what the leader knows of the cluster. */
 export interface Look {

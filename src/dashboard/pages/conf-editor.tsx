@@ -1,13 +1,7 @@
 import type { EditorView } from '@codemirror/view';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type {
-  ApplyAnswer,
-  Mistaken,
-  PlanAnswer,
-  RevisionDetail,
-  RevisionSummary,
-  Validation,
-} from '../../admin/types.ts';
+import type { ApplyAnswer, Mistaken, PlanAnswer, RevisionDetail, Validation } from '../../admin/types.ts';
+import type { RevisionSummary } from '../../cluster/status/types.ts';
 import type { PlacedFinding } from '../../config/finding.ts';
 import { ask, messageOf, send } from '../app/api.ts';
 import { Card, Notice } from '../parts/card.tsx';

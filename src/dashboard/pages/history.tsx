@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
-import type { ApplyAnswer, Mistaken, RevisionDiff, RevisionSummary } from '../../admin/types.ts';
+import type { ApplyAnswer, Mistaken, RevisionDiff } from '../../admin/types.ts';
+import type { RevisionSummary } from '../../cluster/status/types.ts';
 import { messageOf, send } from '../app/api.ts';
 import { status } from '../app/live.ts';
 import { usePolled } from '../app/use-polled.ts';

@@ -93,9 +93,7 @@ function linesOf({ atMs, deployments }: Series): Readonly<
 
 function failuresOf({ outcomesPerS }: DeploymentSeries, length: number): Points {
   return combined(
-    FAILURES.flatMap((outcome) => outcomesPerS[outcome] ?? []).length === 0
-      ? []
-      : FAILURES.map((outcome) => outcomesPerS[outcome] ?? []),
+    FAILURES.map((outcome) => outcomesPerS[outcome]).filter((points) => points !== undefined),
     length,
     (left, right) => left + right,
   );
