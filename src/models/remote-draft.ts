@@ -1,11 +1,13 @@
 import { chmod, mkdir, open, rename, rm, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { mapConcurrently } from '../lib/concurrency.ts';
 import type { Manifest } from '../lib/content/manifest.ts';
 import { PieceSet } from '../lib/content/pieces.ts';
-import { codeOf } from '../lib/errors.ts';
-import { digestTree, type FileDigest } from '../lib/file-digests.ts';
+import { codeOf, ServeError } from '../lib/errors.ts';
 import { readIfThere, writeDurably } from '../lib/files.ts';
-import { listTree } from '../lib/tree.ts';
+import { sha256 } from '../lib/hash.ts';
+import { FileFronts } from './arrival/file-fronts.ts';
+import { FrontDigests } from './arrival/front-digests.ts';
 import type { FileTarget } from './receive/types.ts';
 import type { RemoteListing } from './remote-listing.ts';
 import type { ByteRange, RemoteFile } from './sources/types.ts';
@@ -32,6 +34,8 @@ const NOTE_EVERY_BYTES = 64 * 1024 ** 2;
 /** So that a slow fetch does not look forgotten to who tidies up. */
 const NOTE_EVERY_MS = 60_000;
 const SINGLE = 'file';
+const FILES_AT_ONCE = 64;
+const EMPTY = { sizeBytes: 0, sha256: sha256('') };
 
 /** Files that are being fetched from a server, in a folder of their own, and which parts of them are there. */
 export class RemoteDraft {
@@ -39,6 +43,8 @@ export class RemoteDraft {
   readonly #folder: string;
   readonly #listing: RemoteListing;
   readonly #held: PieceSet;
+  readonly #fronts: FileFronts;
+  readonly #digests = new FrontDigests();
   /** of files that were written to since the last note */
   readonly #unsynced = new Set<string>();
   #unnotedBytes = 0;
@@ -50,6 +56,7 @@ export class RemoteDraft {
     this.#listing = listing;
     this.chunks = listing.files.flatMap(chunksOf).map((chunk, index) => ({ ...chunk, index }));
     this.#held = PieceSet.decode(held, this.chunks.length);
+    this.#fronts = new FileFronts(this.chunks);
   }
 
   /** Goes on with what an earlier run left of the same files, else begins anew. */
@@ -58,6 +65,7 @@ export class RemoteDraft {
     const isSame = progress !== null && progress.fingerprint === listing.fingerprint;
     const draft = new RemoteDraft(folder, listing, isSame ? progress.held : '');
     if (!isSame) await draft.#create();
+    for (const chunk of draft.chunks) if (draft.has(chunk)) draft.#advance(chunk, chunk.file.sizeBytes ?? 0);
     return draft;
   }
 
@@ -80,13 +88,15 @@ export class RemoteDraft {
   async fill(chunk: Chunk, read: (target: FileTarget) => Promise<number>): Promise<void> {
     const path = this.#pathOf(chunk.path);
     const file = await open(path, 'r+');
+    let end = 0;
     try {
-      const end = await read({ fd: file.fd, position: chunk.range?.offset ?? 0 });
+      end = await read({ fd: file.fd, position: chunk.range?.offset ?? 0 });
       if (chunk.range === null) await file.truncate(end); // a try before may have left more
     } finally {
       await file.close();
     }
     this.#held.add(chunk.index);
+    this.#advance(chunk, end); // nothing writes to it any more
     this.#unsynced.add(path);
     this.#unnotedBytes += chunk.range?.length ?? NOTE_EVERY_BYTES;
     const isDue = performance.now() - this.#notedAtMs > NOTE_EVERY_MS;
@@ -132,17 +142,21 @@ export class RemoteDraft {
     }
   }
 
-  /** Reads what has come through, on threads. @returns its files, with hashes of what lies on the disk */
+  /**
+   * What has come, once all has: most of it has been hashed on the way.
+   * @throws FILE_CHANGED when another program has written to it
+   */
   async digest(): Promise<Manifest> {
-    const listed = await listTree(this.#tree, {
-      ...{ boundary: this.#tree, isIgnored: () => false },
-      ...{ maxEntries: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY },
+    if (!this.#held.isFull) throw new ServeError('parts are missing', { code: 'INTERNAL' });
+    return await mapConcurrently(this.#listing.files, FILES_AT_ONCE, async ({ path, file }) => {
+      const digest = file.sizeBytes === 0 ? EMPTY : await this.#digests.digestOf(this.#pathOf(path));
+      return { ...digest, path, executable: false };
     });
-    const files = await digestTree(this.#tree, listed, null);
-    return files.map(({ path, sizeBytes, sha256 }: FileDigest & { readonly path: string }) => ({
-      ...{ sizeBytes, sha256, executable: false },
-      path: this.#isSingle ? '' : path,
-    }));
+  }
+
+  /** Ends what is done with it besides; what has come stays for the next time. Idempotent. */
+  close(): void {
+    this.#digests.close();
   }
 
   /** Makes the files read-only, writes them through to the disk and gives them their name. */
@@ -174,6 +188,13 @@ export class RemoteDraft {
       await truncate(target, file.sizeBytes ?? 0);
     }
     await this.note();
+  }
+
+  /** @param end where the chunk ended, or the file of a single chunk */
+  #advance(chunk: Chunk, end: number): void {
+    const { range } = chunk;
+    const front = this.#fronts.add(chunk, range === null ? end : range.offset + range.length);
+    if (front !== null) this.#digests.advance({ ...front, path: this.#pathOf(front.path) });
   }
 
   get #isSingle(): boolean {

@@ -215,24 +215,30 @@ export class RemoteModels {
     const beganMs = performance.now();
     const folder = join(this.#options.partialDir, sha256(uri.text));
     const draft = await RemoteDraft.open(folder, listing);
-    const wish = { folder, totalBytes: listing.totalBytes ?? 0 };
-    await inRoom(this.#room, publicUri(uri.text), wish, async () => {
-      try {
-        await writePartNote(folder, { model: publicUri(uri.text), totalBytes: listing.totalBytes });
-        await this.#fill(uri, { source, draft, totalBytes: listing.totalBytes }, signal);
-      } finally {
-        await draft.note().catch(() => undefined); // the disk may be full
-      }
-    });
-    const content = await keep(draft, store);
+    const model = publicUri(uri.text);
+    const { totalBytes } = listing;
+    let content: StoredContent;
+    try {
+      await inRoom(this.#room, model, { folder, totalBytes: totalBytes ?? 0 }, async () => {
+        try {
+          await writePartNote(folder, { model, totalBytes });
+          await this.#fill(uri, { source, draft, totalBytes }, signal);
+        } finally {
+          await draft.note().catch(() => undefined); // the disk may be full
+        }
+      });
+      content = await keep(draft, store);
+    } finally {
+      draft.close();
+    }
     if (listing.fingerprint !== null) {
       const { fingerprint } = listing;
-      const record = { fingerprint, content: content.hash, model: publicUri(uri.text) };
+      const record = { fingerprint, content: content.hash, model };
       await writeSourceRecord(this.#recordPath(uri), record);
     }
     const tookMs = Math.round(performance.now() - beganMs);
     const sizeBytes = totalBytesOf(content.files);
-    log.info({ model: publicUri(uri.text), hash: content.hash, sizeBytes, tookMs }, 'model fetched');
+    log.info({ model, hash: content.hash, sizeBytes, tookMs }, 'model fetched');
     return content;
   }
 
@@ -278,7 +284,7 @@ export class RemoteModels {
   }
 }
 
-/** Hashes what has come and puts it where models are kept. */
+/** Puts what has come where models are kept, by its hash. */
 async function keep(draft: RemoteDraft, store: ContentStore): Promise<StoredContent> {
   const files = await draft.digest();
   const hash = contentHash(files);

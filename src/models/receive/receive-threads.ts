@@ -1,15 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { ServeError } from '../../lib/errors.ts';
+import { IdleThread, leastBusy } from '../../lib/idle-thread.ts';
 import { packageRoot } from '../../lib/package-root.ts';
 import type { TlsSettings } from './connection.ts';
 import { RangeClient } from './range-client.ts';
 import type { FromThread, ThreadSettings, ToThread } from './receive-messages.ts';
 import type { Received, ReceiveOptions, Receiver, ReceiveTask } from './types.ts';
-
-/** A thread ends when nothing was received for this long. */
-const IDLE_MS = 10_000;
 
 interface Waiting {
   readonly onBytes: (count: number) => void;
@@ -44,32 +41,28 @@ export class ReceiveThreads implements Receiver {
   }
 
   #leastBusy(): ReceiveThread {
-    const [first, ...others] = this.#threads;
-    const least = others.reduce((best, one) => (one.load < (best?.load ?? 0) ? one : best), first);
-    if (least !== undefined && (least.load === 0 || this.#threads.size >= this.#maxThreads)) return least;
-    const thread = new ReceiveThread(this.#settings, () => this.#threads.delete(thread));
-    this.#threads.add(thread);
-    return thread;
+    return leastBusy(this.#threads, this.#maxThreads, () => {
+      const thread = new ReceiveThread(this.#settings, () => this.#threads.delete(thread));
+      this.#threads.add(thread);
+      return thread;
+    });
   }
 }
 
 /** One thread, and what is asked of it. */
 class ReceiveThread implements Receiver {
-  readonly #worker: Worker;
-  readonly #onEnd: () => void;
+  readonly #thread: IdleThread<ToThread, FromThread>;
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
-  #idle: NodeJS.Timeout | null = null;
 
   constructor(settings: ThreadSettings, onEnd: () => void) {
     const path = join(packageRoot(), 'dist', 'models', 'receive', 'receive-worker.js');
-    this.#worker = new Worker(path, { workerData: settings });
-    this.#worker.on('message', (message: FromThread) => this.#hear(message));
-    this.#onEnd = onEnd;
-    this.#worker.on('error', () => undefined); // it ends then
-    this.#worker.on('exit', () => {
-      onEnd();
-      this.#abandon();
+    this.#thread = new IdleThread(path, settings, {
+      onMessage: (message) => this.#hear(message),
+      onEnd: () => {
+        onEnd();
+        this.#abandon();
+      },
     });
   }
 
@@ -81,14 +74,13 @@ class ReceiveThread implements Receiver {
     signal.throwIfAborted();
     this.#lastId += 1;
     const id = this.#lastId;
-    const abort = (): void => this.#send({ type: 'abort', id });
+    const abort = (): void => this.#thread.send({ type: 'abort', id });
     signal.addEventListener('abort', abort, { once: true });
-    if (this.#idle !== null) clearTimeout(this.#idle);
-    this.#worker.ref();
+    this.#thread.wake();
     try {
       return await new Promise<Received>((resolve, reject) => {
         this.#waiting.set(id, { onBytes, resolve, reject });
-        this.#send({ type: 'receive', id, task });
+        this.#thread.send({ type: 'receive', id, task });
       });
     } finally {
       signal.removeEventListener('abort', abort);
@@ -97,12 +89,7 @@ class ReceiveThread implements Receiver {
   }
 
   async close(): Promise<void> {
-    if (this.#idle !== null) clearTimeout(this.#idle);
-    await this.#worker.terminate();
-  }
-
-  #send(message: ToThread): void {
-    this.#worker.postMessage(message);
+    await this.#thread.close();
   }
 
   #hear(message: FromThread): void {
@@ -113,20 +100,12 @@ class ReceiveThread implements Receiver {
       return;
     }
     this.#waiting.delete(message.id);
-    if (this.#waiting.size === 0) this.#rest();
+    if (this.#waiting.size === 0) this.#thread.rest();
     if (message.type === 'received') waiting.resolve(message.received);
     else {
       const { code } = message;
       waiting.reject(Object.assign(new Error(message.message), code === null ? {} : { code }));
     }
-  }
-
-  #rest(): void {
-    this.#worker.unref();
-    this.#idle = setTimeout(() => {
-      this.#onEnd(); // whoever comes now gets another one
-      void this.close();
-    }, IDLE_MS).unref();
   }
 
   /** With the thread everything that it was to receive has ended; another try gets another thread. */
