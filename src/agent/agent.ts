@@ -82,6 +82,7 @@ export class Agent {
 
   constructor(options: AgentOptions, dependencies: AgentDependencies) {
     const { nodeId, paths } = options;
+    const { values } = options.backends;
     const { log, store, nowMs } = dependencies;
     this.#options = options;
     this.#dependencies = dependencies;
@@ -97,14 +98,7 @@ export class Agent {
         },
       },
     );
-    this.#modelAgents = new ModelAgents(
-      {
-        ...{ viewsDir: paths.views, scratchDir: join(paths.stage, 'agents') },
-        ...{ nodePath: options.backends.nodePath, env: options.backends.baseEnv },
-        program: options.modelAgentProgram,
-      },
-      log,
-    );
+    this.#modelAgents = modelAgentsOf(options, log);
     this.#environments = new NodeEnvironments(
       { ...options.backends, environmentsDir: paths.environments, stageDir: paths.stage },
       {
@@ -118,7 +112,8 @@ export class Agent {
     this.#replicas = new ReplicaSet(
       { nodeId, paths, lifeSignLimits: LIFE_SIGN_LIMITS },
       {
-        ...{ preparations: this.#environments.preparations, agents: this.#modelAgents, claims, log, nowMs },
+        preparations: this.#environments.preparations,
+        ...{ agents: this.#modelAgents, claims, log, nowMs, values },
         records: new ReplicaRecords(paths.processes),
         contents: dependencies.content.contents,
         onChange: () => {
@@ -279,4 +274,15 @@ export class Agent {
   #longestGraceMs(): number {
     return Math.max(1_000, ...this.assignedSpecs.map((spec) => spec.gracefulShutdownTimeoutMs));
   }
+}
+
+function modelAgentsOf({ paths, backends, modelAgentProgram }: AgentOptions, log: Log): ModelAgents {
+  const { nodePath, baseEnv, values } = backends;
+  return new ModelAgents(
+    {
+      ...{ viewsDir: paths.views, scratchDir: join(paths.stage, 'agents') },
+      ...{ nodePath, env: baseEnv, values, program: modelAgentProgram },
+    },
+    log,
+  );
 }

@@ -128,12 +128,13 @@ async function call(
   how: { readonly paths: StatePaths; readonly param: JsonValue; readonly options: CheckOptions },
 ): Promise<CheckResult> {
   const { paths, param, options } = how;
+  const { values } = backendPrograms();
   return await runOnce({
     command: prepared.command,
     args: prepared.args,
     env: prepared.env,
     cwd: spec.projectDir,
-    launch: launchOf(spec, prepared.codeDir, paths.stage),
+    launch: launchOf({ ...spec, userConfig: values.configOf(spec) }, prepared.codeDir, paths.stage),
     request: { method: spec.methods.includes('GET') ? 'GET' : 'POST', param },
     timeoutMs: options.debug ? DEBUG_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
     onOutput: (line) => printError(line),

@@ -1,8 +1,16 @@
 import type { DeploymentSpec } from '../cluster/spec/types.ts';
+import type { JsonValue } from '../lib/json.ts';
 import { type FindingDraft, quoted } from './finding.ts';
 import type { IniEntry, IniSection } from './ini-lines.ts';
 import { MODELCAR_KEYS } from './modelcar.ts';
 import { didYouMean } from './nearest.ts';
+import {
+  findConfigMistake,
+  findReferenceMistake,
+  hasReference,
+  REFERENCE_FORMS,
+  type ReferenceMistake,
+} from './node-values.ts';
 import {
   AGENT_KEY,
   DEPLOYMENT_KEYS,
@@ -53,11 +61,31 @@ type EntryReading =
 function readEntry(key: Key<unknown>, entry: IniEntry): EntryReading {
   const cut = describeCut(entry);
   if (cut !== null) return { ok: false, mistake: cut };
+  const isConfig = key.name === DEPLOYMENT_KEYS.userConfig.name;
+  if (!isConfig && hasReference(entry.value)) return { ok: false, mistake: describeMisplaced(entry) };
   const reading = key.form.read(entry.value);
+  const wrong = reading.ok && isConfig ? findConfigMistake(reading.value as JsonValue) : null;
+  if (wrong !== null) return { ok: false, mistake: describeReference(wrong) };
   if (reading.ok) return reading;
   const hint =
     entry.value === '' && key.fallback !== null ? 'leave the line out for the default' : reading.hint;
   return { ok: false, mistake: { expected: key.form.expected, found: quoted(entry.value), hint } };
+}
+
+/** What a node is told by this key is the same everywhere, and is decided by the head. */
+function describeMisplaced(entry: IniEntry): Pick<FindingDraft, 'expected' | 'found' | 'hint'> {
+  return {
+    expected: 'a value that does not depend on a node',
+    found: quoted(entry.value),
+    hint: `only ${ENVIRONMENT_KEY.name} and ${DEPLOYMENT_KEYS.userConfig.name} may hold ${REFERENCE_FORMS}`,
+  };
+}
+
+function describeReference({
+  found,
+  hint,
+}: ReferenceMistake): Pick<FindingDraft, 'expected' | 'found' | 'hint'> {
+  return { expected: `references such as ${REFERENCE_FORMS}`, found: quoted(found), hint };
 }
 
 /** A default is read like any text: a deployment may be named what no route can be. */
@@ -120,6 +148,8 @@ function checkVariable(
   if (entry.value.includes('\0')) {
     return { expected: 'text without NUL characters', found: quoted(entry.value), hint: '' };
   }
+  const wrong = findReferenceMistake(entry.value);
+  if (wrong !== null) return describeReference(wrong);
   if (entry.cut === null) return null;
   // Any text may be meant here, and no check behind this one would notice that a part is missing.
   const expected = 'a value in double quotes where the line contains "#" or ";"';

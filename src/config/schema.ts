@@ -153,7 +153,7 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     fallback: () => null,
     effect: 'reconfigure',
     description:
-      "JSON for the class's `reconfigure(config)`, or `@` and a file (relative to conf.ini) that holds it. A change is given to the running replicas, whose processes stay. A class without that method is replaced, and so is one whose `user_config` is taken away. JSON may contain `#` and `;`.",
+      "JSON for the class's `reconfigure(config)`, or `@` and a file (relative to conf.ini) that holds it. A change is given to the running replicas, whose processes stay. A class without that method is replaced, and so is one whose `user_config` is taken away. JSON may contain `#` and `;`. Texts in it may hold references, as those of `env.NAME`.",
     example: '{"threshold": 0.5}',
   },
   route: {
@@ -323,7 +323,7 @@ export const ENVIRONMENT_KEY = {
   name: 'env.NAME',
   effect: 'replace',
   description:
-    'An environment variable of the replicas, once for each. Put a value that contains `#` or `;` in quotes. `CUDA_VISIBLE_DEVICES`, `CUDA_DEVICE_ORDER` and names that begin with `MODELSERVE_` cannot be set.',
+    'An environment variable of the replicas, once for each. `${NAME}` in it stands for a variable that the node was started with, `${file:/PATH}` for the text of a file on the node: revisions and plans hold the reference alone, and it is looked up when a replica is started. `$${` is a plain `${`. Put a value that contains `#` or `;` in quotes. `CUDA_VISIBLE_DEVICES`, `CUDA_DEVICE_ORDER` and names that begin with `MODELSERVE_` cannot be set.',
   example: 'env.OMP_NUM_THREADS = 2',
 } as const satisfies Pick<Key<string>, 'name' | 'effect' | 'description' | 'example'> & { prefix: string };
 

@@ -80,7 +80,7 @@ export function createAgent(parts: AgentParts): Agent {
       modelserveVersion: modelserveVersion(),
       declaredCpus: flags.numCpus,
       gpus: { declared: flags.numGpus, visibleDevices: visibleDevices()?.join(',') ?? null, env },
-      backends: backendPrograms(),
+      backends: backendPrograms(nodeId),
       modelAgentProgram: join(root, 'dist', 'agent', 'model-agents', 'module-worker.js'),
       ingress: {
         launch: {

@@ -22,7 +22,7 @@ interface TestAgent {
 }
 
 function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): TestAgent {
-  const { runners, version, nodePath, nodeVersion, baseEnv } = place.prepareOptions;
+  const { runners, version, nodePath, nodeVersion, baseEnv, values } = place.prepareOptions;
   const onLeaveRequested = vi.fn();
   const { paths } = place;
   const agent = new Agent(
@@ -36,7 +36,7 @@ function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): Te
       declaredCpus: 2,
       gpus: { declared: 1, visibleDevices: null, env: baseEnv },
       modelAgentProgram: '/none',
-      backends: { runners, version, nodePath, nodeVersion, baseEnv },
+      backends: { runners, version, nodePath, nodeVersion, baseEnv, values },
       ingress: {
         entry: INGRESS,
         nodePath,

@@ -11,6 +11,7 @@ import { ReplicaSet } from '../../src/agent/replicas/replica-set.ts';
 import type { Gpu, NodeCapacity } from '../../src/cluster/placement/types.ts';
 import type { ReplicaAssignment, ReplicaStatus } from '../../src/cluster/replicas/types.ts';
 import type { PinnedSpec } from '../../src/cluster/spec/types.ts';
+import { NodeValues } from '../../src/config/node-values.ts';
 import { type StatePaths, statePaths } from '../../src/config/paths.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { killSession } from '../../src/lib/process/signals.ts';
@@ -69,11 +70,13 @@ export function prepareOptions(paths: StatePaths, over: Partial<PrepareOptions> 
     nodePath: process.execPath,
     nodeVersion: process.versions.node,
     baseEnv: baseEnv(),
+    values: new NodeValues({}, 'n1'),
     ...over,
   };
 }
 
-export function workplace(): Workplace {
+/** @param variables that the node was started with */
+export function workplace(variables: Readonly<Record<string, string>> = {}): Workplace {
   const root = tempDir();
   const paths = { ...statePaths(root), sockets: join(root, 's') };
   const journal = join(root, 'journal');
@@ -86,7 +89,7 @@ export function workplace(): Workplace {
     paths,
     journal,
     events: read,
-    prepareOptions: prepareOptions(paths),
+    prepareOptions: prepareOptions(paths, { values: new NodeValues(variables, 'n1') }),
     assignment: (replicaId, fake = {}, over = {}) => ({
       replicaId,
       deployment: over.spec?.name ?? 'Echo',
@@ -136,7 +139,7 @@ export function replicaSet(place: Workplace, lifeSignLimits: LifeSignLimits = LI
     { nodeId: 'n1', paths: place.paths, lifeSignLimits },
     {
       ...{ preparations, claims, records, log: silentLog, nowMs: Date.now },
-      ...{ agents: NO_AGENTS, contents: ALL_HERE },
+      ...{ agents: NO_AGENTS, contents: ALL_HERE, values: place.prepareOptions.values },
       onChange: () => undefined,
     },
   );

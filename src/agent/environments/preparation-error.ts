@@ -8,7 +8,8 @@ export type PreparationErrorCode =
   | 'SNAPSHOT_MISSING'
   | 'MODEL_MISSING'
   | 'IMPORT_FAILED'
-  | 'AGENT_FAILED';
+  | 'AGENT_FAILED'
+  | 'REFERENCE_MISSING';
 
 /** A backend cannot be started on this node. The message says what to do; `details` is the tool's or backend's output. */
 export class PreparationError extends ServeError<{

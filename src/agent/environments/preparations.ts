@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
+import { codeOf, messageOf } from '../../lib/errors.ts';
+import type { JsonValue } from '../../lib/json.ts';
 import { type Progress, SharedWork } from '../../lib/shared-work.ts';
 import type { NodeContents } from '../content/node-contents.ts';
 import type { ModelAgents } from '../model-agents/model-agents.ts';
+import { PreparationError } from './preparation-error.ts';
 import {
   type EnterModels,
   type PreparedBackend,
@@ -22,7 +25,12 @@ export type Loader = Pick<ModelAgents, 'load'>;
 export interface ReadyBackend extends PreparedBackend {
   /** the spec with this node's own paths: working directory, model folder */
   readonly spec: PinnedSpec;
+  /** with what its references hold on this node */
+  readonly userConfig: JsonValue | null;
 }
+
+/** What deployments of the same content share. */
+type SharedBackend = Omit<ReadyBackend, 'userConfig'>;
 
 /** Preparations that ended well and are remembered: more than a node runs deployments. */
 const REMEMBERED = 256;
@@ -35,8 +43,8 @@ export class Preparations {
   readonly #options: PrepareOptions;
   readonly #contents: Contents;
   readonly #agents: Loader;
-  readonly #running = new SharedWork<ReadyBackend>();
-  readonly #done = new Map<string, ReadyBackend>();
+  readonly #running = new SharedWork<SharedBackend>();
+  readonly #done = new Map<string, SharedBackend>();
 
   constructor(options: Omit<PrepareOptions, 'builds' | 'enter'>, contents: Contents, agents: Loader) {
     this.#options = { ...options, builds: new SharedWork() };
@@ -49,6 +57,12 @@ export class Preparations {
    * @returns null when the caller's signal came first, or nothing is prepared any more
    */
   async prepare(spec: PinnedSpec, progress: Progress): Promise<ReadyBackend | null> {
+    this.#valuesOf(spec); // what is missing is said before anything is built
+    const ready = await this.#obtain(spec, progress);
+    return ready === null ? null : { ...ready, userConfig: this.#valuesOf(spec).userConfig };
+  }
+
+  async #obtain(spec: PinnedSpec, progress: Progress): Promise<SharedBackend | null> {
     const key = preparationKey(spec);
     const done = this.#done.get(key);
     if (done !== undefined && isThere(done)) return await this.#again(done, spec, progress);
@@ -62,7 +76,7 @@ export class Preparations {
   }
 
   /** What was prepared stays so, but for models, which lie where somebody may have touched them. */
-  async #again(done: ReadyBackend, spec: PinnedSpec, progress: Progress): Promise<ReadyBackend | null> {
+  async #again(done: SharedBackend, spec: PinnedSpec, progress: Progress): Promise<SharedBackend | null> {
     for (const folder of done.folders) await noteUse(folder, spec.packageName, spec.package.hash);
     try {
       const here = await this.#contents.obtainModels({ ...spec, package: done.spec.package }, progress);
@@ -73,7 +87,7 @@ export class Preparations {
     }
   }
 
-  async #prepare(key: string, spec: PinnedSpec, progress: Progress): Promise<ReadyBackend> {
+  async #prepare(key: string, spec: PinnedSpec, progress: Progress): Promise<SharedBackend> {
     const here = await this.#lookedAt(await this.#contents.obtain(spec, progress), progress);
     const enter: EnterModels = async (program) => await this.#contents.enter(here, program, progress);
     const ready = { ...(await prepareBackend(here, { ...this.#options, enter }, progress)), spec: here };
@@ -90,9 +104,27 @@ export class Preparations {
     return await this.#agents.load(spec, progress);
   }
 
-  /** What its environment needs depends on how much of its models is here, and so is asked for at each start. */
-  async #entered(ready: ReadyBackend, progress: Progress): Promise<ReadyBackend> {
-    return { ...ready, env: { ...ready.env, ...(await this.#contents.enter(ready.spec, ready, progress)) } };
+  /**
+   * Looked at anew for each start: what its variables hold, and what its environment needs, which depends on how much of
+   * its models is here.
+   */
+  async #entered(ready: SharedBackend, progress: Progress): Promise<SharedBackend> {
+    const env = { ...ready.env, ...this.#valuesOf(ready.spec).env };
+    return {
+      ...ready,
+      env: { ...env, ...(await this.#contents.enter(ready.spec, { ...ready, env }, progress)) },
+    };
+  }
+
+  /** @throws PreparationError REFERENCE_MISSING */
+  #valuesOf(spec: PinnedSpec): Pick<ReadyBackend, 'env' | 'userConfig'> {
+    const { values } = this.#options;
+    try {
+      return { env: values.environmentOf(spec), userConfig: values.configOf(spec) };
+    } catch (error) {
+      if (!codeOf(error)?.startsWith('REFERENCE_')) throw error;
+      throw new PreparationError('REFERENCE_MISSING', messageOf(error));
+    }
   }
 }
 

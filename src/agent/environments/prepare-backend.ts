@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
+import type { NodeValues } from '../../config/node-values.ts';
 import { completeSpec } from '../../config/pin.ts';
 import { hashOf } from '../../lib/hash.ts';
 import type { Progress } from '../../lib/shared-work.ts';
@@ -24,6 +25,8 @@ export interface PrepareOptions extends Machine, BuildPlace {
   readonly runners: { readonly python: string; readonly javascript: string };
   /** of modelserve: another one's import check says nothing about this one's runner */
   readonly version: string;
+  /** what conf.ini only names */
+  readonly values: NodeValues;
   /** asked before the backend is imported; not given: all models are whole */
   readonly enter?: EnterModels;
 }
@@ -72,13 +75,13 @@ export async function prepareBackend(
 
 function enterPython(
   spec: PinnedSpec,
-  { runners, baseEnv }: PrepareOptions,
+  { runners, baseEnv, values }: PrepareOptions,
   { entry, folder }: Obtained<PythonEntry>,
 ): PreparedBackend {
   return {
     command: entry.python,
     args: [runners.python],
-    env: { ...baseEnv, ...entry.env, PYTHONUNBUFFERED: '1', ...spec.env },
+    env: { ...baseEnv, ...entry.env, PYTHONUNBUFFERED: '1', ...values.environmentOf(spec) },
     codeDir: spec.package.snapshotDir,
     folders: folder === null ? [] : [folder],
   };
@@ -94,7 +97,7 @@ async function enterJavascript(
   { spec, inPlace, options, progress }: Preparation & { readonly inPlace: PackageInPlace },
   { entry: { modules }, folder }: Obtained<ModulesEntry>,
 ): Promise<PreparedBackend> {
-  const { nodePath, stageDir, baseEnv, runners } = options;
+  const { nodePath, stageDir, baseEnv, runners, values } = options;
   const staged = await stageCode(inPlace, modules, { stageDir, progress });
   const bin = join(staged.codeDir, 'algopkg', spec.packageName, 'node_modules', '.bin');
   return {
@@ -103,7 +106,7 @@ async function enterJavascript(
     env: {
       ...baseEnv,
       PATH: [bin, dirname(nodePath), baseEnv['PATH'] ?? ''].join(delimiter),
-      ...spec.env,
+      ...values.environmentOf(spec),
     },
     codeDir: staged.codeDir,
     folders: folder === null ? [staged.folder] : [folder, staged.folder],

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { type ModelAgent, type ModuleAgent, modelAgents } from '../../cluster/spec/agents.ts';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
+import type { NodeValues } from '../../config/node-values.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
 import { hashOf } from '../../lib/hash.ts';
 import type { Log } from '../../lib/log.ts';
@@ -16,6 +17,8 @@ export interface ModelAgentsOptions extends ModuleRunner {
   /** StatePaths.views: agents write beside the view of the models they are for */
   readonly viewsDir: string;
   readonly env: Readonly<Record<string, string>>;
+  /** what conf.ini only names */
+  readonly values: Pick<NodeValues, 'environmentOf'>;
 }
 
 /** What is told of a replica. */
@@ -118,7 +121,12 @@ export class ModelAgents {
       {
         label: `agent ${agent.name} (${agent.module})`,
         module: join(packageDir, agent.module),
-        ...{ call, timeoutMs, cwd: packageDir, env: { ...this.#options.env, ...spec.env } },
+        ...{
+          call,
+          timeoutMs,
+          cwd: packageDir,
+          env: { ...this.#options.env, ...this.#options.values.environmentOf(spec) },
+        },
       },
       this.#options,
       signal,

@@ -40,12 +40,17 @@ export async function launchReplica(
   mkdirSync(paths.sockets, { recursive: true, mode: 0o700 });
   mkdirSync(paths.stage, { recursive: true });
   const { modelRoot, projectDir } = prepared.spec;
-  const content = launchOf({ ...spec, modelRoot }, prepared.codeDir, paths.stage, {
-    replica: replicaId,
-    revision,
-    socket,
-    log,
-  });
+  const content = launchOf(
+    { ...spec, modelRoot, userConfig: prepared.userConfig },
+    prepared.codeDir,
+    paths.stage,
+    {
+      replica: replicaId,
+      revision,
+      socket,
+      log,
+    },
+  );
   rmSync(launchFile, { force: true });
   writeFileSync(launchFile, JSON.stringify(content), { mode: 0o600 });
   const { identity, exited } = await spawnDetached({

@@ -6,7 +6,9 @@ import type {
   ReplicaAssignment,
   ReplicaFailure,
 } from '../../cluster/replicas/types.ts';
+import type { PinnedSpec } from '../../cluster/spec/types.ts';
 import { messageOf } from '../../lib/errors.ts';
+import type { JsonValue } from '../../lib/json.ts';
 import type { Log } from '../../lib/log.ts';
 import { describeExit, type Exit, lastOutput } from '../../lib/process/exit.ts';
 import { HealthCheck } from './health-check.ts';
@@ -44,6 +46,8 @@ export interface RunContext {
   readonly coming: () => Coming | null;
   /** tells a person what it waits for */
   readonly say: (note: string) => void;
+  /** see NodeValues.configOf */
+  readonly configOf: (spec: PinnedSpec) => JsonValue | null;
   readonly nowMs: () => number;
   readonly log: Log;
 }
@@ -233,11 +237,10 @@ export class Run {
   }
 
   async #syncOnce(): Promise<void> {
-    const { applied, outcome } = await syncSettings(
-      this.#applied,
-      this.#context.assignment().spec,
-      (request, timeoutMs) => this.life.control(request, timeoutMs),
-    );
+    const { applied, outcome } = await syncSettings(this.#applied, this.#context.assignment().spec, {
+      control: (request, timeoutMs) => this.life.control(request, timeoutMs),
+      configOf: this.#context.configOf,
+    });
     this.#applied = applied;
     this.#reconfigured = outcome ?? this.#reconfigured;
     this.#context.onProgress();

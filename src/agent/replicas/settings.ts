@@ -2,6 +2,7 @@ import type { ControlRequest, ControlResult } from '../../channel/messages.ts';
 import type { ReconfigureOutcome } from '../../cluster/replicas/types.ts';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
 import { codeOf, messageOf } from '../../lib/errors.ts';
+import type { JsonValue } from '../../lib/json.ts';
 
 /** Long enough for a class that loads another model when it is reconfigured. */
 const RECONFIGURE_TIMEOUT_MS = 5 * 60 * 1000;
@@ -15,6 +16,13 @@ export interface AppliedSettings {
 }
 
 export type Control = (request: ControlRequest, timeoutMs: number) => Promise<ControlResult>;
+
+/** How a replica is told, and what of the spec is only named there. */
+export interface Told {
+  readonly control: Control;
+  /** see NodeValues.configOf */
+  readonly configOf: (spec: PinnedSpec) => JsonValue | null;
+}
 
 export interface Synced {
   readonly applied: AppliedSettings;
@@ -33,17 +41,18 @@ export function settingsOf(spec: PinnedSpec): AppliedSettings {
 export async function syncSettings(
   applied: AppliedSettings,
   spec: PinnedSpec,
-  control: Control,
+  { control, configOf }: Told,
 ): Promise<Synced> {
   const { maxOngoingRequests, concurrency } = spec;
   if (applied.maxOngoing !== maxOngoingRequests) {
     await control({ op: 'limits', max_ongoing: maxOngoingRequests, concurrency }, LIMITS_TIMEOUT_MS);
   }
-  const outcome = applied.configHash === spec.hashes.reconfigure ? null : await reconfigure(spec, control);
+  const outcome =
+    applied.configHash === spec.hashes.reconfigure ? null : await reconfigure(spec, { control, configOf });
   return { applied: settingsOf(spec), outcome };
 }
 
-async function reconfigure(spec: PinnedSpec, control: Control): Promise<ReconfigureOutcome> {
+async function reconfigure(spec: PinnedSpec, { control, configOf }: Told): Promise<ReconfigureOutcome> {
   const hash = spec.hashes.reconfigure;
   // A class that never had a configuration is another thing than one whose configuration was taken away.
   if (spec.userConfig === null) {
@@ -54,12 +63,13 @@ async function reconfigure(spec: PinnedSpec, control: Control): Promise<Reconfig
     };
   }
   try {
-    const result = await control({ op: 'reconfigure', config: spec.userConfig }, RECONFIGURE_TIMEOUT_MS);
+    const result = await control({ op: 'reconfigure', config: configOf(spec) }, RECONFIGURE_TIMEOUT_MS);
     if (result.ok) return { hash, outcome: 'applied', error: '' };
     const error = result.error ?? '';
     return { hash, outcome: result.unsupported === true ? 'unsupported' : 'failed', error };
   } catch (error) {
-    if (codeOf(error) !== 'CHANNEL_TIMEOUT') throw error;
+    const isItsOwn = codeOf(error) === 'CHANNEL_TIMEOUT' || codeOf(error)?.startsWith('REFERENCE_');
+    if (isItsOwn !== true) throw error;
     return { hash, outcome: 'failed', error: messageOf(error) };
   }
 }

@@ -7,6 +7,7 @@ import type {
   ReplicaFailure,
   ReplicaStatus,
 } from '../../cluster/replicas/types.ts';
+import type { NodeValues } from '../../config/node-values.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { fileSizeBytes } from '../../lib/process/exit.ts';
@@ -38,6 +39,7 @@ export interface SupervisorOptions {
 
 export interface SupervisorDependencies {
   readonly preparations: Preparations;
+  readonly values: Pick<NodeValues, 'configOf'>;
   readonly agents: Pick<ModelAgents, 'tell'>;
   readonly contents: Pick<Contents, 'coming'>;
   readonly claims: Claims;
@@ -271,6 +273,7 @@ export class ReplicaSupervisor {
         },
         coming: () => this.#dependencies.contents.coming(this.#assignment.spec),
         say: (note) => this.#say(note),
+        configOf: (spec) => this.#dependencies.values.configOf(spec),
         nowMs: this.#dependencies.nowMs,
         log: this.#dependencies.log,
       },

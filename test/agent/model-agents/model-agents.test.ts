@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { ModelAgents } from '../../../src/agent/model-agents/model-agents.ts';
 import { actionOf } from '../../../src/agent/replicas/news.ts';
 import type { PinnedSpec } from '../../../src/cluster/spec/types.ts';
+import { NodeValues } from '../../../src/config/node-values.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { pinnedSpec } from '../../cluster/builders.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -47,6 +48,7 @@ function open(agents: Record<string, string>, modules: Record<string, string> = 
   const runner = new ModelAgents(
     {
       ...{ viewsDir: join(dir, 'views'), scratchDir: join(dir, 'scratch'), env: baseEnv() },
+      values: new NodeValues({}, 'n1'),
       ...{ nodePath: process.execPath, program: join(dir, 'worker.mjs') },
     },
     silentLog,
