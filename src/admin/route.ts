@@ -1,8 +1,15 @@
+import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { parse } from './parse.ts';
 
 type Shape = z.ZodType;
+
+/** A body that is no JSON: handed on as it comes. */
+export const BYTES = z.custom<Readable>(
+  (body) => body instanceof Readable,
+  'expected application/octet-stream',
+);
 
 /** What a handler gets of a call, as its schemas have read it. */
 export interface Call<Params, Query, Body> {

@@ -8,6 +8,7 @@ import type {
   ModelFetch,
   NodeStatus,
   Progress,
+  ReplicaDetail,
   RevisionSummary,
   StatusDocument,
 } from '../cluster/status/types.ts';
@@ -85,6 +86,8 @@ export interface UploadDesk {
 /** What the admin API needs of the cluster's controller; roles/ puts the two together. */
 export interface AdminBackend {
   status(): Promise<StatusDocument>;
+  /** @throws ServeError REPLICA_UNKNOWN */
+  replica(id: string): Promise<ReplicaAbout>;
   /** @param signal the caller has gone */
   plan(source: ApplySource, signal: AbortSignal): Promise<PlanAnswer | Mistaken>;
   /** @param signal the caller has gone: what is being fetched ends, and nothing is changed */
@@ -97,6 +100,26 @@ export interface AdminBackend {
   events(afterId: string | null, limit: number): Promise<readonly ClusterEvent[]>;
   /** stops every node of the cluster, this one last; resolves when the others have left */
   stopCluster(): Promise<{ readonly left: readonly string[] }>;
+}
+
+/** A replica with what it was started from. */
+export interface ReplicaAbout extends ReplicaDetail {
+  readonly deployment: string;
+  readonly package: { readonly name: string; readonly hash: string };
+  /** class */
+  readonly backend: string;
+  /** as its section asks for it */
+  readonly python: string | null;
+  /** as its section asks for it; null: the package's files decide */
+  readonly environment: string | null;
+  /** names of the environment variables that its section sets: values may be secret */
+  readonly variables: readonly string[];
+  readonly models: readonly {
+    readonly name: string;
+    readonly size_bytes: number;
+    /** null: it is fetched while it is loaded */
+    readonly sha256: string | null;
+  }[];
 }
 
 export interface LogQuery {
@@ -173,6 +196,8 @@ export interface SeriesQuery {
   readonly deployments: readonly string[] | null;
   /** node ids; null: all */
   readonly nodes: readonly string[] | null;
+  /** all deployments together as well */
+  readonly total: boolean;
   readonly fromMs: number;
   readonly toMs: number;
   /** null: as fine as 360 points allow */
@@ -182,7 +207,8 @@ export interface SeriesQuery {
 /** What was measured of the whole cluster. */
 export interface Measurements {
   series(query: SeriesQuery): Series;
-  environments(): Promise<EnvironmentList>;
+  /** @param node its id; null: of all nodes */
+  environments(node: string | null): Promise<EnvironmentList>;
   /** the text of `/metrics` */
   exposition(): Promise<string>;
   /** whether `/metrics` is for everybody */

@@ -58,6 +58,7 @@ export class NodeReports {
       built.map(async (one) => ({
         ...{ key: one.key, state: one.state, description: one.description },
         packages: [...new Set(one.uses.map(({ packageName }) => packageName))].sort(),
+        packageHashes: [...new Set(one.uses.map(({ hash }) => hash))],
         sizeBytes: await this.#sizeOf(one),
         lastUsed: new Date(one.lastUsedMs).toISOString(),
       })),

@@ -1,4 +1,5 @@
-import type { ModelFetch, Progress, StatusDocument } from '../cluster/status/types.ts';
+import type { ReplicaAssignment } from '../cluster/replicas/types.ts';
+import type { ModelFetch, Progress, ReplicaDetail, StatusDocument } from '../cluster/status/types.ts';
 import { ServeError } from '../lib/errors.ts';
 import type { ClusterEvent, Store } from '../store/types.ts';
 import type { ApplyDesk, ApplyResult, PlanResult } from './apply-desk.ts';
@@ -6,7 +7,7 @@ import type { ApplySource } from './draft.ts';
 import type { Leader } from './leader.ts';
 import type { LeaderState } from './leader-state.ts';
 import { progressOf } from './progress.ts';
-import { type NodeFacts, statusDocument } from './status-document.ts';
+import { type NodeFacts, replicasOn, statusDocument } from './status-document.ts';
 
 export interface ControlPlaneDependencies {
   readonly desk: ApplyDesk;
@@ -63,6 +64,22 @@ export class ControlPlane {
       nodes: this.#nodes(),
       rollouts: state.rollouts,
       states: state.states,
+    });
+  }
+
+  /**
+   * A replica, and what it was assigned to run.
+   * @throws ServeError REPLICA_UNKNOWN
+   */
+  replica(id: string): { readonly detail: ReplicaDetail; readonly assignment: ReplicaAssignment } {
+    for (const node of this.#nodes()) {
+      const detail = replicasOn(node).find((one) => one.detail.id === id)?.detail;
+      const reported = node.reported.map((one) => one.assignment);
+      const assignment = [...reported, ...node.assigned].find(({ replicaId }) => replicaId === id);
+      if (detail !== undefined && assignment !== undefined) return { detail, assignment };
+    }
+    throw new ServeError(`there is no replica ${id}: see /api/v1/replicas for what there is`, {
+      code: 'REPLICA_UNKNOWN',
     });
   }
 

@@ -42,8 +42,35 @@ export function statusDocument(facts: ClusterFacts): StatusDocument {
     revision: facts.revision,
     store: facts.store,
     nodes: facts.nodes.map(nodeStatus),
-    deployments: facts.rollouts.map((rollout) => deploymentStatus(rollout, facts)),
+    deployments: deploymentsOf(facts),
   };
+}
+
+/** Of a thousand replicas each is looked at once, not once for each deployment. */
+function deploymentsOf({ nodes, rollouts, states }: ClusterFacts): readonly DeploymentStatus[] {
+  const stateOf = new Map(states.map((state) => [state.deployment, state]));
+  const replicas = new Map<string, ReplicaDetail[]>();
+  const lost = new Map<string, LostRequest[]>();
+  for (const node of nodes) {
+    for (const { deployment, detail } of replicasOn(node)) listIn(replicas, deployment).push(detail);
+    for (const casualty of node.casualties)
+      listIn(lost, casualty.deployment).push(lostRequest(casualty, node.record.nodeId));
+  }
+  return rollouts.map((rollout) =>
+    deploymentStatus(rollout, {
+      state: stateOf.get(rollout.deployment),
+      replicas: replicas.get(rollout.deployment) ?? [],
+      lost: lost.get(rollout.deployment) ?? [],
+    }),
+  );
+}
+
+function listIn<Item>(lists: Map<string, Item[]>, key: string): Item[] {
+  const known = lists.get(key);
+  if (known !== undefined) return known;
+  const list: Item[] = [];
+  lists.set(key, list);
+  return list;
 }
 
 function nodeStatus({ record, alive, reported }: NodeFacts): NodeStatus {
@@ -72,10 +99,14 @@ function heldMilli(reported: readonly ReplicaStatus[], uuid: string): number {
     .reduce((sum, slice) => sum + slice.milli, 0);
 }
 
-function deploymentStatus(rollout: Rollout, facts: ClusterFacts): DeploymentStatus {
-  const state = facts.states.find((candidate) => candidate.deployment === rollout.deployment);
+interface DeploymentFacts {
+  readonly state: DeploymentState | undefined;
+  readonly replicas: readonly ReplicaDetail[];
+  readonly lost: readonly LostRequest[];
+}
+
+function deploymentStatus(rollout: Rollout, { state, replicas, lost }: DeploymentFacts): DeploymentStatus {
   const shown = rollout.wanted ?? rollout.lastGood;
-  const replicas = facts.nodes.flatMap((node) => replicaDetails(node, rollout.deployment));
   const serving = replicas.filter((replica) => replica.phase === 'ready').map((replica) => replica.revision);
   // Without a state the leader has not decided on it yet: a first moment after an apply, or after the head's start.
   return {
@@ -90,39 +121,33 @@ function deploymentStatus(rollout: Rollout, facts: ClusterFacts): DeploymentStat
     message: state?.message ?? '',
     error: rollout.failure === null ? null : rollout.failure.traceback || rollout.failure.message,
     replicas,
-    lost_requests: lostRequests(rollout.deployment, facts.nodes),
+    lost_requests: [...lost].sort((one, other) => other.at.localeCompare(one.at)),
   };
 }
 
-function lostRequests(deployment: string, nodes: readonly NodeFacts[]): readonly LostRequest[] {
-  return nodes
-    .flatMap(({ record, casualties }) => casualties.map((casualty) => ({ ...casualty, node: record.nodeId })))
-    .filter((casualty) => casualty.deployment === deployment)
-    .sort((one, other) => other.atMs - one.atMs)
-    .map(({ requestId, path, node, deaths, atMs }) => ({
-      request_id: requestId,
-      ...{ path, node, deaths },
-      at: new Date(atMs).toISOString(),
-    }));
+function lostRequest({ requestId, path, deaths, atMs }: Casualty, node: string): LostRequest {
+  return { request_id: requestId, path, node, deaths, at: new Date(atMs).toISOString() };
 }
 
 /** Of a lost node only what nothing has taken the place of yet: the rest of its last report is history. */
-function replicaDetails(node: NodeFacts, deployment: string): readonly ReplicaDetail[] {
+export function replicasOn(
+  node: NodeFacts,
+): readonly { readonly deployment: string; readonly detail: ReplicaDetail }[] {
   const assigned = new Set(node.assigned.map((assignment) => assignment.replicaId));
-  const reported = node.reported.filter(
-    ({ assignment }) =>
-      assignment.deployment === deployment && (node.alive || assigned.has(assignment.replicaId)),
-  );
+  const reported = node.reported.filter(({ assignment }) => node.alive || assigned.has(assignment.replicaId));
   const known = new Set(reported.map((status) => status.assignment.replicaId));
   const waiting = node.assigned.filter(
-    (assignment) =>
-      assignment.deployment === deployment &&
-      assignment.desired === 'run' &&
-      !known.has(assignment.replicaId),
+    ({ desired, replicaId }) => desired === 'run' && !known.has(replicaId),
   );
   return [
-    ...reported.map((status) => reportedDetail(status, node)),
-    ...waiting.map((assignment) => waitingDetail(assignment, node.record.nodeId)),
+    ...reported.map((status) => ({
+      deployment: status.assignment.deployment,
+      detail: reportedDetail(status, node),
+    })),
+    ...waiting.map((assignment) => ({
+      deployment: assignment.deployment,
+      detail: waitingDetail(assignment, node.record.nodeId),
+    })),
   ];
 }
 

@@ -1,4 +1,11 @@
-import type { AdminBackend, ApplyAnswer, Mistaken, PlanAnswer, RevisionDesk } from '../admin/types.ts';
+import type {
+  AdminBackend,
+  ApplyAnswer,
+  Mistaken,
+  PlanAnswer,
+  ReplicaAbout,
+  RevisionDesk,
+} from '../admin/types.ts';
 import type { ModelsDocument } from '../cluster/status/models-document.ts';
 import type { ModelFetch, StatusDocument } from '../cluster/status/types.ts';
 import { type Finding, renderFinding } from '../config/finding.ts';
@@ -21,6 +28,7 @@ export function adminBackend(plane: ControlPlane, options: AdminBackendOptions):
   const leading = (): Promise<ControlPlane> => whileLeading(plane);
   return {
     status: async () => await (await leading()).status(),
+    replica: async (id) => replicaAbout((await leading()).replica(id)),
     progress: (asked) => plane.progress(asked),
     events: async (afterId, limit) => await plane.events(afterId, limit),
     fetches: () => plane.fetches,
@@ -40,6 +48,18 @@ export function adminBackend(plane: ControlPlane, options: AdminBackendOptions):
       setImmediate(options.stopThis);
       return { left };
     },
+  };
+}
+
+function replicaAbout({ detail, assignment }: ReturnType<ControlPlane['replica']>): ReplicaAbout {
+  const { deployment, spec } = assignment;
+  return {
+    ...detail,
+    deployment,
+    package: { name: spec.packageName, hash: spec.package.hash },
+    ...{ backend: spec.backend, python: spec.python, environment: spec.environment },
+    variables: Object.keys(spec.env),
+    models: spec.modelPins.map(({ name, sizeBytes, sha256 }) => ({ name, size_bytes: sizeBytes, sha256 })),
   };
 }
 

@@ -96,9 +96,10 @@ export class Measurer implements Measurements {
     return () => this.#listeners.delete(listener);
   }
 
-  async environments(): Promise<EnvironmentList> {
+  async environments(node: string | null): Promise<EnvironmentList> {
     const silent: string[] = [];
-    const found = await mapConcurrently(this.#nodes(), NODES_AT_ONCE, async (record) => {
+    const asked = this.#nodes().filter(({ nodeId }) => node === null || nodeId === node);
+    const found = await mapConcurrently(asked, NODES_AT_ONCE, async (record) => {
       try {
         const { environments } = await this.#ask<{ readonly environments: readonly EnvironmentSample[] }>(
           record,

@@ -14,6 +14,7 @@ const KEYS = clusterKeys(TOKEN);
 function echoBackend(over: Partial<Record<keyof AdminBackend, unknown>> = {}): AdminBackend {
   const names = [
     'status',
+    'replica',
     'fetches',
     'models',
     'plan',
@@ -93,6 +94,7 @@ const ROUTES = [
   'GET /api/v1/deployments',
   'GET /api/v1/deployments/Echo',
   'GET /api/v1/replicas',
+  'GET /api/v1/replicas/Echo-1',
   'GET /api/v1/environments',
   'GET /api/v1/revisions',
   'GET /api/v1/revisions/1',
@@ -156,6 +158,8 @@ describe('the key of the cluster', () => {
 describe('a call', () => {
   it.each<[string, unknown, unknown]>([
     ['GET /api/v1/status', undefined, { call: 'status', given: [] }],
+    ['GET /api/v1/replicas/Echo-1', undefined, { call: 'replica', given: ['Echo-1'] }],
+    ['GET /api/v1/environments?node=n1', undefined, { call: 'environments', given: ['n1'] }],
     ['GET /api/v1/fetches', undefined, { fetches: { call: 'fetches', given: [] } }],
     ['GET /api/v1/models', undefined, { call: 'models', given: [] }],
     ['GET /api/v1/events', undefined, { call: 'events', given: [null, 100] }],
@@ -213,7 +217,9 @@ describe('a call', () => {
       undefined,
       {
         call: 'series',
-        given: [{ deployments: ['A', 'B'], nodes: null, fromMs: 10_000, toMs: 70_000, stepS: 20 }],
+        given: [
+          { deployments: ['A', 'B'], nodes: null, total: false, fromMs: 10_000, toMs: 70_000, stepS: 20 },
+        ],
       },
     ],
   ])('%s', async (route, payload, body) => {

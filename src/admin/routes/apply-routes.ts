@@ -1,6 +1,8 @@
-import type { Readable } from 'node:stream';
 import { z } from 'zod';
-import { type Route, route } from '../route.ts';
+import { fetchList, held, seen, uploadOffer } from '../answers/measurement-answers.ts';
+import { applyAnswer, planAnswer } from '../answers/revision-answers.ts';
+import { progress } from '../answers/status-answers.ts';
+import { BYTES, type Route, route } from '../route.ts';
 import type { AdminBackend, UploadDesk } from '../types.ts';
 
 /** A list of 100,000 files. */
@@ -29,24 +31,24 @@ const tag = 'apply';
 export function applyRoutes(backend: AdminBackend): readonly Route[] {
   return [
     route({
-      ...{ method: 'POST', path: '/api/v1/plan', tag, body: sourceBody },
+      ...{ method: 'POST', path: '/api/v1/plan', tag, body: sourceBody, answer: planAnswer },
       summary: 'what applying a conf.ini would change',
       handle: async ({ body: { conf, upload }, signal }) =>
         await backend.plan({ confPath: conf, upload }, signal),
     }),
     route({
-      ...{ method: 'POST', path: '/api/v1/apply', tag, body: sourceBody },
+      ...{ method: 'POST', path: '/api/v1/apply', tag, body: sourceBody, answer: applyAnswer },
       summary: 'brings a conf.ini into force: answers when its revision is recorded',
       handle: async ({ body: { conf, upload }, signal }) =>
         await backend.apply({ confPath: conf, upload }, signal),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/fetches', tag },
+      ...{ method: 'GET', path: '/api/v1/fetches', tag, answer: fetchList },
       summary: 'models that are being fetched from servers for applies',
       handle: () => ({ fetches: backend.fetches() }),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/progress', tag, query: progressQuery },
+      ...{ method: 'GET', path: '/api/v1/progress', tag, query: progressQuery, answer: progress },
       summary: 'how far a revision is',
       handle: ({ query: { revision, deployments } }) =>
         backend.progress({ revision, deployments: deployments.split(',').filter((name) => name !== '') }),
@@ -58,22 +60,25 @@ export function applyRoutes(backend: AdminBackend): readonly Route[] {
 export function uploadRoutes(uploads: UploadDesk): readonly Route[] {
   return [
     route({
-      ...{ method: 'POST', path: '/api/v1/sees', tag, body: look },
+      ...{ method: 'POST', path: '/api/v1/sees', tag, body: look, answer: seen },
       summary: 'whether the head sees this very file',
       handle: async ({ body }) => ({ sees: await uploads.sees(body) }),
     }),
     route({
       ...{ method: 'POST', path: '/api/v1/uploads', tag, body: manifest, bodyLimitBytes: MANIFEST_BYTES },
+      answer: uploadOffer,
       summary: 'offers the files of a project; answers which of them are missing',
       handle: async ({ body }) => await uploads.offer(body.files),
     }),
     route({
       ...{ method: 'PUT', path: '/api/v1/uploads/{upload}/{sha256}', tag, params: blobPlace },
       query: blobOffset,
+      body: BYTES,
+      answer: held,
       bodyLimitBytes: Number.MAX_SAFE_INTEGER,
       summary: 'the bytes of a file (application/octet-stream), from an offset on',
-      handle: async ({ params: { upload, sha256 }, query: { offset }, request }) => ({
-        heldBytes: await uploads.receive(upload, { sha256, offset }, request.body as Readable),
+      handle: async ({ params: { upload, sha256 }, query: { offset }, body }) => ({
+        heldBytes: await uploads.receive(upload, { sha256, offset }, body),
       }),
     }),
   ];

@@ -1,6 +1,13 @@
 import { z } from 'zod';
-import type { StatusDocument } from '../../cluster/status/types.ts';
+import type {
+  DeploymentStatus,
+  GpuStatus,
+  ReplicaDetail,
+  StatusDocument,
+} from '../../cluster/status/types.ts';
 import { ServeError } from '../../lib/errors.ts';
+import { environmentList, modelList } from '../answers/measurement-answers.ts';
+import * as answers from '../answers/status-answers.ts';
 import { type Route, route } from '../route.ts';
 import type { AdminBackend, Measurements } from '../types.ts';
 
@@ -12,7 +19,9 @@ const replicasQuery = z.object({
   deployment: z.string().optional().describe('only this deployment’s'),
   node: z.string().optional().describe('only those on this node'),
 });
+const environmentsQuery = z.object({ node: z.string().optional().describe('only those on this node') });
 const byName = z.object({ name: z.string() });
+const byReplica = z.object({ replica: z.string() });
 
 const tag = 'cluster';
 
@@ -21,22 +30,23 @@ export function clusterRoutes(backend: AdminBackend, measurements: Measurements)
   return [
     ...statusRoutes(backend),
     route({
-      ...{ method: 'GET', path: '/api/v1/events', tag, query: eventsQuery },
+      ...{ method: 'GET', path: '/api/v1/events', tag, query: eventsQuery, answer: answers.eventList },
       summary: 'what happened, oldest first: the newest, or those after one that is known',
       handle: async ({ query: { after, limit } }) => await backend.events(after ?? null, limit),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/environments', tag },
+      ...{ method: 'GET', path: '/api/v1/environments', tag, query: environmentsQuery },
+      answer: environmentList,
       summary: 'environments that nodes have built, with who uses them',
-      handle: async () => await measurements.environments(),
+      handle: async ({ query: { node } }) => await measurements.environments(node ?? null),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/models', tag },
+      ...{ method: 'GET', path: '/api/v1/models', tag, answer: modelList },
       summary: 'models that the head keeps, and those that are being fetched',
       handle: async () => await backend.models(),
     }),
     route({
-      ...{ method: 'POST', path: '/api/v1/stop', tag },
+      ...{ method: 'POST', path: '/api/v1/stop', tag, answer: answers.stopped },
       summary: 'ends every node of the cluster, this head last',
       handle: async () => await backend.stopCluster(),
     }),
@@ -47,43 +57,55 @@ export function clusterRoutes(backend: AdminBackend, measurements: Measurements)
 function statusRoutes(backend: AdminBackend): readonly Route[] {
   return [
     route({
-      ...{ method: 'GET', path: '/api/v1/status', tag },
+      ...{ method: 'GET', path: '/api/v1/status', tag, answer: answers.status },
       summary: 'nodes, GPUs with free fractions, deployments, replicas, what is wrong',
       handle: async () => await backend.status(),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/nodes', tag },
+      ...{ method: 'GET', path: '/api/v1/nodes', tag, answer: answers.nodeList },
       summary: 'the nodes of the status, with their GPUs',
       handle: async () => ({ nodes: (await backend.status()).nodes }),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/gpus', tag },
+      ...{ method: 'GET', path: '/api/v1/gpus', tag, answer: answers.gpuList },
       summary: 'every GPU, with its node',
       handle: async () => ({ gpus: gpusOf(await backend.status()) }),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/deployments', tag },
+      ...{ method: 'GET', path: '/api/v1/deployments', tag, answer: answers.deploymentList },
       summary: 'the deployments of the status',
       handle: async () => ({ deployments: (await backend.status()).deployments }),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/deployments/{name}', tag, params: byName },
+      ...{
+        method: 'GET',
+        path: '/api/v1/deployments/{name}',
+        tag,
+        params: byName,
+        answer: answers.deployment,
+      },
       summary: 'one deployment of the status',
       handle: async ({ params: { name } }) => deploymentIn(await backend.status(), name),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/replicas', tag, query: replicasQuery },
+      ...{ method: 'GET', path: '/api/v1/replicas', tag, query: replicasQuery, answer: answers.replicaList },
       summary: 'replicas, with their deployment',
       handle: async ({ query }) => ({ replicas: replicasOf(await backend.status(), query) }),
+    }),
+    route({
+      ...{ method: 'GET', path: '/api/v1/replicas/{replica}', tag, params: byReplica },
+      answer: answers.replicaAbout,
+      summary: 'one replica, with its package, its models and what it runs in',
+      handle: async ({ params: { replica } }) => await backend.replica(replica),
     }),
   ];
 }
 
-function gpusOf({ nodes }: StatusDocument): readonly object[] {
+function gpusOf({ nodes }: StatusDocument): readonly (GpuStatus & { readonly node: string })[] {
   return nodes.flatMap(({ id, gpus }) => gpus.map((gpu) => ({ node: id, ...gpu })));
 }
 
-function deploymentIn({ deployments }: StatusDocument, name: string): object {
+function deploymentIn({ deployments }: StatusDocument, name: string): DeploymentStatus {
   const found = deployments.find((one) => one.name === name);
   if (found !== undefined) return found;
   throw new ServeError(`there is no deployment ${name}: see /api/v1/deployments for what there is`, {
@@ -94,7 +116,7 @@ function deploymentIn({ deployments }: StatusDocument, name: string): object {
 function replicasOf(
   { deployments }: StatusDocument,
   { deployment, node }: z.infer<typeof replicasQuery>,
-): readonly object[] {
+): readonly (ReplicaDetail & { readonly deployment: string })[] {
   return deployments
     .filter(({ name }) => deployment === undefined || name === deployment)
     .flatMap(({ name, replicas }) => replicas.map((replica) => ({ deployment: name, ...replica })))

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { series } from '../answers/measurement-answers.ts';
 import { type Route, route } from '../route.ts';
 import type { Measurements, SeriesQuery } from '../types.ts';
 
@@ -19,6 +20,7 @@ const names = z
 const seriesQuery = z.object({
   deployment: names,
   node: names,
+  total: z.enum(['0', '1']).default('0').describe('1: all deployments together as well'),
   from: moment.optional().describe('ISO 8601 or ms since 1970; an hour before `to` where not given'),
   to: moment.optional().describe('ISO 8601 or ms since 1970; now where not given'),
   step: z.coerce.number().int().min(10).max(86_400).optional().describe('seconds, a multiple of 10'),
@@ -30,7 +32,7 @@ const tag = 'measurements';
 export function measurementRoutes(measurements: Measurements): readonly Route[] {
   return [
     route({
-      ...{ method: 'GET', path: '/api/v1/series', tag, query: seriesQuery },
+      ...{ method: 'GET', path: '/api/v1/series', tag, query: seriesQuery, answer: series },
       summary:
         'rates, errors by kind, latencies, queues and replicas of deployments; load of nodes; 24 hours',
       handle: ({ query }) => measurements.series(wanted(query)),
@@ -47,10 +49,10 @@ export function measurementRoutes(measurements: Measurements): readonly Route[] 
   ];
 }
 
-function wanted({ deployment, node, from, to, step }: z.infer<typeof seriesQuery>): SeriesQuery {
+function wanted({ deployment, node, total, from, to, step }: z.infer<typeof seriesQuery>): SeriesQuery {
   const toMs = to ?? Date.now();
   return {
-    ...{ deployments: deployment, nodes: node, toMs },
+    ...{ deployments: deployment, nodes: node, total: total === '1', toMs },
     fromMs: from ?? toMs - HOUR_MS,
     stepS: step === undefined ? null : Math.round(step / 10) * 10,
   };

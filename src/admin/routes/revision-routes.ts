@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import * as answers from '../answers/revision-answers.ts';
 import { type Route, route } from '../route.ts';
 import type { RevisionDesk } from '../types.ts';
 
@@ -38,17 +39,23 @@ const tag = 'revisions';
 export function revisionRoutes(desk: RevisionDesk): readonly Route[] {
   return [
     route({
-      ...{ method: 'GET', path: '/api/v1/revisions', tag },
+      ...{ method: 'GET', path: '/api/v1/revisions', tag, answer: answers.revisionList },
       summary: 'the revisions that the head keeps, newest first',
       handle: async () => ({ revisions: await desk.list() }),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/revisions/{number}', tag, params: numbered },
+      ...{
+        method: 'GET',
+        path: '/api/v1/revisions/{number}',
+        tag,
+        params: numbered,
+        answer: answers.revisionDetail,
+      },
       summary: 'one revision, with the text of its conf.ini',
       handle: async ({ params }) => await desk.read(params.number),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/diff', tag, query: diffQuery },
+      ...{ method: 'GET', path: '/api/v1/diff', tag, query: diffQuery, answer: answers.revisionDiff },
       summary: 'what going from one revision to another changes',
       handle: async ({ query: { from, to } }) => await desk.diff(from, to),
     }),
@@ -64,7 +71,7 @@ export function revisionRoutes(desk: RevisionDesk): readonly Route[] {
 function changeRoutes(desk: RevisionDesk): readonly Route[] {
   return [
     route({
-      ...{ method: 'POST', path: '/api/v1/revisions', tag, body: editBody },
+      ...{ method: 'POST', path: '/api/v1/revisions', tag, body: editBody, answer: answers.editAnswer },
       summary: 'brings an edited conf.ini into force, in place of the newest revision’s',
       handle: async ({ body, signal }) => {
         const edit = { base: body.base, change: { kind: 'edited', text: body.text } } as const;
@@ -75,6 +82,7 @@ function changeRoutes(desk: RevisionDesk): readonly Route[] {
       ...{ method: 'POST', path: '/api/v1/revisions/{number}/rollback', tag },
       params: numbered,
       body: rollbackBody,
+      answer: answers.editAnswer,
       summary: 'a new revision with the content of an earlier one: code, models and settings as they were',
       handle: async ({ params, body, signal }) => {
         const edit = { base: body.base, change: { kind: 'rollback', of: params.number } } as const;

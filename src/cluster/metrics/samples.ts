@@ -90,6 +90,8 @@ export interface EnvironmentSample {
   readonly state: 'ready' | 'building' | 'unfinished';
   readonly description: string;
   readonly packages: readonly string[];
+  /** hashes of packages that were prepared with it, by their first 16 characters */
+  readonly packageHashes: readonly string[];
   readonly sizeBytes: number;
   /** ISO 8601 */
   readonly lastUsed: string;

@@ -9,6 +9,8 @@ export interface Series {
   readonly stepS: number;
   /** when each step began, ms since 1970 */
   readonly atMs: readonly number[];
+  /** all deployments together; null where it was not asked for */
+  readonly total: DeploymentSeries | null;
   /** by name */
   readonly deployments: Readonly<Record<string, DeploymentSeries>>;
   /** by node id */

@@ -29,9 +29,9 @@ export class ClusterMeasurer {
   readonly #nodes = new Map<string, NodeSample>();
   readonly #totals = new Map<string, DeploymentSample>();
   #slot = -1;
-  /** what has come in the slot so far */
+  /** what has come in the slot so far, by key of the series */
   #slotCounts = new Map<string, DeploymentSample>();
-  /** what an earlier head had counted in the slot in which this one began, by deployment */
+  /** what an earlier head had counted in the slot in which this one began, by key */
   #inherited: Map<string, Readonly<Record<string, number>>> | null = null;
   #lastMs: number;
 
@@ -70,9 +70,14 @@ export class ClusterMeasurer {
     this.#forgetDeployments(status);
     const deployments = status.deployments.map(({ name, ready }) => {
       const counted = fresh.get(name);
-      this.#record(name, counted, ready);
+      this.#record(`deployment ${name}`, counted, ready);
       return deploymentTick(name, counted, { ready, coversMs });
     });
+    this.#record(
+      TOTAL_KEY,
+      together(fresh),
+      sumOf(status.deployments, ({ ready }) => ready),
+    );
     return { atMs, coversMs, deployments, nodes };
   }
 
@@ -100,11 +105,10 @@ export class ClusterMeasurer {
     }
   }
 
-  #record(name: string, counted: DeploymentSample | undefined, ready: number): void {
-    const key = `deployment ${name}`;
-    if (counted !== undefined) add(this.#slotCounts, counted);
+  #record(key: string, counted: DeploymentSample | undefined, ready: number): void {
+    if (counted !== undefined) add(this.#slotCounts, { ...counted, deployment: key });
     const before = this.#inheritedBy(key);
-    const inSlot = this.#slotCounts.get(name);
+    const inSlot = this.#slotCounts.get(key);
     const values: Record<string, number> = {
       readyReplicas: ready,
       queued: counted?.queued ?? 0,
@@ -163,11 +167,25 @@ export class ClusterMeasurer {
   }
 }
 
+/** Under which all deployments together are kept. */
+export const TOTAL_KEY = 'total';
+
 export const QUANTILES = [
   ['p50Ms', 0.5],
   ['p95Ms', 0.95],
   ['p99Ms', 0.99],
 ] as const;
+
+/** All of a look as one. */
+function together(fresh: ReadonlyMap<string, DeploymentSample>): DeploymentSample | undefined {
+  const sums = new Map<string, DeploymentSample>();
+  for (const sample of fresh.values()) add(sums, { ...sample, deployment: TOTAL_KEY });
+  return sums.get(TOTAL_KEY);
+}
+
+function sumOf<Item>(items: readonly Item[], of: (item: Item) => number): number {
+  return items.reduce((sum, item) => sum + of(item), 0);
+}
 
 /** Gauges are added up, too, which says something of the nodes of one look. */
 function add(sums: Map<string, DeploymentSample>, sample: DeploymentSample): void {

@@ -1,4 +1,4 @@
-import { OUTCOMES, type Outcome } from '../../cluster/metrics/outcomes.ts';
+import { OUTCOMES } from '../../cluster/metrics/outcomes.ts';
 import type {
   DeploymentSeries,
   GpuSeries,
@@ -6,12 +6,14 @@ import type {
   Points,
   Series,
 } from '../../cluster/metrics/series.ts';
-import { QUANTILES } from './cluster-measurer.ts';
+import { QUANTILES, TOTAL_KEY } from './cluster-measurer.ts';
 import { SeriesStore, SLOT_S } from './series-store.ts';
 
 export interface SeriesRange {
   readonly deployments: readonly string[] | null;
   readonly nodes: readonly string[] | null;
+  /** all deployments together as well */
+  readonly total: boolean;
   readonly fromMs: number;
   readonly toMs: number;
   readonly stepS: number | null;
@@ -21,27 +23,31 @@ const MOST_POINTS = 360;
 /** A day in slots, which is all there is. */
 const MOST_SLOTS = 8_640;
 
-/** The slots of each step, ascending. */
-type Steps = readonly (readonly number[])[];
+/** Which slots are read, and how many of them are put together. */
+interface Steps {
+  readonly first: number;
+  /** of slots, a multiple of `perStep` */
+  readonly count: number;
+  readonly perStep: number;
+}
 
 /** Values over time as the API gives them: slots put together to steps. */
 export function readSeries(store: SeriesStore, range: SeriesRange): Series {
   const last = SeriesStore.slotOf(range.toMs);
-  const first = Math.max(SeriesStore.slotOf(range.fromMs), last - MOST_SLOTS);
-  const stepS = range.stepS ?? Math.max(1, Math.ceil((last - first) / MOST_POINTS)) * SLOT_S;
+  const earliest = Math.max(SeriesStore.slotOf(range.fromMs), last - MOST_SLOTS);
+  const stepS = range.stepS ?? Math.max(1, Math.ceil((last - earliest) / MOST_POINTS)) * SLOT_S;
   const perStep = stepS / SLOT_S;
-  const begin = Math.floor(first / perStep) * perStep; // so that steps of two answers coincide
-  const steps: number[][] = [];
-  for (let slot = begin; slot <= last; slot += perStep) {
-    steps.push(Array.from({ length: perStep }, (_, index) => slot + index));
-  }
+  const first = Math.floor(earliest / perStep) * perStep; // so that steps of two answers coincide
+  const points = Math.max(0, Math.floor((last - first) / perStep) + 1);
+  const read = new Reader(store, { first, count: points * perStep, perStep });
   const names = range.deployments ?? namesOf(store, 'deployment');
   const nodes = range.nodes ?? namesOf(store, 'node');
   return {
     stepS,
-    atMs: steps.map(([slot = 0]) => slot * SLOT_S * 1000),
-    deployments: Object.fromEntries(names.map((name) => [name, deploymentSeries(store, name, steps)])),
-    nodes: Object.fromEntries(nodes.map((node) => [node, nodeSeries(store, node, steps)])),
+    atMs: Array.from({ length: points }, (_, step) => (first + step * perStep) * SLOT_S * 1000),
+    total: range.total ? read.deployment(TOTAL_KEY) : null,
+    deployments: Object.fromEntries(names.map((name) => [name, read.deployment(`deployment ${name}`)])),
+    nodes: Object.fromEntries(nodes.map((node) => [node, read.node(node)])),
   };
 }
 
@@ -49,79 +55,101 @@ function namesOf(store: SeriesStore, kind: string): readonly string[] {
   return store.keys.filter((key) => key.startsWith(`${kind} `)).map((key) => key.slice(kind.length + 1));
 }
 
-function deploymentSeries(store: SeriesStore, name: string, steps: Steps): DeploymentSeries {
-  const key = `deployment ${name}`;
-  const fields = store.fieldsOf(key);
-  const occurring = OUTCOMES.filter((outcome) => fields.has(outcome));
-  const rates = new Map(occurring.map((outcome) => [outcome, rate(store, [key, outcome], steps)]));
-  const requestsPerS = steps.map((slots, step) => {
-    if (!slots.some((slot) => store.read(key, 'readyReplicas', slot) !== null)) return null;
-    return occurring.reduce((sum, outcome) => sum + (rates.get(outcome)?.[step] ?? 0), 0);
-  });
-  const weighted = (field: string): Points =>
-    steps.map((slots) => weightedMean(store, [key, field], { slots, outcomes: occurring }));
-  const [p50Ms, p95Ms, p99Ms] = QUANTILES.map(([field]) => weighted(field));
-  return {
-    requestsPerS,
-    outcomesPerS: Object.fromEntries(rates),
-    ...{ p50Ms: p50Ms ?? [], p95Ms: p95Ms ?? [], p99Ms: p99Ms ?? [] },
-    queued: mean(store, [key, 'queued'], steps),
-    inFlight: mean(store, [key, 'inFlight'], steps),
-    readyReplicas: mean(store, [key, 'readyReplicas'], steps),
-  };
-}
+/** Columns of a store, step by step. */
+class Reader {
+  readonly #store: SeriesStore;
+  readonly #steps: Steps;
 
-function nodeSeries(store: SeriesStore, node: string, steps: Steps): NodeSeries {
-  const prefix = `gpu ${node} `;
-  const gpus = store.keys.filter((key) => key.startsWith(prefix));
-  return {
-    cpu: mean(store, [`node ${node}`, 'cpu'], steps),
-    memoryUsedBytes: mean(store, [`node ${node}`, 'memoryUsedBytes'], steps),
-    gpus: Object.fromEntries(
-      gpus.map((key): [string, GpuSeries] => [
-        key.slice(prefix.length),
-        {
-          held: mean(store, [key, 'held'], steps),
-          busy: mean(store, [key, 'busy'], steps),
-          memoryUsedBytes: mean(store, [key, 'memoryUsedBytes'], steps),
-        },
-      ]),
-    ),
-  };
-}
-
-type Column = readonly [key: string, field: string];
-
-/** Of the values that were measured. */
-function mean(store: SeriesStore, [key, field]: Column, steps: Steps): Points {
-  return steps.map((slots) => {
-    const values = slots.map((slot) => store.read(key, field, slot)).filter(isNumber);
-    return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
-  });
-}
-
-/** Per second of the slots that were measured. */
-function rate(store: SeriesStore, column: Column, steps: Steps): Points {
-  return mean(store, column, steps).map((count) => (count === null ? null : count / SLOT_S));
-}
-
-function weightedMean(
-  store: SeriesStore,
-  [key, field]: Column,
-  { slots, outcomes }: { readonly slots: readonly number[]; readonly outcomes: readonly Outcome[] },
-): number | null {
-  let sum = 0;
-  let weights = 0;
-  for (const slot of slots) {
-    const value = store.read(key, field, slot);
-    if (value === null || value === 0) continue; // nothing was answered
-    const weight = outcomes.reduce((total, outcome) => total + (store.read(key, outcome, slot) ?? 0), 0);
-    sum += value * weight;
-    weights += weight;
+  constructor(store: SeriesStore, steps: Steps) {
+    this.#store = store;
+    this.#steps = steps;
   }
-  return weights === 0 ? null : sum / weights;
+
+  deployment(key: string): DeploymentSeries {
+    const fields = this.#store.fieldsOf(key);
+    const occurring = OUTCOMES.filter((outcome) => fields.has(outcome));
+    const counts = occurring.map((outcome) => this.#column(key, outcome));
+    const ready = this.#column(key, 'readyReplicas');
+    const all = ready.map((value, slot) =>
+      Number.isNaN(value) ? value : counts.reduce((sum, column) => sum + (column[slot] ?? 0), 0),
+    );
+    const [p50Ms = [], p95Ms = [], p99Ms = []] = QUANTILES.map(([field]) =>
+      this.#weighted(this.#column(key, field), all),
+    );
+    return {
+      requestsPerS: this.#rate(all),
+      outcomesPerS: Object.fromEntries(
+        occurring.map((outcome, index) => [outcome, this.#rate(counts[index] ?? all)]),
+      ),
+      ...{ p50Ms, p95Ms, p99Ms },
+      queued: this.#mean(this.#column(key, 'queued')),
+      inFlight: this.#mean(this.#column(key, 'inFlight')),
+      readyReplicas: this.#mean(ready),
+    };
+  }
+
+  node(node: string): NodeSeries {
+    const mean = (key: string, field: string): Points => this.#mean(this.#column(key, field));
+    const prefix = `gpu ${node} `;
+    const gpus = this.#store.keys.filter((key) => key.startsWith(prefix));
+    return {
+      cpu: mean(`node ${node}`, 'cpu'),
+      memoryUsedBytes: mean(`node ${node}`, 'memoryUsedBytes'),
+      gpus: Object.fromEntries(
+        gpus.map((key): [string, GpuSeries] => [
+          key.slice(prefix.length),
+          {
+            held: mean(key, 'held'),
+            busy: mean(key, 'busy'),
+            memoryUsedBytes: mean(key, 'memoryUsedBytes'),
+          },
+        ]),
+      ),
+    };
+  }
+
+  #column(key: string, field: string): Float32Array {
+    return this.#store.column(key, field, this.#steps);
+  }
+
+  /** Per second of the slots that were measured. */
+  #rate(counts: Float32Array): Points {
+    return this.#mean(counts).map((count) => (count === null ? null : count / SLOT_S));
+  }
+
+  /** Of the values that were measured. */
+  #mean(values: Float32Array): Points {
+    return this.#weighted(values, null);
+  }
+
+  /** @param weights null: all the same. A value of 0 counts for nothing where there are some: nothing was answered */
+  #weighted(values: Float32Array, weights: Float32Array | null): Points {
+    const { count, perStep } = this.#steps;
+    return Array.from({ length: count / perStep }, (_, step) => {
+      const begin = step * perStep;
+      return weightedMean(
+        values.subarray(begin, begin + perStep),
+        weights?.subarray(begin, begin + perStep) ?? null,
+      );
+    });
+  }
 }
 
-function isNumber(value: number | null): value is number {
-  return value !== null && !Number.isNaN(value);
+/** @returns null where nothing was measured */
+function weightedMean(values: Float32Array, weights: Float32Array | null): number | null {
+  let sum = 0;
+  let total = 0;
+  for (let place = 0; place < values.length; place += 1) {
+    const value = values[place] ?? Number.NaN;
+    if (Number.isNaN(value)) continue;
+    const weight = weights === null ? 1 : weightOf(value, weights[place]);
+    sum += value * weight;
+    total += weight;
+  }
+  return total === 0 ? null : sum / total;
+}
+
+/** Of a slot in which nothing was answered, or counted: none. */
+function weightOf(value: number, weight: number | undefined): number {
+  return value === 0 || weight === undefined || Number.isNaN(weight) ? 0 : weight;
 }

@@ -4,6 +4,7 @@ import { agoText, dateTimeText, percentText } from '../app/words.ts';
 import { PhaseBadge } from '../parts/badge.tsx';
 import { Card, Empty, Notice } from '../parts/card.tsx';
 import { LogView } from '../parts/log-view.tsx';
+import { ReplicaContents } from '../parts/replica-contents.tsx';
 
 export function ReplicaPage({ rest: [id = ''] }: { readonly rest: readonly string[] }) {
   const cluster = status.value;
@@ -70,6 +71,7 @@ export function ReplicaPage({ rest: [id = ''] }: { readonly rest: readonly strin
         </Card>
       )}
       <LogView deployment={deployment.name} replica={id} />
+      <ReplicaContents key={revision} replica={id} node={node} />
     </>
   );
 }

@@ -20,8 +20,8 @@ interface ChartProps {
 }
 
 const PALETTE = {
-  light: ['#4338ca', '#0e8f8f', '#c2570c', '#b42323', '#7a5ea8'],
-  dark: ['#a5a0ff', '#4fd1c5', '#f6ad55', '#ff9790', '#c9a9ff'],
+  light: ['#4338ca', '#0e8f8f', '#c2570c', '#b42323', '#7a5ea8', '#b8860b', '#1f6fb2', '#5c6470'],
+  dark: ['#a5a0ff', '#4fd1c5', '#f6ad55', '#ff9790', '#c9a9ff', '#e6c84f', '#7ab8f5', '#a8b0bd'],
 };
 
 /** A picture of values over time; beside it the last ones as text, which is what a screen reader has of it. */

@@ -1,5 +1,5 @@
 import { useMemo, useState } from 'preact/hooks';
-import { FAILURES } from '../../cluster/metrics/outcomes.ts';
+import { FAILURES, type Outcome } from '../../cluster/metrics/outcomes.ts';
 import type { DeploymentSeries, Points, Series } from '../../cluster/metrics/series.ts';
 import { usePolled } from '../app/use-polled.ts';
 import { millisecondsText, rateText } from '../app/words.ts';
@@ -17,12 +17,15 @@ const EVERY_MS = 10_000;
 /** Traffic, errors, latencies and queue over time, of one deployment or of all of them together. */
 export function SeriesCharts({ deployment }: { readonly deployment: string | null }) {
   const [minutes, setMinutes] = useState<number>(SPANS[0].minutes);
-  const query = `series?deployment=${encodeURIComponent(deployment ?? '*')}&minutes=${minutes}`;
+  const which = deployment === null ? 'total=1' : `deployment=${encodeURIComponent(deployment)}`;
+  const query = `series?${which}&minutes=${minutes}`;
   const { data, error } = usePolled<Series>(query, EVERY_MS, () => `&from=${Date.now() - minutes * 60_000}`);
+  const times = useMemo(() => (data?.atMs ?? []).map((ms) => ms / 1000), [data]);
+  const series = data === null ? null : (data.total ?? data.deployments[deployment ?? ''] ?? null);
   return (
     <Card title="Traffic" aside={<SpanChoice minutes={minutes} choose={setMinutes} />}>
       {error !== null && <Notice tone="bad" title={error} />}
-      {data === null ? <Empty>Asking the head …</Empty> : <Pictures series={data} />}
+      {series === null ? <Empty>Asking the head …</Empty> : <Pictures times={times} series={series} />}
     </Card>
   );
 }
@@ -51,63 +54,64 @@ function SpanChoice({
   );
 }
 
-function Pictures({ series }: { readonly series: Series }) {
-  const { times, rates, latencies, loads } = useMemo(() => linesOf(series), [series]);
+function Pictures({
+  times,
+  series,
+}: {
+  readonly times: readonly number[];
+  readonly series: DeploymentSeries;
+}) {
+  const { rates, errors, latencies, loads } = useMemo(() => linesOf(series, times.length), [series, times]);
   return (
     <div class="grid">
       <Chart title="Requests" times={times} lines={rates} text={rateText} />
       <Chart title="Latency" times={times} lines={latencies} text={millisecondsText} />
       <Chart title="At work" times={times} lines={loads} text={countOf} />
+      {errors.length > 0 && <Chart title="Errors by kind" times={times} lines={errors} text={rateText} />}
     </div>
   );
 }
 
-function linesOf({ atMs, deployments }: Series): Readonly<
-  Record<'rates' | 'latencies' | 'loads', readonly Line[]>
-> & {
-  readonly times: readonly number[];
-} {
-  const all = Object.values(deployments);
-  const total = (pick: (one: DeploymentSeries) => Points): Points =>
-    combined(all.map(pick), atMs.length, (left, right) => left + right);
-  const worst = (pick: (one: DeploymentSeries) => Points): Points =>
-    combined(all.map(pick), atMs.length, Math.max);
+/** What did not end well, in the order of the colours. */
+const KINDS: readonly Outcome[] = [...FAILURES, 'client_error', 'cancelled'];
+
+function linesOf(
+  one: DeploymentSeries,
+  length: number,
+): Readonly<Record<'rates' | 'errors' | 'latencies' | 'loads', readonly Line[]>> {
   return {
-    times: atMs.map((ms) => ms / 1000),
     rates: [
-      { name: 'all', values: total((one) => one.requestsPerS), color: 0 },
-      { name: 'failed', values: total((one) => failuresOf(one, atMs.length)), color: 3 },
+      { name: 'all', values: one.requestsPerS, color: 0 },
+      { name: 'failed', values: failuresOf(one, length), color: 3 },
     ],
+    errors: KINDS.flatMap((outcome, color) => {
+      const values = one.outcomesPerS[outcome];
+      return values?.some((value) => (value ?? 0) > 0)
+        ? [{ name: outcome.replace('_', ' '), values, color }]
+        : [];
+    }),
     latencies: [
-      { name: 'p50', values: worst((one) => one.p50Ms), color: 1 },
-      { name: 'p95', values: worst((one) => one.p95Ms), color: 2 },
-      { name: 'p99', values: worst((one) => one.p99Ms), color: 4 },
+      { name: 'p50', values: one.p50Ms, color: 1 },
+      { name: 'p95', values: one.p95Ms, color: 2 },
+      { name: 'p99', values: one.p99Ms, color: 4 },
     ],
     loads: [
-      { name: 'at replicas', values: total((one) => one.inFlight), color: 0 },
-      { name: 'in the queue', values: total((one) => one.queued), color: 2 },
-      { name: 'replicas ready', values: total((one) => one.readyReplicas), color: 1 },
+      { name: 'at replicas', values: one.inFlight, color: 0 },
+      { name: 'in the queue', values: one.queued, color: 2 },
+      { name: 'replicas ready', values: one.readyReplicas, color: 1 },
     ],
   };
 }
 
+/** A time at which nothing was measured has none. */
 function failuresOf({ outcomesPerS }: DeploymentSeries, length: number): Points {
-  return combined(
-    FAILURES.map((outcome) => outcomesPerS[outcome]).filter((points) => points !== undefined),
-    length,
-    (left, right) => left + right,
-  );
-}
-
-/** One list of points from several; a time at which none has a value has none. */
-function combined(
-  lists: readonly Points[],
-  length: number,
-  join: (left: number, right: number) => number,
-): Points {
-  return Array.from({ length }, (_nothing, index) => {
+  const lists = FAILURES.flatMap((outcome) => {
+    const points = outcomesPerS[outcome];
+    return points === undefined ? [] : [points];
+  });
+  return Array.from({ length }, (_, index) => {
     const values = lists.map((list) => list[index] ?? null).filter((value) => value !== null);
-    return values.length === 0 ? null : values.reduce(join);
+    return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0);
   });
 }
 
