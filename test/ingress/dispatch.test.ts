@@ -178,9 +178,11 @@ describe('a client that hangs up', () => {
     await one.calls[0]?.cancelled;
     await until('all are gone', () => node.ingress.state.open === 0);
     expect(node.ingress.state).toMatchObject({ inFlight: 0, queued: 0 });
+    // One that waited may have had the place for a moment, where its hang-up was seen after that of the one before it.
+    const before = one.calls.length;
     const next = call(node.port);
-    await until('the next is there', () => one.calls.length === 2);
-    one.calls[1]?.answer('served');
+    await until('the next is there', () => one.calls.length > before);
+    one.calls[before]?.answer('served');
     expect((await next).text).toBe('served');
   });
 
