@@ -62,7 +62,7 @@ async function checkLayers() {
 }
 
 function checkSizes() {
-  return SOURCE_FILES.filter((file) => /\.(tsx?|css|py|lua)$/.test(file))
+  return SOURCE_FILES.filter((file) => /\.(tsx?|css|py|lua|[ch])$/.test(file))
     .map((file) => ({ file, lines: readFileSync(file, 'utf8').split('\n').length - 1 }))
     .filter(({ lines }) => lines > MAX_LINES)
     .map(({ file, lines }) => `${relative(ROOT, file)}: ${lines} lines, at most ${MAX_LINES}`);

@@ -49,7 +49,9 @@ function setUpPackages() {
 
 function setUpBuild() {
   const stamp = join(ROOT, 'dist', '.modelserve-build');
-  const sources = filesBelow(join(ROOT, 'src')).filter((file) => /\.(c|tsx?|css|html|svg|json)$/.test(file));
+  const sources = filesBelow(join(ROOT, 'src')).filter((file) =>
+    /\.([ch]|tsx?|css|html|svg|json)$/.test(file),
+  );
   const wanted = hashFiles([...sources, join(ROOT, 'tsconfig.json'), join(ROOT, 'package-lock.json')]);
   if (readIfThere(stamp) === wanted) return false;
   say('building …');

@@ -20,7 +20,7 @@ import { Exchange } from '../models/sources/exchange.ts';
 import { openSource } from '../models/sources/open-source.ts';
 
 /**
- * The loader of a program that was started with the preload library and ENABLE_CONNECTOR=1 (native/preload.c starts it and
+ * The loader of a program that was started with the preload library and ENABLE_CONNECTOR=1 (native/loader.c starts it and
  * waits for its first lines): lists the model, puts placeholders into MODEL_DIR, says READY, and fills them while the program
  * runs. Ends when all files are whole, or with the program and all that it has started.
  */

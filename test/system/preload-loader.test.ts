@@ -203,7 +203,7 @@ describe.skipIf(LIBRARY === null)('a program with LD_PRELOAD, and no cluster', {
     machine.bucket.held.add(`${KEY}a.bin`);
     const fork = 'import os, time\nif os.fork() == 0: time.sleep(60)\nelse: print(os.getpid(), flush=True)';
     const program = machine.run('python3', ['-c', `${fork}`]);
-    await until('the program to have ended', () => program.output().length > 0);
+    await until('the program to have ended', () => !existsSync(`/proc/${program.pid}`));
     const left = await until('what it has forked', () =>
       findByEnvironment((variables) => variables.has(`MODEL_DIR=${machine.modelDir}`)).filter(
         (pid) => !machine.loaders().includes(pid),

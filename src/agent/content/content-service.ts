@@ -79,7 +79,7 @@ export class ContentService {
       { partialDir: paths.partial, connections: CONNECTIONS },
       {
         ...{ store, listings, log, room: this.cache },
-        onPlaceholder: async (path) => await this.#barrier.protect(path),
+        placeholders: this.#barrier,
         origins: [...(origins?.(listings) ?? []), new ClusterOrigin(this.#client, nodes)],
       },
     );

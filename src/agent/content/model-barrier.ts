@@ -3,7 +3,7 @@ import { basename, dirname } from 'node:path';
 import type { Log } from '../../lib/log.ts';
 import { readElf } from '../../lib/process/elf.ts';
 import { findProgram } from '../../lib/process/find-program.ts';
-import { BarrierServer, type WholeFiles } from '../../models/preload/barrier-server.ts';
+import { BarrierServer, type Placeholders, type WholeFiles } from '../../models/preload/barrier-server.ts';
 import { type PreloadLibrary, preloadLibrary } from '../../models/preload/preload-library.ts';
 import { preloadVariables } from '../../models/preload/preload-variables.ts';
 
@@ -33,7 +33,7 @@ const SET_ID = 0o6000;
 const PATIENCE_MS = 60_000;
 
 /** Makes programs wait for files of models that are on their way to this node. */
-export class ModelBarrier {
+export class ModelBarrier implements Placeholders {
   readonly #options: ModelBarrierOptions;
   readonly #server: BarrierServer;
   #started: Promise<void> | null = null;
@@ -52,6 +52,10 @@ export class ModelBarrier {
     await this.#server.protect(path);
     this.#started ??= this.#start();
     await this.#started;
+  }
+
+  forget(path: string): void {
+    this.#server.forget(path);
   }
 
   /** What a program's environment needs so that it, and all that it starts, waits for placeholders. */

@@ -7,6 +7,15 @@ import type { Log } from '../../lib/log.ts';
 export interface WholeFiles {
   /** Resolves once all bytes are there; the call itself says that somebody wants the file now. @throws when it cannot be had */
   whenFile(path: string, signal: AbortSignal): Promise<void>;
+  /** Somebody reads files from now on who cannot be made to wait: what is whole stays so. */
+  keep?(): void;
+}
+
+/** Who is told of files that are not whole, before and after. */
+export interface Placeholders {
+  /** call it when the file is there, and before anybody else can see it */
+  protect(path: string): Promise<void>;
+  forget(path: string): void;
 }
 
 export interface BarrierServerOptions {
@@ -23,13 +32,15 @@ const MAX_SOCKET_PATH_BYTES = 107;
 const MAX_QUESTION_BYTES = 128;
 
 /**
- * Answers the preload library (native/preload.c says what it asks) on a Unix socket: whoever opens a placeholder waits until
+ * Answers the preload library (native/preload.h says what it asks) on a Unix socket: whoever opens a placeholder waits until
  * it is whole. A file is known by device and inode, so links, other names and bind mounts of it are the same file.
  */
-export class BarrierServer {
+export class BarrierServer implements Placeholders {
   readonly #options: BarrierServerOptions;
   readonly #files: WholeFiles;
-  readonly #paths = new Map<string, string>();
+  /** names of files that are not whole yet, by device and inode, and the other way round */
+  readonly #names = new Map<string, string>();
+  readonly #numbers = new Map<string, string>();
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
 
@@ -58,10 +69,21 @@ export class BarrierServer {
 
   /**
    * From now on who opens this placeholder is answered when it is whole. Call it when the file is there.
-   * @param name what the file is called in `whenFile`, where that is another path
+   * @param name what the file is called in `whenFile`, where that is another path; one that had it before is forgotten
    */
   async protect(path: string, name: string = path): Promise<void> {
-    this.#paths.set(await numbersOf(path), name);
+    const numbers = await numbersOf(path);
+    this.forget(name);
+    this.#names.set(numbers, name);
+    this.#numbers.set(name, numbers);
+  }
+
+  /** Nobody has to wait for this file any more. Nothing for one that is not known. */
+  forget(name: string): void {
+    const numbers = this.#numbers.get(name);
+    if (numbers === undefined) return;
+    this.#numbers.delete(name);
+    if (this.#names.get(numbers) === name) this.#names.delete(numbers);
   }
 
   /** Whoever waits fails from now on, and so does who comes later. Idempotent. */
@@ -100,22 +122,32 @@ export class BarrierServer {
       this.#options.onJoin?.(Number(first));
       socket.end('OK\n');
     } else if (what === 'O') {
-      socket.end(`${await this.#whenWhole(`${first}:${second}`, signal)}\n`);
+      const name = this.#names.get(`${first}:${second}`);
+      socket.end(`${name === undefined ? 'NO' : await this.#whenWhole(name, signal)}\n`);
+    } else if (what === 'W') {
+      socket.end(`${await this.#whenAllWhole(signal)}\n`);
+    } else if (what === 'P') {
+      socket.end(this.#numbers.size === 0 ? 'OK\n' : 'NO\n');
     } else {
       socket.destroy();
     }
   }
 
-  async #whenWhole(numbers: string, signal: AbortSignal): Promise<string> {
-    const path = this.#paths.get(numbers);
-    if (path === undefined) return 'NO';
+  /** @returns the answer for one file */
+  async #whenWhole(name: string, signal: AbortSignal): Promise<string> {
     try {
-      await this.#files.whenFile(path, signal);
+      await this.#files.whenFile(name, signal);
       return 'OK';
     } catch (error) {
-      if (!signal.aborted) this.#options.log.warn({ path, error: messageOf(error) }, 'an open fails');
+      if (!signal.aborted) this.#options.log.warn({ path: name, error: messageOf(error) }, 'an open fails');
       return `E ${messageOf(error).replace(/\s+/g, ' ').slice(0, 900)}`;
     }
+  }
+
+  async #whenAllWhole(signal: AbortSignal): Promise<string> {
+    this.#files.keep?.();
+    const answers = await Promise.all([...this.#numbers.keys()].map((name) => this.#whenWhole(name, signal)));
+    return answers.find((answer) => answer !== 'OK') ?? 'OK';
   }
 }
 

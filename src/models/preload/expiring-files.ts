@@ -6,7 +6,7 @@ import { Filler } from '../filling/filler.ts';
 import type { ModelSource } from '../sources/types.ts';
 import type { WholeFiles } from './barrier-server.ts';
 import type { LocalFile } from './model-directory.ts';
-import { makePlaceholder } from './placeholder.ts';
+import { finishPlaceholder, makePlaceholder } from './placeholder.ts';
 
 export interface ExpiringFilesOptions {
   /** memory is given back when no file was opened for this long */
@@ -43,6 +43,7 @@ export class ExpiringFiles implements WholeFiles {
   readonly #again: Filler;
   readonly #rounds: Rounds;
   #usedAtMs = performance.now();
+  #isKept = false;
   #turn: Promise<void> = Promise.resolve();
 
   constructor(options: ExpiringFilesOptions, first: Filler, source: ModelSource) {
@@ -62,6 +63,10 @@ export class ExpiringFiles implements WholeFiles {
       this.#usedAtMs = performance.now();
       this.#renew(path);
     }
+  }
+
+  keep(): void {
+    this.#isKept = true;
   }
 
   /** From now on the memory of these files is given back; all of them are whole. */
@@ -100,7 +105,8 @@ export class ExpiringFiles implements WholeFiles {
 
   async #look(): Promise<void> {
     const { afterMs, log } = this.#options;
-    if (performance.now() - this.#usedAtMs < afterMs || this.#whole.size === 0) return;
+    const isUsed = this.#isKept || performance.now() - this.#usedAtMs < afterMs;
+    if (isUsed || this.#whole.size === 0) return;
     const expired = [...this.#whole.values()];
     this.#whole.clear();
     this.#turn = this.#replace(expired).catch((error: unknown) => {
@@ -114,6 +120,7 @@ export class ExpiringFiles implements WholeFiles {
     for (const file of files) {
       const { path, remote } = file;
       await makePlaceholder(path + DRAFT, remote.sizeBytes ?? 0);
+      await finishPlaceholder(path); // who has just opened it asks about a file that nobody knows any more
       await this.#options.protect(path + DRAFT, path);
       (this.#released.has(path) ? this.#again : this.#first).release(path);
       await rename(path + DRAFT, path);

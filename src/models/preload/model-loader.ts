@@ -145,7 +145,10 @@ export class ModelLoader {
     const file = this.#files.get(path);
     if (error === null) {
       if (this.#expiring !== null && file !== undefined && !isSmall(file)) this.#marked.push(file);
-      else await finishPlaceholder(path);
+      else {
+        await finishPlaceholder(path);
+        this.#server.forget(path);
+      }
       log.debug({ path }, 'file is whole');
     } else {
       this.#failed += 1;

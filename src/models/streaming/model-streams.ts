@@ -5,6 +5,7 @@ import type { Room } from '../../lib/content/room.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Rounds } from '../../lib/rounds.ts';
+import type { Placeholders } from '../preload/barrier-server.ts';
 import type { Listings } from './listings.ts';
 import type { OpenListing, StreamOrigin } from './stream-origin.ts';
 import { StreamError, StreamedModel } from './streamed-model.ts';
@@ -20,8 +21,7 @@ export interface ModelStreamsDependencies {
   readonly listings: Listings;
   readonly store: ContentStore;
   readonly room: Room;
-  /** told of each file of a model before anybody else can see it */
-  readonly onPlaceholder?: (source: string) => Promise<void>;
+  readonly placeholders?: Placeholders;
   /** asked in this order */
   readonly origins: readonly StreamOrigin[];
   readonly log: Log;
@@ -158,9 +158,9 @@ export class ModelStreams {
       return { kind: 'named', hash: found.content };
     }
     const { partialDir, connections } = this.#options;
-    const { store, room, onPlaceholder } = this.#dependencies;
+    const { store, room, placeholders } = this.#dependencies;
     const folder = join(partialDir, listing);
-    const model = await StreamedModel.open(found, { folder, store, room, connections, onPlaceholder });
+    const model = await StreamedModel.open(found, { folder, store, room, connections, placeholders });
     void this.#follow(listing, found, model);
     return { kind: 'coming', model };
   }

@@ -9,6 +9,7 @@ import type { Room } from '../../lib/content/room.ts';
 import { codeOf, ServeError } from '../../lib/errors.ts';
 import { digestFile } from '../../lib/file-digests.ts';
 import { Filler } from '../filling/filler.ts';
+import type { Placeholders } from '../preload/barrier-server.ts';
 import { finishPlaceholder } from '../preload/placeholder.ts';
 import type { ByteRange } from '../sources/types.ts';
 import { DraftFolder } from './draft-folder.ts';
@@ -28,8 +29,8 @@ export interface StreamedModelOptions {
   readonly room: Room;
   /** requests at once */
   readonly connections: number;
-  /** told of each file before anybody else can see it */
-  readonly onPlaceholder?: ((source: string) => Promise<void>) | undefined;
+  /** told of each file that lacks bytes */
+  readonly placeholders?: Placeholders | undefined;
 }
 
 /** What one request asks for. */
@@ -98,7 +99,9 @@ export class StreamedModel {
     const draft = await DraftFolder.open(options.folder, listing.files, CHUNK_BYTES);
     const totalBytes = draft.files.reduce((sum, file) => sum + file.sizeBytes, 0);
     const release = await reserve(listing.model, options, totalBytes);
-    for (const { source } of draft.files) await options.onPlaceholder?.(source);
+    for (const { source, sizeBytes } of draft.files) {
+      if (sizeBytes > 0) await options.placeholders?.protect(source);
+    }
     const model = new StreamedModel(listing, options, draft);
     void model.whole.then(release, release);
     return model;
@@ -145,13 +148,14 @@ export class StreamedModel {
     if (source !== undefined) await this.#orFailure(this.#filler.whenRange(source, range, signal));
   }
 
-  /** Ends the fetch; what has come stays for the next time. Idempotent. */
+  /** Ends the fetch; what has come stays for the next time, and nobody is told any more why a file is not there. Idempotent. */
   async stop(): Promise<void> {
     const { model } = this.#listing;
     this.#fail(new StreamError(`${model}: it is fetched no further`, { code: 'STREAM_STOPPED' }));
     await this.#filler.stop();
     await this.#draft.note().catch(() => undefined); // it may be whole, and its folder gone
     await this.whole.catch(() => undefined);
+    for (const source of this.#missing.values()) this.#options.placeholders?.forget(source);
   }
 
   async #orFailure(waiting: Promise<void>): Promise<void> {
@@ -167,6 +171,7 @@ export class StreamedModel {
     if (error !== null) return this.#fail(explained(error, this.#listing.model));
     await finishPlaceholder(source);
     this.#missing.delete(this.#paths.get(source) ?? '');
+    this.#options.placeholders?.forget(source);
     if (this.#missing.size === 0) this.#settle();
   }
 

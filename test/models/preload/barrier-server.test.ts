@@ -69,6 +69,27 @@ describe('the server that answers whoever opens a placeholder', () => {
     expect(statSync(socketPath).mode & 0o777).toBe(0o600);
   });
 
+  it('knows what is not there yet, and nothing of what is', async () => {
+    const wanted: string[] = [];
+    let fails = true;
+    const { server, socketPath, path, question } = await open(async (name) => {
+      wanted.push(name);
+      if (fails) throw new Error('the disk is full');
+    });
+    const second = join(path, '..', 'v.bin');
+    await makePlaceholder(second, 1);
+    await server.protect(second, path); // in place of the first, under its name
+    expect(await ask(socketPath, question)).toBe('NO\n');
+    expect(await ask(socketPath, 'P\n')).toBe('NO\n');
+    expect(await ask(socketPath, 'W\n')).toBe('E the disk is full\n');
+    fails = false;
+    expect([await ask(socketPath, 'W\n'), wanted]).toEqual(['OK\n', [path, path]]);
+    server.forget(path);
+    expect([await ask(socketPath, 'P\n'), await ask(socketPath, 'W\n')]).toEqual(['OK\n', 'OK\n']);
+    const { dev, ino } = statSync(second, { bigint: true });
+    expect(await ask(socketPath, `O ${dev} ${ino}\n`)).toBe('NO\n');
+  });
+
   it('ends the wait of who has gone, and all waits when it stops', async () => {
     const gone: unknown[] = [];
     const waits: (() => void)[] = [];

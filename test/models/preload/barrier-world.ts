@@ -49,6 +49,8 @@ interface Waiting {
 
 export interface RunOptions {
   readonly cwd?: string;
+  /** in place of the one of this checkout */
+  readonly library?: string;
   readonly withoutLibrary?: boolean;
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -88,11 +90,14 @@ export async function openBarrierWorld(
     complete: async (name) => {
       writeFileSync(path(name), contents.get(name)!, { flag: 'r+' });
       await finishPlaceholder(path(name));
+      server.forget(path(name));
       waiting.get(name)?.resolve();
     },
     fail: (name, why) => waiting.get(name)?.reject(new ServeError(why, { code: 'SOURCE_REFUSED' })),
     run: (command, args, options = {}) => {
-      const variables = options.withoutLibrary ? {} : preloadVariables(place, undefined);
+      const variables = options.withoutLibrary
+        ? {}
+        : preloadVariables({ ...place, library: options.library ?? place.library }, undefined);
       return start(command, args, { ...options, env: { ...variables, ...options.env } });
     },
   };

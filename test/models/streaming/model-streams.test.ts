@@ -146,9 +146,11 @@ it('is fetched for as long as something that is assigned here needs it', async (
   const place = streamingPlace();
   const { listing = '' } = await place.pin(`${web.url}${PATH}`);
   place.streams.want(new Set([listing]));
-  await expect.poll(() => place.streams.find(listing)?.progress.totalBytes).toBe(content.length);
+  const total = () => place.streams.find(listing)?.progress.totalBytes;
+  await expect.poll(total, { timeout: 20_000 }).toBe(content.length);
   web.letGo();
-  await expect.poll(async () => (await place.streams.known(listing))?.hash).toBe(sha(content));
+  const known = async () => (await place.streams.known(listing))?.hash;
+  await expect.poll(known, { timeout: 20_000 }).toBe(sha(content));
 });
 
 function refuse(...[request, response]: Parameters<WebServer['trouble']>): boolean {
