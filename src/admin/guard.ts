@@ -9,10 +9,18 @@ export interface GuardOptions {
   readonly port: number;
   /** bearer key that every call needs */
   readonly apiKey: string;
+  /** bearer key of who may look and change nothing */
+  readonly viewerKey: string;
   /** bearer key that is enough for `/metrics` */
   readonly metricsKey: string;
+  /** nobody changes anything by this API */
+  readonly isReadOnly: boolean;
 }
 
+/** `operator`: may do everything; `viewer`: may look. */
+type Role = 'operator' | 'viewer';
+
+const ROLES = ['operator', 'viewer'] as const satisfies readonly Role[];
 const METRICS_PATH = '/metrics';
 const LOGIN = 'POST /api/v1/session';
 /** What says nothing of the cluster: what there is to call, and the dashboard's files (the one route with a wildcard). */
@@ -22,22 +30,25 @@ const WRONG_LOGINS = 30;
 const WINDOW_MS = 60_000;
 
 /**
- * Who may do what on the admin API: whoever has the cluster's key, as a bearer; or a browser's login, for what the
- * dashboard's own pages ask.
+ * Who may do what on the admin API: whoever has the cluster's key or a viewer's, as a bearer; or a browser's login with
+ * one of them, for what the dashboard's own pages ask.
  */
 export class Guard {
   readonly #options: GuardOptions;
   readonly #measurements: Pick<Measurements, 'isOpen'>;
-  readonly #sessions: Sessions;
+  readonly #sessions: Readonly<Record<Role, Sessions>>;
   #wrongMs: readonly number[] = [];
 
   constructor(options: GuardOptions, measurements: Pick<Measurements, 'isOpen'>) {
     this.#options = options;
     this.#measurements = measurements;
-    this.#sessions = new Sessions(options.apiKey, options.port);
+    this.#sessions = {
+      operator: new Sessions(options.apiKey, options.port),
+      viewer: new Sessions(options.viewerKey, options.port),
+    };
   }
 
-  /** @throws ServeError TOKEN_REFUSED, ORIGIN_REFUSED */
+  /** @throws ServeError TOKEN_REFUSED, ORIGIN_REFUSED, READ_ONLY */
   authorize(request: FastifyRequest): void {
     const path = request.routeOptions.url ?? '';
     if (isReading(request) && isPublic(path, request.url)) return;
@@ -46,18 +57,19 @@ export class Guard {
       return;
     }
     if (path === METRICS_PATH && this.#mayMeasure(request)) return;
-    const { authorization, cookie } = request.headers;
-    if (authorization !== undefined) {
-      if (isSameSecret(bearerKey(authorization), this.#options.apiKey)) return;
-      throw refused();
-    }
-    if (!this.#sessions.holds(cookie, Date.now())) throw refused();
-    if (!isReading(request)) requireOwnPage(request);
+    const role = this.#roleOf(request);
+    if (request.headers.authorization === undefined && !isReading(request)) requireOwnPage(request);
+    if (request.routeOptions.config.changes === true) this.#requireOperator(role);
+  }
+
+  /** Whether a caller that was let in may change something, too. */
+  mayChange(request: FastifyRequest): boolean {
+    return !this.#options.isReadOnly && this.#roleOf(request) === 'operator';
   }
 
   /**
    * The cookie of a new login.
-   * @param token the cluster's, or the admin API's key
+   * @param token the cluster's, the admin API's key, or a viewer's
    * @throws ServeError TOKEN_REFUSED, LOGIN_LIMIT
    */
   logIn(token: string, isSecure: boolean): string {
@@ -68,15 +80,38 @@ export class Guard {
         code: 'LOGIN_LIMIT',
       });
     }
-    if (isSameSecret(apiKeyOf(token.trim()), this.#options.apiKey))
-      return this.#sessions.open(nowMs, isSecure);
+    const role = this.#roleOfKey(apiKeyOf(token.trim()));
+    if (role !== null) return this.#sessions[role].open(nowMs, isSecure);
     this.#wrongMs = [...this.#wrongMs, nowMs];
     throw refused();
   }
 
   /** The cookie that ends a login. */
   logOut(isSecure: boolean): string {
-    return this.#sessions.close(isSecure);
+    return this.#sessions.operator.close(isSecure);
+  }
+
+  /** @throws ServeError TOKEN_REFUSED; a wrong key is not made good by a login beside it */
+  #roleOf({ headers: { authorization, cookie } }: FastifyRequest): Role {
+    const role =
+      authorization === undefined
+        ? ROLES.find((one) => this.#sessions[one].holds(cookie, Date.now()))
+        : this.#roleOfKey(bearerKey(authorization));
+    if (role === undefined || role === null) throw refused();
+    return role;
+  }
+
+  #roleOfKey(key: string): Role | null {
+    const { apiKey, viewerKey } = this.#options;
+    const [isOperator, isViewer] = [isSameSecret(key, apiKey), isSameSecret(key, viewerKey)];
+    if (isOperator) return 'operator';
+    return isViewer ? 'viewer' : null;
+  }
+
+  /** @throws ServeError READ_ONLY */
+  #requireOperator(role: Role): void {
+    if (this.#options.isReadOnly) throw readOnly('this head was started with --dashboard-read-only');
+    if (role !== 'operator') throw readOnly('a viewer may look and change nothing; use the cluster’s token');
   }
 
   #mayMeasure({ headers }: FastifyRequest): boolean {
@@ -120,4 +155,8 @@ function refused(): ServeError {
     'the token is missing or not that of this cluster. Give --token, --token-file or MODELSERVE_TOKEN; other clients send `authorization: Bearer KEY` with what `modelserve key` prints.',
     { code: 'TOKEN_REFUSED' },
   );
+}
+
+function readOnly(why: string): ServeError {
+  return new ServeError(`refused: ${why}`, { code: 'READ_ONLY' });
 }

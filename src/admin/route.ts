@@ -3,6 +3,13 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { parse } from './parse.ts';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** see Route; not there: it does not */
+    changes?: boolean;
+  }
+}
+
 type Shape = z.ZodType;
 
 /** A body that is no JSON: handed on as it comes. */
@@ -35,6 +42,8 @@ export interface Route {
   readonly path: string;
   readonly tag: string;
   readonly summary: string;
+  /** only who may do everything may call it: it changes something, or reads what no page shows */
+  readonly changes: boolean;
   readonly params: Shape;
   readonly query: Shape;
   readonly body: Shape | null;
@@ -49,6 +58,8 @@ interface RouteDraft<Params extends Shape, Query extends Shape, Body extends Sha
   readonly path: string;
   readonly tag: string;
   readonly summary: string;
+  /** not given: all but GET do */
+  readonly changes?: boolean;
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
@@ -66,8 +77,9 @@ export function route<
   Body extends Shape = typeof NOTHING,
 >(draft: RouteDraft<Params, Query, Body>): Route {
   const { method, path, tag, summary, params, query, body, answer, bodyLimitBytes, handle } = draft;
+  const { changes = method !== 'GET' } = draft;
   return {
-    ...{ method, path, tag, summary },
+    ...{ method, path, tag, summary, changes },
     params: params ?? NOTHING,
     query: query ?? NOTHING,
     body: body ?? null,
@@ -84,6 +96,7 @@ export function addRoutes(app: FastifyInstance, routes: readonly Route[]): void 
       method: one.method,
       url: one.path.replace(/\{(\w+)\}/g, ':$1'),
       exposeHeadRoute: false,
+      config: { changes: one.changes },
       ...(one.bodyLimitBytes === null ? {} : { bodyLimit: one.bodyLimitBytes }),
       handler: async (request, reply) =>
         await one.handle({

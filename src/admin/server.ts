@@ -20,8 +20,12 @@ export interface AdminOptions {
   readonly port: number;
   /** bearer key that every call needs */
   readonly apiKey: string;
+  /** bearer key of who may look and change nothing */
+  readonly viewerKey: string;
   /** bearer key that is enough for `/metrics` */
   readonly metricsKey: string;
+  /** nobody changes anything by this API */
+  readonly isReadOnly: boolean;
   /** of modelserve */
   readonly version: string;
 }
@@ -41,6 +45,7 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   BAD_REQUEST: 400,
   TOKEN_REFUSED: 401,
   ORIGIN_REFUSED: 403,
+  READ_ONLY: 403,
   LOGIN_LIMIT: 429,
   TRIAL_FAILED: 502,
   LOG_NOT_FOUND: 404,

@@ -22,6 +22,7 @@ interface HeadOptions extends NodeOptions {
   readonly conf?: string;
   readonly host: string;
   readonly dashboardHost: string;
+  readonly dashboardReadOnly?: true;
   readonly dashboardPort: number;
   readonly redis?: string;
 }
@@ -82,6 +83,7 @@ function addHead(program: Command): void {
       .option('--host <addr>', 'address of the store, of HTTP and of links', '127.0.0.1')
       .option('--dashboard-host <addr>', 'address of the admin API', '127.0.0.1')
       .option('--dashboard-port <n>', 'port of the admin API', port, 8265)
+      .option('--dashboard-read-only', 'change nothing by the admin API, whoever asks')
       .option('--redis <url>', 'a Redis or Valkey of your own: redis://, rediss:// or redis-sentinel://'),
   )
     .option(
@@ -104,7 +106,11 @@ function addHead(program: Command): void {
               conf: { path: flags.conf ?? 'conf.ini', given: flags.conf !== undefined },
               host: flags.host,
               port: flags.port,
-              dashboard: { host: flags.dashboardHost, port: flags.dashboardPort },
+              dashboard: {
+                host: flags.dashboardHost,
+                port: flags.dashboardPort,
+                isReadOnly: flags.dashboardReadOnly === true,
+              },
               redisUrl: flags.redis ?? null,
             },
             print,

@@ -52,20 +52,21 @@ function addRollback(program: Command): void {
     });
 }
 
-const KEYS = { api: 'apiKey', metrics: 'metricsKey' } as const;
+const KEYS = { api: 'apiKey', viewer: 'viewerKey', metrics: 'metricsKey' } as const;
 
 function addKey(program: Command): void {
   program
     .command('key <kind>')
     .description(
-      'print a key that follows from the cluster token: `api` for programs that use the admin API, `metrics` for one that only reads metrics',
+      'print a key that follows from the cluster token: `api` for programs that use the admin API, `viewer` for people and programs that may look and change nothing, `metrics` for one that only reads metrics',
     )
     .option('--token <token>', 'cluster token (MODELSERVE_TOKEN)')
     .option('--token-file <file>', "file that holds the token (default: the local state directory's)")
     .action(async (kind: string, flags: TargetOptions) => {
-      if (kind !== 'api' && kind !== 'metrics')
-        throw new CommandFailure(`expected api or metrics, found "${kind}"`, ExitCode.usage);
-      print(clusterKeys(await tokenOf(flags))[KEYS[kind]]);
+      const name = Object.entries(KEYS).find(([one]) => one === kind)?.[1];
+      if (name === undefined)
+        throw new CommandFailure(`expected api, viewer or metrics, found "${kind}"`, ExitCode.usage);
+      print(clusterKeys(await tokenOf(flags))[name]);
       process.exitCode = ExitCode.done;
     });
 }

@@ -11,6 +11,8 @@ import { deriveKey } from '../lib/hash.ts';
 export interface ClusterKeys {
   /** bearer key of the admin API */
   readonly apiKey: string;
+  /** bearer key of the admin API for whoever may look and change nothing */
+  readonly viewerKey: string;
   /** password of the managed or embedded store */
   readonly storePassword: string;
   /** proves one node's ingress to another's */
@@ -25,10 +27,12 @@ export interface ClusterKeys {
 
 const TOKEN_PREFIX = 'mst_';
 const API_PREFIX = 'msa_';
+const VIEWER_PREFIX = 'msv_';
 
 export function clusterKeys(token: string): ClusterKeys {
   return {
     apiKey: apiKeyOf(token),
+    viewerKey: `${VIEWER_PREFIX}${deriveKey(token, 'viewer key')}`,
     storePassword: `msr_${deriveKey(token, 'store password')}`,
     linkKey: `msl_${deriveKey(token, 'link key')}`,
     contentKey: `msc_${deriveKey(token, 'content key')}`,
@@ -37,11 +41,11 @@ export function clusterKeys(token: string): ClusterKeys {
   };
 }
 
-/** The admin API's bearer key, from the token or from the key itself: `--token` takes either. */
-export function apiKeyOf(tokenOrApiKey: string): string {
-  return tokenOrApiKey.startsWith(API_PREFIX)
-    ? tokenOrApiKey
-    : `${API_PREFIX}${deriveKey(tokenOrApiKey, 'api key')}`;
+/** A bearer key of the admin API, from the token or from the key itself: `--token` takes either. */
+export function apiKeyOf(tokenOrKey: string): string {
+  return tokenOrKey.startsWith(API_PREFIX) || tokenOrKey.startsWith(VIEWER_PREFIX)
+    ? tokenOrKey
+    : `${API_PREFIX}${deriveKey(tokenOrKey, 'api key')}`;
 }
 
 /** The token in a file, made there (0600) if the file does not exist yet. */

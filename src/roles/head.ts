@@ -54,7 +54,7 @@ export interface HeadFlags extends NodeFlags {
   readonly host: string;
   /** of the store */
   readonly port: number;
-  readonly dashboard: HostPort;
+  readonly dashboard: HostPort & { readonly isReadOnly: boolean };
   /** --redis; null: a store of its own */
   readonly redisUrl: string | null;
 }
@@ -268,9 +268,9 @@ async function startAdmin(
   closers.add(async () => await measurements.stop());
   const live = new LiveHub({ ...backend, onTick: (listener) => measurements.onTick(listener) });
   closers.add(async () => await live.stop());
-  const { apiKey, metricsKey } = keys;
+  const { apiKey, viewerKey, metricsKey } = keys;
   const admin = new AdminServer(
-    { ...flags.dashboard, apiKey, metricsKey, version: modelserveVersion() },
+    { ...flags.dashboard, apiKey, viewerKey, metricsKey, version: modelserveVersion() },
     {
       ...{ backend, logs, log, uploads, measurements, live },
       revisions: revisionDesk(revisionsOf(flags, { ground, control, stop }), plane),

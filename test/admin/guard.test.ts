@@ -13,7 +13,9 @@ const KEYS = clusterKeys(TOKEN);
 let url: string;
 let calls: string[];
 
-beforeEach(async () => {
+beforeEach(async () => await startServer());
+
+async function startServer(isReadOnly = false): Promise<void> {
   calls = [];
   const noted = <Desk>(names: readonly string[]): Desk =>
     Object.fromEntries(
@@ -26,7 +28,7 @@ beforeEach(async () => {
       ]),
     ) as Desk;
   const server = new AdminServer(
-    { host: '127.0.0.1', port: 0, apiKey: KEYS.apiKey, metricsKey: 'msm_1', version: '1.2.3' },
+    { ...KEYS, host: '127.0.0.1', port: 0, isReadOnly, version: '1.2.3' },
     {
       backend: noted<AdminBackend>(['status', 'plan', 'apply', 'stopCluster', 'events']),
       uploads: noted<UploadDesk>(['sees', 'offer', 'receive']),
@@ -40,7 +42,7 @@ beforeEach(async () => {
   await server.start();
   onTestFinished(async () => await server.stop());
   url = `http://127.0.0.1:${server.port}`;
-});
+}
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -58,12 +60,8 @@ async function ask(
 const json = { 'content-type': 'application/json' };
 const ownPage = (): Headers => ({ origin: url });
 
-async function logIn(): Promise<string> {
-  const { cookie } = await ask(
-    'POST /api/v1/session',
-    { ...json, ...ownPage() },
-    JSON.stringify({ token: TOKEN }),
-  );
+async function logIn(token = TOKEN): Promise<string> {
+  const { cookie } = await ask('POST /api/v1/session', { ...json, ...ownPage() }, JSON.stringify({ token }));
   return cookie.split(';')[0] ?? '';
 }
 
@@ -125,6 +123,56 @@ describe('what changes something', () => {
     const key = { ...json, authorization: `Bearer ${KEYS.apiKey}` };
     expect((await ask('POST /api/v1/apply', key, body)).status).toBe(200);
     expect(calls).toEqual(['apply', 'apply', 'apply']);
+  });
+});
+
+/** Every call of the API, as its own document lists them, with something for each parameter. */
+async function allCalls(): Promise<readonly string[]> {
+  const { paths } = JSON.parse((await ask('GET /api/v1/openapi.json')).text) as {
+    paths: Readonly<Record<string, object>>;
+  };
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replace(/\{\w+\}/g, '1')}`),
+  );
+}
+
+describe('who may look and change nothing', () => {
+  const session = async (headers: Headers) => JSON.parse((await ask('GET /api/v1/session', headers)).text);
+
+  it.each(['key', 'login'])('a viewer’s %s is refused whatever is no GET, and nothing else', async (kind) => {
+    const login = { ...ownPage(), cookie: await logIn(KEYS.viewerKey) };
+    const headers = kind === 'key' ? { authorization: `Bearer ${KEYS.viewerKey}` } : login;
+    const all = await allCalls();
+    expect(all.length).toBeGreaterThan(25);
+    for (const line of all.filter((one) => !one.endsWith('/session'))) {
+      const { status, text } = await ask(line, { ...json, ...headers }, line.startsWith('GET') ? null : '{}');
+      if (line.startsWith('GET')) expect([401, 403, 404], line).not.toContain(status);
+      else expect([status, JSON.parse(text).code], line).toEqual([403, 'READ_ONLY']);
+    }
+    expect(calls.filter((call) => !['status', 'events'].includes(call))).toEqual([]);
+    expect(await session(headers)).toEqual({ ok: true, mayChange: false });
+    expect((await ask('DELETE /api/v1/session', headers)).status).toBe(200);
+  });
+
+  it('the cluster’s own login may', async () => {
+    expect(await session({ cookie: await logIn() })).toEqual({ ok: true, mayChange: true });
+  });
+
+  it('a head that is read-only refuses everybody', async () => {
+    await startServer(true);
+    const headers = { ...json, authorization: `Bearer ${KEYS.apiKey}` };
+    for (const [line, body] of CHANGES.filter(([one]) => !one.endsWith('session'))) {
+      expect((await ask(line, headers, body)).text, line).toContain('--dashboard-read-only');
+    }
+    expect(calls).toEqual([]);
+    expect((await ask('GET /api/v1/status', headers)).status).toBe(200);
+    expect(await session(headers)).toEqual({ ok: true, mayChange: false });
+  });
+
+  it('a call that there is not is no news to anybody', async () => {
+    expect((await ask('POST /api/v1/nothing', json, '{}')).status).toBe(401);
+    const headers = { ...json, authorization: `Bearer ${KEYS.viewerKey}` };
+    expect((await ask('POST /api/v1/nothing', headers, '{}')).status).toBe(404);
   });
 });
 

@@ -54,9 +54,8 @@ interface Answer {
 }
 
 async function serve(backend = echoBackend(), logs: LogSource = noLogs, isOpen = false) {
-  const { apiKey, metricsKey } = KEYS;
   const server = new AdminServer(
-    { host: '127.0.0.1', port: 0, apiKey, metricsKey, version: '1.2.3' },
+    { ...KEYS, host: '127.0.0.1', port: 0, isReadOnly: false, version: '1.2.3' },
     {
       ...{ backend, logs, uploads, log: silentLog, revisions: echoRevisions, live: echoLive },
       measurements: { ...echoMeasurements, isOpen },

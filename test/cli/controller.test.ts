@@ -93,7 +93,10 @@ async function run(script: Script, over: Partial<ControllerOptions> = {}) {
   } as unknown as AdminBackend;
   const logs = { open: () => Promise.reject(new Error('no logs')) };
   const server = new AdminServer(
-    { host: '127.0.0.1', port: 0, apiKey: KEY, metricsKey: 'm', version: '1.2.3' },
+    {
+      ...{ host: '127.0.0.1', port: 0, isReadOnly: false, version: '1.2.3' },
+      ...{ apiKey: KEY, viewerKey: 'v', metricsKey: 'm' },
+    },
     {
       ...{ backend, logs, uploads: sameDisk, log: silentLog },
       ...{ revisions: echoRevisions, measurements: echoMeasurements, live: echoLive },

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clusterKeys } from '../../src/config/token.ts';
 import { CHROMIUM, TestBrowser } from './support/browser.ts';
 import { TestHead } from './support/cluster.ts';
 import { echoSource, Project } from './support/project.ts';
@@ -70,6 +71,26 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     await page.getByText('Everything runs as the configuration says').waitFor();
     const [cookie] = await page.context().cookies();
     expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Strict' });
+  });
+
+  it('shows a viewer everything, and no way to change it', async () => {
+    const theirs = await browser.open(head.dashboard);
+    await theirs.fill('input[name=token]', clusterKeys(head.token).viewerKey);
+    await theirs.click('button[type=submit]');
+    await theirs.getByText('read only', { exact: true }).waitFor();
+    for (const [place, shown] of [
+      ['configuration', 'with this login one looks, and changes nothing'],
+      ['configuration/history', 'Show'],
+      ['deployment/Echo', 'Output'],
+    ]) {
+      await theirs.goto(`${head.dashboard}#/${place}`);
+      await theirs
+        .getByText(shown ?? '')
+        .first()
+        .waitFor();
+      expect(await theirs.getByRole('button', { name: /^(Apply|Plan|Send|Roll back)/ }).count()).toBe(0);
+    }
+    await theirs.context().close();
   });
 
   it('shows the card of the node with the slice of the replica on it', async () => {

@@ -3,9 +3,13 @@ import type { Guard } from '../guard.ts';
 import { type Route, route } from '../route.ts';
 
 const loginBody = z.object({
-  token: z.string().min(1).max(1000).describe('the cluster’s, or the API’s key'),
+  token: z.string().min(1).max(1000).describe('the cluster’s, the API’s key, or a viewer’s'),
 });
 const said = z.object({ ok: z.literal(true) });
+const session = z.object({
+  ok: z.literal(true),
+  mayChange: z.boolean().describe('false: a viewer, or a head that changes nothing by this API'),
+});
 const tag = 'session';
 const path = '/api/v1/session';
 
@@ -13,9 +17,9 @@ const path = '/api/v1/session';
 export function sessionRoutes(guard: Guard): readonly Route[] {
   return [
     route({
-      ...{ method: 'GET', path, tag, answer: said },
-      summary: 'whether the caller may ask',
-      handle: () => ({ ok: true }),
+      ...{ method: 'GET', path, tag, answer: session },
+      summary: 'whether the caller may ask, and change something',
+      handle: ({ request }) => ({ ok: true, mayChange: guard.mayChange(request) }),
     }),
     route({
       ...{ method: 'POST', path, tag, body: loginBody, answer: said },
@@ -26,7 +30,7 @@ export function sessionRoutes(guard: Guard): readonly Route[] {
       },
     }),
     route({
-      ...{ method: 'DELETE', path, tag, answer: said },
+      ...{ method: 'DELETE', path, tag, answer: said, changes: false },
       summary: 'logs a browser out',
       handle: ({ request, reply }) => {
         reply.header('set-cookie', guard.logOut(request.protocol === 'https'));

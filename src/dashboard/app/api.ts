@@ -2,6 +2,8 @@ import { signal } from '@preact/signals';
 
 /** Whether this browser is logged in; null: not asked yet. */
 export const isLoggedIn = signal<boolean | null>(null);
+/** Why nothing may be changed here; null: it may. */
+export const readOnly = signal<string | null>(null);
 /** Why the head cannot be reached at the moment; null: it can. */
 export const trouble = signal<string | null>(null);
 
@@ -46,6 +48,13 @@ export async function send<Answer>(
   if (body === undefined) return await ask<Answer>(path, { method });
   const headers = { 'content-type': 'application/json' };
   return await ask<Answer>(path, { method, headers, body: JSON.stringify(body) });
+}
+
+/** Finds out whether this browser is logged in, and as whom; what goes wrong is said elsewhere. */
+export async function askWhoWeAre(): Promise<void> {
+  const { mayChange } = await ask<{ readonly mayChange: boolean }>('session');
+  readOnly.value = mayChange ? null : 'Read only: with this login one looks, and changes nothing.';
+  isLoggedIn.value = true;
 }
 
 export function messageOf(error: unknown): string {

@@ -1,6 +1,6 @@
 import type { ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { ask, isLoggedIn, send, trouble } from '../app/api.ts';
+import { askWhoWeAre, isLoggedIn, readOnly, send, trouble } from '../app/api.ts';
 import { followCluster, status } from '../app/live.ts';
 import { followAddress, linkTo, place } from '../app/router.ts';
 import { nextTheme, theme } from '../app/theme.ts';
@@ -37,12 +37,7 @@ const SHOWN: Readonly<Record<string, ComponentType<{ readonly rest: readonly str
 /** All of the dashboard: the login form, or the pages with their frame. */
 export function App() {
   useEffect(() => {
-    ask('session').then(
-      () => {
-        isLoggedIn.value = true;
-      },
-      () => undefined, // not logged in, or out of reach: both are said
-    );
+    askWhoWeAre().catch(() => undefined); // not logged in, or out of reach: both are said
     return followAddress();
   }, []);
   if (isLoggedIn.value === null)
@@ -101,6 +96,11 @@ function Side({ current }: { readonly current: string }) {
             cluster {cluster.cluster}
             <br />
             revision {cluster.revision}
+          </span>
+        )}
+        {readOnly.value !== null && (
+          <span class="badge" title={readOnly.value}>
+            read only
           </span>
         )}
         <button

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ApplyAnswer, Mistaken, PlanAnswer, RevisionDetail, Validation } from '../../admin/types.ts';
 import type { RevisionSummary } from '../../cluster/status/types.ts';
 import type { PlacedFinding } from '../../config/finding.ts';
-import { ask, messageOf, send } from '../app/api.ts';
+import { ask, messageOf, readOnly, send } from '../app/api.ts';
 import { Card, Notice } from '../parts/card.tsx';
 import { Changes } from '../parts/changes.tsx';
 import { openEditor } from '../parts/code-editor.ts';
@@ -35,7 +35,17 @@ export function ConfEditor() {
   useEffect(() => void load(), []);
   if (error !== null) return <Notice tone="bad" title={error} />;
   if (base === null) return null;
+  if (readOnly.value !== null) return <Reading base={base} reason={readOnly.value} />;
   return <Editing key={base.revision} base={base} reload={() => void load()} />;
+}
+
+function Reading({ base, reason }: { readonly base: Base; readonly reason: string }) {
+  return (
+    <Card title={`Revision ${base.revision}`}>
+      <p class="quiet small">{reason}</p>
+      <pre>{base.text}</pre>
+    </Card>
+  );
 }
 
 function Editing({ base, reload }: { readonly base: Base; readonly reload: () => void }) {

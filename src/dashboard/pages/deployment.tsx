@@ -1,4 +1,5 @@
 import type { DeploymentStatus } from '../../cluster/status/types.ts';
+import { readOnly } from '../app/api.ts';
 import { status } from '../app/live.ts';
 import { linkTo } from '../app/router.ts';
 import { agoText, dateTimeText, percentText } from '../app/words.ts';
@@ -37,7 +38,9 @@ export function DeploymentPage({ rest: [name = ''] }: { readonly rest: readonly 
       <State deployment={deployment} />
       <SeriesCharts deployment={name} />
       <Replicas deployment={deployment} />
-      <TryIt deployment={deployment} address={`${ingress?.http ?? ''}${deployment.route}`} />
+      {readOnly.value === null && (
+        <TryIt deployment={deployment} address={`${ingress?.http ?? ''}${deployment.route}`} />
+      )}
       <LostRequests deployment={deployment} />
       <LogView deployment={name} />
     </>

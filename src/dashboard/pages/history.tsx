@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { ApplyAnswer, Mistaken, RevisionDiff } from '../../admin/types.ts';
 import type { RevisionSummary } from '../../cluster/status/types.ts';
-import { messageOf, send } from '../app/api.ts';
+import { messageOf, readOnly, send } from '../app/api.ts';
 import { status } from '../app/live.ts';
 import { usePolled } from '../app/use-polled.ts';
 import { dateTimeText } from '../app/words.ts';
@@ -95,7 +95,8 @@ function Comparison({ revision, newest }: { readonly revision: number; readonly 
       ) : (
         <Changes changes={data.changes} settings={data.settings} />
       )}
-      {!isNewest && (
+      {!isNewest && readOnly.value !== null && <p class="quiet small">{readOnly.value}</p>}
+      {!isNewest && readOnly.value === null && (
         <div class="row">
           <button type="button" class="primary" disabled={isBusy} onClick={rollBack}>
             Roll back to {revision}

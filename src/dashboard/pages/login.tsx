@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import { isLoggedIn, messageOf, send } from '../app/api.ts';
+import { askWhoWeAre, messageOf, send } from '../app/api.ts';
 import { Notice } from '../parts/card.tsx';
 
 export function LoginPage() {
@@ -11,7 +11,7 @@ export function LoginPage() {
     setBusy(true);
     try {
       await send('POST', 'session', { token });
-      isLoggedIn.value = true;
+      await askWhoWeAre();
     } catch (failure) {
       setError(messageOf(failure));
     }
@@ -23,7 +23,8 @@ export function LoginPage() {
         <h1>modelserve</h1>
         <p class="quiet">
           Log in with the cluster’s token: it is in the file <code>token</code> of the head’s state directory;{' '}
-          <code>modelserve head</code> names it when it starts.
+          <code>modelserve head</code> names it when it starts. With what <code>modelserve key viewer</code>{' '}
+          prints one looks, and changes nothing.
         </p>
         {error !== null && <Notice tone="bad" title={error} />}
         <label>
