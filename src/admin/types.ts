@@ -13,8 +13,10 @@ import type {
   StatusDocument,
 } from '../cluster/status/types.ts';
 import type { PlacedFinding } from '../config/finding.ts';
+import type { LogComponent } from '../config/paths.ts';
 import type { Manifest } from '../lib/content/manifest.ts';
 import type { ClusterEvent } from '../store/types.ts';
+import type { LogExtent } from '../telemetry/node-logs.ts';
 
 /** A mistake or warning, rendered for a person; clients print it as it is. */
 export type RenderedFinding = string;
@@ -122,17 +124,37 @@ export interface ReplicaAbout extends ReplicaDetail {
   }[];
 }
 
-export interface LogQuery {
-  readonly deployment: string;
-  /** null: all its replicas, each line prefixed with the replica's id when there are several */
-  readonly replicaId: string | null;
-  readonly lines: number;
-  readonly follow: boolean;
-}
+/** What somebody wants to see of what was written in the cluster. */
+export type LogQuery = {
+  /** null: of all nodes */
+  readonly node: string | null;
+} & (
+  | ({
+      /** what user code prints, as it is; lines begin with the replica's id where there are several */
+      readonly of: 'replicas';
+      readonly deployment: string;
+      /** null: all of the deployment's */
+      readonly replicaId: string | null;
+    } & LogExtent)
+  | ({
+      /** lines of JSON of a part of the framework, each with its node; in the order of their times unless they are followed */
+      readonly of: 'component';
+      readonly component: LogComponent;
+      /** null: from any time */
+      readonly sinceMs: number | null;
+    } & LogExtent)
+  | {
+      /** what ingresses and replicas wrote of one request */
+      readonly of: 'request';
+      readonly requestId: string;
+      /** null: any */
+      readonly deployment: string | null;
+    }
+);
 
-/** Output of replicas, wherever they run. */
+/** What was written in the cluster, wherever that was. */
 export interface LogSource {
-  /** @throws ServeError LOG_NOT_FOUND when no such deployment or replica has a log */
+  /** @throws ServeError LOG_NOT_FOUND when no such node, deployment or replica has a log */
   open(query: LogQuery, signal: AbortSignal): Promise<AsyncIterable<string>>;
 }
 

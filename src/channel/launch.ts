@@ -14,6 +14,8 @@ export interface LaunchFile {
   readonly log_max_bytes: number;
   /** log files kept, the current one included */
   readonly log_files: number;
+  /** false: the log has the runner's own lines, and what user code prints is thrown away; absent: true */
+  readonly log_output?: boolean;
   /** holds `algopkg/<package>/` */
   readonly code_dir: string;
   /** where Python keeps compiled files, since what is in `code_dir` is read-only; absent: nowhere */

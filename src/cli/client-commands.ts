@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
+import { LOG_COMPONENTS } from '../config/paths.ts';
 import { configMarkdown, configReference } from '../config/reference.ts';
 import { controllerCommand } from './controller.ts';
 import { watchAndApply } from './controller-watch.ts';
@@ -106,24 +107,32 @@ function addController(program: Command): void {
     });
 }
 
+interface LogsFlags extends TargetOptions {
+  readonly replica?: string;
+  readonly node?: string;
+  readonly component?: string;
+  readonly request?: string;
+  readonly since?: string;
+  readonly follow?: boolean;
+  readonly lines?: number;
+}
+
 function addLogs(program: Command): void {
-  withTarget(program.command('logs <deployment>'))
-    .description("output of a deployment's replicas")
+  withTarget(program.command('logs [deployment]'))
+    .description("output of a deployment's replicas, modelserve's own lines, or all of one request")
     .option('--replica <id>', 'only this replica')
+    .option('--component <name>', `lines of JSON of ${LOG_COMPONENTS.join(', ')}, on all nodes`)
+    .option('--request <id>', 'what ingresses and replicas wrote of this request (x-request-id)')
+    .option('--node <id>', 'only what was written on this node')
+    .option('--since <age|time>', 'with --component: from then on (30s, 10m, 2h, 1d, or ISO 8601)')
     .option('-f, --follow', 'go on as more is written')
-    .option('-n, --lines <count>', 'how many of the last lines', wholeNumber, 100)
-    .action(
-      async (
-        deployment: string,
-        flags: TargetOptions & { replica?: string; follow?: boolean; lines: number },
-      ) => {
-        process.exitCode = await logsCommand(await adminClient(flags), {
-          deployment,
-          replica: flags.replica ?? null,
-          follow: flags.follow === true,
-          lines: flags.lines,
-          signal: untilInterrupted(),
-        });
-      },
-    );
+    .option('-n, --lines <count>', 'how many of the last lines (default: 100)', wholeNumber)
+    .action(async (deployment: string | undefined, flags: LogsFlags) => {
+      process.exitCode = await logsCommand(await adminClient(flags), {
+        ...{ deployment: deployment ?? null, replica: flags.replica ?? null, node: flags.node ?? null },
+        ...{ component: flags.component ?? null, request: flags.request ?? null },
+        ...{ since: flags.since ?? null, lines: flags.lines ?? null, follow: flags.follow === true },
+        signal: untilInterrupted(),
+      });
+    });
 }

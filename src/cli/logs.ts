@@ -1,27 +1,94 @@
+import { LOG_COMPONENTS, type LogComponent } from '../config/paths.ts';
+import { ServeError } from '../lib/errors.ts';
 import type { AdminClient } from './admin-client.ts';
 import { ExitCode } from './exit.ts';
 
 export interface LogsOptions {
-  readonly deployment: string;
+  readonly deployment: string | null;
   readonly replica: string | null;
+  readonly node: string | null;
+  readonly component: string | null;
+  readonly request: string | null;
+  /** `30s`, `10m`, `2h`, `1d`, or ISO 8601 */
+  readonly since: string | null;
   readonly follow: boolean;
-  readonly lines: number;
+  /** null: 100, or with `since` all from then on */
+  readonly lines: number | null;
   readonly signal: AbortSignal;
 }
 
-/** `modelserve logs`: output of a deployment's replicas, wherever they run. */
+const DEFAULT_LINES = 100;
+
+/** `modelserve logs`: what replicas print, what modelserve itself writes, and all that was written of a request. */
 export async function logsCommand(client: AdminClient, options: LogsOptions): Promise<ExitCode> {
-  const query = new URLSearchParams({ lines: String(options.lines), follow: options.follow ? '1' : '0' });
-  if (options.replica !== null) query.set('replica', options.replica);
+  const path = logsPath(options, Date.now());
+  let isEmpty = true;
   try {
-    for await (const text of client.logs(
-      `/api/v1/logs/${encodeURIComponent(options.deployment)}?${query}`,
-      options.signal,
-    )) {
+    for await (const text of client.logs(path, options.signal)) {
+      isEmpty = false;
       process.stdout.write(text);
     }
   } catch (error) {
     if (!options.signal.aborted) throw error;
   }
+  if (isEmpty && options.request !== null) {
+    process.stderr.write(
+      `nothing was written of request ${options.request}. Requests that succeed are in the access log alone (access_log = on in [MODEL SERVE])\n`,
+    );
+    return ExitCode.failed;
+  }
   return ExitCode.done;
+}
+
+/** @throws ServeError BAD_USAGE where options do not go together */
+export function logsPath(options: LogsOptions, nowMs: number): string {
+  const { deployment, replica, node, component, request, since, follow } = options;
+  const wrong = misuseOf(options);
+  if (wrong !== null) throw new ServeError(wrong, { code: 'BAD_USAGE' });
+  const query = new URLSearchParams();
+  if (node !== null) query.set('node', node);
+  if (request !== null) {
+    query.set('request', request);
+    if (deployment !== null) query.set('deployment', deployment);
+    return `/api/v1/logs?${query}`;
+  }
+  query.set('lines', String(options.lines ?? DEFAULT_LINES));
+  query.set('follow', follow ? '1' : '0');
+  if (component === null) {
+    if (replica !== null) query.set('replica', replica);
+    return `/api/v1/logs/${encodeURIComponent(deployment ?? '')}?${query}`;
+  }
+  query.set('component', component);
+  if (since !== null) query.set('since', new Date(momentOf(since, nowMs)).toISOString());
+  return `/api/v1/logs?${query}`;
+}
+
+function misuseOf(options: LogsOptions): string | null {
+  const { deployment, replica, component, request, since, follow } = options;
+  if (deployment === null && component === null && request === null) {
+    return `name a deployment, \`--component NAME\` (${LOG_COMPONENTS.join(', ')}), or \`--request ID\``;
+  }
+  if (component !== null && !LOG_COMPONENTS.includes(component as LogComponent)) {
+    return `--component: expected one of ${LOG_COMPONENTS.join(', ')}, found "${component}"`;
+  }
+  if (component !== null && (deployment !== null || replica !== null || request !== null)) {
+    return '--component is of modelserve itself: it does not go with a deployment, --replica or --request';
+  }
+  if (since !== null && component === null) {
+    return '--since goes with --component alone: what replicas print bears no time';
+  }
+  if (request !== null && (follow || replica !== null)) {
+    return '--request looks through what is written: it does not go with --follow or --replica';
+  }
+  return null;
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function momentOf(since: string, nowMs: number): number {
+  const { amount = '', unit = '' } = /^(?<amount>\d+)(?<unit>[smhd])$/.exec(since)?.groups ?? {};
+  const atMs = amount === '' ? Date.parse(since) : nowMs - Number(amount) * (UNIT_MS[unit] ?? 0);
+  if (Number.isFinite(atMs)) return atMs;
+  const expected = 'an age such as 30s, 10m, 2h or 1d, or a time such as 2026-01-31T08:00:00Z';
+  throw new ServeError(`--since: expected ${expected}, found "${since}"`, { code: 'BAD_USAGE' });
 }

@@ -95,3 +95,12 @@ export function modelSocket(socketsDir: string): string {
 export function ingressSocket(socketsDir: string): string {
   return join(socketsDir, 'ingress.sock');
 }
+
+/** What writes lines of its own. `access`: one for each request, where conf.ini asks for them. */
+export const LOG_COMPONENTS = ['agent', 'controller', 'admin', 'ingress', 'access'] as const;
+export type LogComponent = (typeof LOG_COMPONENTS)[number];
+
+/** JSON lines of one component of this node; older ones in `.log.1` and so on. */
+export function componentLog({ logs }: Pick<StatePaths, 'logs'>, component: LogComponent): string {
+  return join(logs, `${component}.log`);
+}

@@ -77,6 +77,15 @@ export const SETTINGS_KEYS: KeyTable<ClusterSettings> = {
       'Whether `/-/metrics` of every node and `/metrics` of the head answer everybody, `on` or `off`. Otherwise they ask for the key that `modelserve key metrics` prints ([metrics.md](metrics.md)).',
     example: 'on',
   },
+  accessLog: {
+    name: 'access_log',
+    form: onOrOff,
+    fallback: () => false,
+    effect: 'routing',
+    description:
+      'Whether every node writes a line for each request it takes to `logs/access.log`, `on` or `off`: path, deployment, status, times, sizes, request id, replica ([operations.md](operations.md#logs)). Neither queries nor headers nor bodies are in it.',
+    example: 'on',
+  },
 };
 
 /** What the keys of an `[algopkg.*]` section give; the rest of a DeploymentSpec comes from its name and its folder. */
@@ -268,6 +277,15 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     effect: 'routing',
     description:
       'Whether a client sees the traceback of an exception in the class: `on`, `off`, or `auto`: only while the node listens on loopback alone.',
+    example: 'off',
+  },
+  logOutput: {
+    name: 'log_output',
+    form: onOrOff,
+    fallback: () => true,
+    effect: 'replace',
+    description:
+      "Whether what the class prints is kept in its replica's log, as it is: `on` or `off`. It may hold what clients send. With `off` the log has the runner's own lines alone, and of a request that failed the kind of the exception and where it was raised, not its message.",
     example: 'off',
   },
   apiKeys: {

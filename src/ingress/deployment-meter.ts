@@ -1,6 +1,7 @@
 import { BUCKET_COUNT, bucketOf, histogramOf } from '../cluster/metrics/histogram.ts';
 import { OUTCOMES, type Outcome } from '../cluster/metrics/outcomes.ts';
 import type { DeploymentSample } from '../cluster/metrics/samples.ts';
+import { SIZE_BUCKETS, type SizeHistogram, sizeBucketOf } from '../cluster/metrics/sizes.ts';
 
 /** Places of the sums. */
 const REQUEST_BYTES = 0;
@@ -8,6 +9,7 @@ const RESPONSE_BYTES = 1;
 const DURATION_MS = 2;
 const WAIT_MS = 3;
 const WORK_MS = 4;
+const OWN_MS = 5;
 
 /**
  * Counts what becomes of a deployment's requests. All of it is typed arrays and plain fields, because it is on the way of
@@ -18,7 +20,10 @@ export class DeploymentMeter {
   readonly #durations = new Float64Array(BUCKET_COUNT);
   readonly #waits = new Float64Array(BUCKET_COUNT);
   readonly #works = new Float64Array(BUCKET_COUNT);
-  readonly #sums = new Float64Array(5);
+  readonly #owns = new Float64Array(BUCKET_COUNT);
+  readonly #requestSizes = new Float64Array(SIZE_BUCKETS);
+  readonly #responseSizes = new Float64Array(SIZE_BUCKETS);
+  readonly #sums = new Float64Array(6);
   #retries = 0;
   #refusals = 0;
 
@@ -33,8 +38,12 @@ export class DeploymentMeter {
     (this.#sums[DURATION_MS] as number) += durationMs;
   }
 
-  /** How long one that reached a replica waited for it, and was there. */
-  worked(waitMs: number, workMs: number): void {
+  /** How long one took that reached a replica, how long it waited for it, and was there; the rest is the ingress' own. */
+  worked(durationMs: number, waitMs: number, workMs: number): void {
+    this.took(durationMs);
+    const ownMs = Math.max(0, durationMs - waitMs - workMs);
+    (this.#owns[bucketOf(ownMs)] as number) += 1;
+    (this.#sums[OWN_MS] as number) += ownMs;
     (this.#waits[bucketOf(waitMs)] as number) += 1;
     (this.#works[bucketOf(workMs)] as number) += 1;
     (this.#sums[WAIT_MS] as number) += waitMs;
@@ -42,6 +51,8 @@ export class DeploymentMeter {
   }
 
   moved(requestBytes: number, responseBytes: number): void {
+    (this.#requestSizes[sizeBucketOf(requestBytes)] as number) += 1;
+    (this.#responseSizes[sizeBucketOf(responseBytes)] as number) += 1;
     (this.#sums[REQUEST_BYTES] as number) += requestBytes;
     (this.#sums[RESPONSE_BYTES] as number) += responseBytes;
   }
@@ -68,18 +79,23 @@ export class DeploymentMeter {
     return {
       deployment,
       outcomes: Object.fromEntries(outcomes) as DeploymentSample['outcomes'],
-      requestBytes: sumOf(REQUEST_BYTES),
-      responseBytes: sumOf(RESPONSE_BYTES),
+      requestBytes: sizesOf(this.#requestSizes, sumOf(REQUEST_BYTES)),
+      responseBytes: sizesOf(this.#responseSizes, sumOf(RESPONSE_BYTES)),
       retries: this.#retries,
       refusals: this.#refusals,
       duration: histogramOf(this.#durations, sumOf(DURATION_MS) / 1000),
       wait: histogramOf(this.#waits, sumOf(WAIT_MS) / 1000),
       work: histogramOf(this.#works, sumOf(WORK_MS) / 1000),
+      own: histogramOf(this.#owns, sumOf(OWN_MS) / 1000),
       inFlight: gauges.inFlight,
       queued: gauges.queued,
       ready: gauges.ready,
     };
   }
+}
+
+function sizesOf(counts: Float64Array, sum: number): SizeHistogram {
+  return { sum, buckets: histogramOf(counts, 0).buckets };
 }
 
 const place = (outcome: Outcome): number => OUTCOMES.indexOf(outcome);

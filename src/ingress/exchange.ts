@@ -5,7 +5,7 @@ import type { Place } from '../lib/wait-queue.ts';
 import { Answer } from './answer.ts';
 import type { Casualties } from './casualties.ts';
 import { probeClient } from './client-probe.ts';
-import { CANCELLED, OK, outcomeOfAnswer } from './deployment-meter.ts';
+import { Course } from './course.ts';
 import type { DeploymentQueue, Waiting } from './deployment-queue.ts';
 import {
   badAnswer,
@@ -20,6 +20,7 @@ import {
 } from './framework-error.ts';
 import { type BodyRules, type Gathered, RequestBody } from './request-body.ts';
 import { requestHead } from './request-head.ts';
+import type { RequestJournal } from './request-journal.ts';
 import type { Target } from './target.ts';
 
 /** What came in, with what the ingress has found out about it. */
@@ -41,6 +42,7 @@ export interface Call {
 export interface ExchangeDependencies {
   readonly bodyRules: BodyRules;
   readonly casualties: Casualties;
+  readonly journal: RequestJournal;
   /** once: the exchange takes part in nothing any more */
   readonly onOver: () => void;
 }
@@ -67,7 +69,7 @@ export class Exchange implements Waiting, StreamListener {
   readonly #dependencies: ExchangeDependencies;
   readonly #body: RequestBody;
   readonly #answer: Answer;
-  readonly #arrivedMs = performance.now();
+  readonly #course: Course;
   place: Place<Waiting> | null = null;
   #isOver = false;
   #phase: Phase = 'reading';
@@ -76,12 +78,11 @@ export class Exchange implements Waiting, StreamListener {
   #timer: NodeJS.Timeout;
   /** of the answer: passed on, and not granted anew yet */
   #flow = { passedBytes: 0, lastMs: 0 };
-  /** what metrics say of it; `sentMs` and `queuedMs` are 0 before */
-  #course = { outcome: OK, sentMs: 0, queuedMs: 0, waitedMs: 0, answeredBytes: 0, isCounted: false };
 
   constructor(call: Call, dependencies: ExchangeDependencies) {
     this.#call = call;
     this.#dependencies = dependencies;
+    this.#course = new Course(call, dependencies.journal);
     this.#body = new RequestBody(call.request, dependencies.bodyRules);
     this.#answer = new Answer(call.response, { requestId: call.id, isLast: call.isLast });
     this.#timer = setTimeout(() => this.#onDeadline(), call.timeoutMs);
@@ -119,7 +120,7 @@ export class Exchange implements Waiting, StreamListener {
     this.#phase = 'answering';
     this.#flow.lastMs = performance.now();
     this.#body.release();
-    this.#course.outcome = outcomeOfAnswer(head.status, head.ok);
+    this.#course.begins(head);
     const problem = this.#answer.begin(head, end);
     if (problem !== null) this.#abort(badAnswer(this.#deployment, problem));
     else if (end) this.#answered();
@@ -129,7 +130,7 @@ export class Exchange implements Waiting, StreamListener {
     const outcome = this.#answer.write(chunk, end);
     this.#flow.lastMs = performance.now();
     this.#flow.passedBytes += chunk.length;
-    this.#course.answeredBytes += chunk.length;
+    this.#course.passed(chunk.length);
     if (outcome === 'broken') {
       this.#abort(badAnswer(this.#deployment, 'it is not as long as its content-length says'));
     } else if (end) this.#answered();
@@ -142,7 +143,7 @@ export class Exchange implements Waiting, StreamListener {
     this.#seat = null;
     this.#call.queue.finished();
     seat?.target.releaseRefused();
-    this.#call.queue.meter.countRefusal();
+    this.#course.refused();
     if (this.#body.isHeld) this.#requeue();
     else
       this.#fail(
@@ -188,7 +189,7 @@ export class Exchange implements Waiting, StreamListener {
     const { queue } = this.#call;
     if (this.#phase !== 'sent' || !this.#body.isReplayable || this.#deaths > queue.route.retries)
       return false;
-    queue.meter.countRetry();
+    this.#course.retried();
     this.#requeue();
     return true;
   }
@@ -201,23 +202,18 @@ export class Exchange implements Waiting, StreamListener {
 
   /** Where it is not its turn at once, the time that it waits is measured. */
   #noteWaiting(): void {
-    if (this.#phase === 'queued') this.#course.queuedMs = performance.now();
+    if (this.#phase === 'queued') this.#course.waits();
   }
 
   get #deployment(): string {
     return this.#call.queue.route.deployment;
   }
 
-  #head({ replicaId: replica }: Target): EncodedHead {
+  #head(target: Target): EncodedHead {
     const { request, id, path, query, exposesErrors } = this.#call;
-    const nowMs = performance.now();
-    const course = this.#course;
-    if (course.queuedMs !== 0) course.waitedMs += nowMs - course.queuedMs;
-    course.queuedMs = 0;
-    course.sentMs = nowMs;
-    const leftMs = this.#call.timeoutMs - (nowMs - this.#arrivedMs);
+    const leftMs = this.#call.timeoutMs - (this.#course.sent(target) - this.#course.arrivedMs);
     const timeoutMs = Math.max(1, Math.round(leftMs));
-    return requestHead(request, { id, replica, path, query, timeoutMs, exposesErrors });
+    return requestHead(request, { id, replica: target.replicaId, path, query, timeoutMs, exposesErrors });
   }
 
   #onGathered(outcome: Gathered): void {
@@ -263,7 +259,7 @@ export class Exchange implements Waiting, StreamListener {
   #onClosed(): void {
     if (this.#phase !== 'done') {
       this.#withdraw();
-      this.#count(CANCELLED, 0);
+      this.#course.cancelled(this.#body.receivedBytes);
       this.#finish();
     }
     this.#tellOver();
@@ -299,39 +295,13 @@ export class Exchange implements Waiting, StreamListener {
   /** All of the answer is on its way to the client. */
   #answered(): void {
     this.#leave();
-    this.#count(this.#course.outcome, this.#flow.lastMs);
-  }
-
-  /** @param endedMs 0: it was not answered, and how long it took says nothing */
-  #count(outcome: number, endedMs: number): void {
-    const course = this.#course;
-    if (course.isCounted) return;
-    course.isCounted = true;
-    const { meter } = this.#call.queue;
-    meter.count(outcome);
-    this.#measure(endedMs);
-  }
-
-  #measure(endedMs: number): void {
-    const { sentMs, waitedMs, answeredBytes } = this.#course;
-    const { meter } = this.#call.queue;
-    meter.moved(this.#body.receivedBytes, answeredBytes);
-    if (endedMs === 0) return;
-    meter.took(endedMs - this.#arrivedMs);
-    if (sentMs !== 0) meter.worked(waitedMs, endedMs - sentMs);
+    this.#course.answered(this.#body.receivedBytes, this.#flow.lastMs);
   }
 
   #fail(error: FrameworkError): void {
-    this.#countError(error);
+    this.#course.failed(this.#body.receivedBytes, error);
     this.#answer.fail(error);
     this.#finish();
-  }
-
-  #countError(error: FrameworkError): void {
-    if (this.#course.isCounted) return;
-    this.#course.isCounted = true;
-    this.#call.queue.countFrameworkError(error);
-    this.#measure(performance.now());
   }
 
   #finish(): void {

@@ -4,7 +4,7 @@ import type { RequestHead } from '../channel/messages.ts';
 import type { RequestListener, ServerStream } from '../channel/server-streams.ts';
 import { type IngressSample, sumIngress } from '../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
-import type { StatePaths } from '../config/paths.ts';
+import { componentLog, type StatePaths } from '../config/paths.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { ForkedProcess } from '../lib/process/fork.ts';
@@ -173,6 +173,7 @@ export class Ingress {
     const pathOptions = {
       ...{ host, nodeId, clusterId, linkKey, metricsKey, version, limits },
       socketsDir: paths.sockets,
+      accessLog: componentLog(paths, 'access'),
     };
     const onLocalChange = (): void => this.#announce();
     const path = new RequestPath(pathOptions, { log, onLocalChange, measure, role: 'ingress' });
@@ -233,7 +234,7 @@ export class Ingress {
   }
 
   #serveLink(head: RequestHead, end: boolean, stream: ServerStream): RequestListener {
-    if (head.replica === '') return answerLogs(head, stream, this.#options.paths.replicaLogs);
+    if (head.replica === '') return answerLogs(head, stream, this.#options.paths);
     const target = this.#parts.path.localTarget(head.replica);
     if (target === null || !target.isUp) {
       stream.refuse(target === null ? 'unknown_replica' : 'not_ready');

@@ -17,11 +17,13 @@ import {
 } from './framework-error.ts';
 import { sentRequestId } from './headers.ts';
 import { declaredBytes, discardBody } from './request-body.ts';
+import type { RequestJournal } from './request-journal.ts';
 
 export interface HandlerDependencies {
   readonly dispatcher: Dispatcher;
   readonly budget: ByteBudget;
   readonly casualties: Casualties;
+  readonly journal: RequestJournal;
   readonly apiKeys: ApiKeys;
   /** of request bodies, as the newest routing table says */
   readonly maxBodyBytes: () => number;
@@ -57,11 +59,12 @@ export class RequestHandler {
   handle(request: IncomingMessage, response: ServerResponse): void {
     const id = sentRequestId(request) ?? this.newId();
     const { path, query } = splitTarget(request.url ?? '/');
-    const { dispatcher, isDraining } = this.#dependencies;
+    const { dispatcher, isDraining, journal } = this.#dependencies;
     const isLast = isDraining();
     const reject = (error: FrameworkError) => {
       sendFrameworkError(response, error, { requestId: id, isLast });
       discardBody(request);
+      journal.turnedAway({ request, id, path }, queue?.route.deployment ?? null, error);
     };
     const queue = dispatcher.find(path);
     if (queue === null) {
@@ -108,10 +111,11 @@ export class RequestHandler {
   }
 
   #begin(call: Call): void {
-    const { budget, casualties, maxBodyBytes } = this.#dependencies;
+    const { budget, casualties, journal, maxBodyBytes } = this.#dependencies;
     const exchange = new Exchange(call, {
       bodyRules: { maxBytes: maxBodyBytes(), budget },
       casualties,
+      journal,
       onOver: () => this.#end(),
     });
     this.#openCount += 1;

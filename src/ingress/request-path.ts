@@ -17,6 +17,7 @@ import { Fleet } from './fleet.ts';
 import { createFront } from './http-front.ts';
 import type { ProcessLoad } from './load.ts';
 import { RequestHandler } from './request-handler.ts';
+import { RequestJournal } from './request-journal.ts';
 import { watchSockets } from './socket-watch.ts';
 import type { Target } from './target.ts';
 
@@ -32,6 +33,8 @@ export interface RequestPathOptions {
   readonly host: string;
   /** folder of the replicas' sockets */
   readonly socketsDir: string;
+  /** lines of requests, where the routing table asks for them */
+  readonly accessLog: string;
   readonly limits: RequestPathLimits;
 }
 
@@ -68,11 +71,13 @@ export class RequestPath {
   readonly #admin: FastifyInstance;
   readonly #connections: Connections;
   readonly #sampler: ProcessSampler;
+  readonly #journal: RequestJournal;
   readonly #life: { table: RoutingTable | null; draining: boolean; unwatch: () => void };
 
   constructor(options: RequestPathOptions, { log, onLocalChange, measure, role }: RequestPathDependencies) {
     const { nodeId, clusterId, linkKey, metricsKey, version, limits } = options;
     this.#sampler = new ProcessSampler(role);
+    this.#journal = new RequestJournal(log, options.accessLog);
     this.#options = options;
     this.#log = log;
     this.#life = { table: null, draining: false, unwatch: () => {} };
@@ -87,6 +92,7 @@ export class RequestPath {
       dispatcher,
       budget: this.#budget,
       casualties: this.#casualties,
+      journal: this.#journal,
       apiKeys: new ApiKeys(childEnvironment(), log),
       maxBodyBytes: () => this.#life.table?.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
       isDraining,
@@ -145,6 +151,7 @@ export class RequestPath {
   /** Serves by this table from now on. */
   adopt(table: RoutingTable): void {
     this.#life.table = table;
+    this.#journal.record(table.accessLog === true);
     this.#fleet.adopt(table);
     this.#dispatcher.adopt(table, this.#fleet.targets());
   }
@@ -181,5 +188,6 @@ export class RequestPath {
     await this.#connections.close();
     await this.#admin.close();
     this.#fleet.close();
+    await this.#journal.close();
   }
 }

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { ConnectorConfig, ConnectorLogLevel } from '../config/connector-config.ts';
 import { messageOf } from '../lib/errors.ts';
@@ -34,7 +34,7 @@ export function openConnectorLogs(
   const warnings: string[] = [];
   const open = (path: string, component: string): Log => {
     try {
-      makeWritable(path);
+      makeFolder(dirname(path));
       return openLog(path, component);
     } catch (error) {
       warnings.push(`${path}: nothing is written there: ${messageOf(error)}`);
@@ -51,12 +51,6 @@ export function openConnectorLogs(
     },
     warnings,
   };
-}
-
-/** A log file that cannot be opened ends the process when its first line is written: this is asked before. */
-function makeWritable(path: string): void {
-  makeFolder(dirname(path));
-  accessSync(existsSync(path) ? path : dirname(path), constants.W_OK);
 }
 
 /** Folder by folder: Node's own way of doing it never ends below /proc. */

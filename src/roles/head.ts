@@ -5,7 +5,7 @@ import { AdminServer } from '../admin/server.ts';
 import type { Agent } from '../agent/agent.ts';
 import type { ContentService } from '../agent/content/content-service.ts';
 import { childEnvironment, cloudVariables } from '../config/environment.ts';
-import { agentSocket, type StatePaths, statePaths } from '../config/paths.ts';
+import { agentSocket, componentLog, type StatePaths, statePaths } from '../config/paths.ts';
 import { type ClusterKeys, clusterKeys, readOrMakeToken } from '../config/token.ts';
 import { modelserveVersion } from '../config/version.ts';
 import { ApplyDesk, type ApplyJob, type Recorded } from '../controller/apply-desk.ts';
@@ -31,6 +31,7 @@ import { openLog } from '../telemetry/logger.ts';
 import { advertisedAddress, formatHostPort, type HostPort } from './addresses.ts';
 import { adminBackend, revisionDesk } from './admin-backend.ts';
 import { Closers } from './closers.ts';
+import { ClusterLogs } from './cluster-logs.ts';
 import { type ConfChoice, confToApply, initialPort } from './initial-conf.ts';
 import { hasLeftovers } from './leftovers.ts';
 import { Measurer } from './measurer.ts';
@@ -44,7 +45,6 @@ import {
   type StopHow,
 } from './node.ts';
 import { NodeControl } from './node-control.ts';
-import { ReplicaLogs } from './replica-logs.ts';
 import { announceHead, followUntilReady } from './start-report.ts';
 import { lockStateDir, nodeIdOf } from './state-dir.ts';
 
@@ -75,7 +75,10 @@ interface Ground {
   readonly paths: StatePaths;
   readonly keys: ClusterKeys;
   readonly nodeId: string;
+  /** of the agent, and of what this machine keeps */
   readonly log: Log;
+  readonly controllerLog: Log;
+  readonly adminLog: Log;
   readonly host: { readonly bound: string; readonly advertised: string };
   readonly announce: (admin: string) => Promise<void>;
 }
@@ -136,9 +139,13 @@ async function layGround(flags: HeadFlags, closers: Closers): Promise<Ground> {
   const lock = await lockStateDir(paths, 'head');
   closers.add(lock.release);
   const keys = clusterKeys(await readOrMakeToken(paths.token));
-  const log = openLog(join(paths.logs, 'node.log'), 'node');
   const host = { bound: flags.host, advertised: advertisedAddress(flags.host) };
-  return { paths, keys, nodeId: await nodeIdOf(paths), log, host, announce: lock.announce };
+  return {
+    ...{ paths, keys, host, nodeId: await nodeIdOf(paths), announce: lock.announce },
+    log: openLog(componentLog(paths, 'agent'), 'agent'),
+    controllerLog: openLog(componentLog(paths, 'controller'), 'controller'),
+    adminLog: openLog(componentLog(paths, 'admin'), 'admin'),
+  };
 }
 
 async function startControl(
@@ -146,7 +153,7 @@ async function startControl(
   { ground, state }: { readonly ground: Ground; readonly state: LeaderState },
   closers: Closers,
 ): Promise<Control> {
-  const { paths, keys, log, nodeId } = ground;
+  const { paths, keys, controllerLog: log, nodeId } = ground;
   const server = await startStoreServer({
     externalUrl: flags.redisUrl,
     host: flags.host,
@@ -242,12 +249,12 @@ async function startAdmin(
   { ground, control, stop }: Started,
   closers: Closers,
 ): Promise<void> {
-  const { keys, log, nodeId, paths } = ground;
-  const logs = new ReplicaLogs(
-    { nodeId, linkKey: keys.linkKey, logsDir: paths.replicaLogs },
+  const { keys, adminLog: log, nodeId, paths } = ground;
+  const logs = new ClusterLogs(
+    { nodeId, linkKey: keys.linkKey, paths },
     {
       replicasOf: (deployment) => control.plane.replicasOf(deployment),
-      nodeOf: (id) => control.leader.view.nodes.get(id)?.record ?? null,
+      nodes: () => [...control.leader.view.nodes.values()].map(({ record }) => record),
     },
   );
   const backend = adminBackend(control.plane, {

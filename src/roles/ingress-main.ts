@@ -1,9 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
-import { ingressSocket, statePaths } from '../config/paths.ts';
+import { componentLog, ingressSocket, statePaths } from '../config/paths.ts';
 import { openControl } from '../ingress/control.ts';
 import { DEFAULT_LIMITS, Ingress } from '../ingress/ingress.ts';
 import type { IngressLaunch } from '../ingress/launch.ts';
@@ -30,7 +29,7 @@ const HELPER_PROGRAM = fileURLToPath(new URL('./ingress-helper-main.js', import.
 async function main(): Promise<void> {
   const launch = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as IngressLaunch;
   const paths = statePaths(launch.stateDir);
-  const logFile = join(paths.logs, 'ingress.log');
+  const logFile = componentLog(paths, 'ingress');
   const log = openLog(logFile, 'ingress');
   const ingress = new Ingress(
     { ...launch, paths, limits: DEFAULT_LIMITS },

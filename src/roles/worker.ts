@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Agent } from '../agent/agent.ts';
-import { agentSocket, statePaths } from '../config/paths.ts';
+import { agentSocket, componentLog, statePaths } from '../config/paths.ts';
 import { clusterKeys } from '../config/token.ts';
 import { modelserveVersion } from '../config/version.ts';
 import { ServeError } from '../lib/errors.ts';
@@ -81,7 +80,7 @@ async function joinCluster(
   closers.add(lock.release);
   found.leftovers = hasLeftovers(paths);
   const keys = clusterKeys(flags.token);
-  const log = openLog(join(paths.logs, 'node.log'), 'node');
+  const log = openLog(componentLog(paths, 'agent'), 'agent');
   const target = storeTarget(flags, keys.storePassword);
   const bound = flags.host ?? (await localAddressTowards(storeAddress(flags), REACH_TIMEOUT_MS));
   const store = await connectStore({ ...target, prefix: clusterPrefix(keys.clusterId) });

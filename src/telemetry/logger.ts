@@ -1,17 +1,21 @@
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { pino } from 'pino';
 import type { Log } from '../lib/log.ts';
+import { RotatingFile } from '../lib/rotating-file.ts';
 
 /**
- * The framework's log of one component: JSON lines, one file per component, flushed line by line so that a killed
- * process has said everything.
+ * The framework's log of one component: JSON lines, one file per component, within bounds, flushed line by line so that
+ * a killed process has said everything.
+ * @throws where the file cannot be opened
  */
 export function openLog(file: string, component: string): Log {
-  mkdirSync(dirname(file), { recursive: true });
   const logger = pino(
-    { base: { component }, level: 'debug', timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ dest: file, sync: true, mode: 0o600 }),
+    {
+      base: { component, pid: process.pid },
+      level: 'debug',
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    new RotatingFile(file),
   );
   return {
     debug: (fields, message) => logger.debug(fields, message),

@@ -27,8 +27,9 @@ function echoBackend(over: Partial<Record<keyof AdminBackend, unknown>> = {}): A
 }
 
 const noLogs: LogSource = {
-  open: async ({ deployment }) => {
-    throw new ServeError(`there is no log of ${deployment}`, { code: 'LOG_NOT_FOUND' });
+  open: async (query) => {
+    const what = 'deployment' in query ? query.deployment : query.of;
+    throw new ServeError(`there is no log of ${what}`, { code: 'LOG_NOT_FOUND' });
   },
 };
 
@@ -294,7 +295,10 @@ describe('logs', () => {
     });
     const [first] = await body.take(1).toArray();
     expect(String(first)).toBe('first\n');
-    expect(logs.asked).toEqual({ deployment: 'Echo', replicaId: 'Echo-1', lines: 5, follow: true });
+    expect(logs.asked).toEqual({
+      ...{ of: 'replicas', node: null, deployment: 'Echo', replicaId: 'Echo-1' },
+      ...{ lines: 5, follow: true },
+    });
     leave.abort();
     body.on('error', () => undefined);
     await expect.poll(() => logs.ended).toBe(true);
@@ -345,9 +349,10 @@ describe('what describes the API', () => {
     expect(document.paths['/api/v1/logs/{deployment}']?.['get']).toMatchObject({
       parameters: [
         { name: 'deployment', in: 'path', required: true, schema: { type: 'string' } },
-        { name: 'replica', in: 'query', required: false },
+        { name: 'node', in: 'query', required: false },
         { name: 'lines', schema: { type: 'integer', default: 100 } },
         { name: 'follow', schema: { enum: ['0', '1'] } },
+        { name: 'replica', in: 'query', required: false },
       ],
       responses: { '200': { content: { 'text/plain': {} } } },
     });

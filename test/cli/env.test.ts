@@ -38,7 +38,7 @@ test('what no recorded revision needs is shown first, and removed when told so',
   const unused = await built(paths, 'b', 'Gone');
   await new DurableRevisions(paths.revisions).record({
     ...{ number: 1, createdAtMs: 0, confPath: '', confText: '' },
-    settings: { port: 8000, maxBodyBytes: 1, ingressProcesses: 1, metricsOpen: false },
+    settings: { port: 8000, maxBodyBytes: 1, ingressProcesses: 1, metricsOpen: false, accessLog: false },
     deployments: [pinnedSpec({ package: { hash: 'Echo', snapshotDir: '/s' } })],
   });
   await listEnvironments(paths, { json: false });

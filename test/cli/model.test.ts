@@ -21,7 +21,7 @@ const A_WEEK_AGO = new Date(Date.now() - 7 * 86_400_000);
 async function record(paths: StatePaths, number: number, models: readonly [uri: string, hash: string][]) {
   await new DurableRevisions(paths.revisions).record({
     ...{ number, createdAtMs: 0, confPath: '', confText: '' },
-    settings: { port: 8000, maxBodyBytes: 1, ingressProcesses: 1, metricsOpen: false },
+    settings: { port: 8000, maxBodyBytes: 1, ingressProcesses: 1, metricsOpen: false, accessLog: false },
     deployments: models.map(([uri, sha256]) =>
       pinnedSpec({ name: 'Faces', models: [uri], modelPins: [{ name: 'm.bin', sizeBytes: 1, sha256 }] }),
     ),

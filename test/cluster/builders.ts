@@ -94,6 +94,7 @@ export function pinnedSpec(over: SpecOver = {}): PinnedSpec {
     environment: null,
     wheels: null,
     stream: false,
+    logOutput: true,
     env: {},
     package: { hash: 'p', snapshotDir: '/snapshots/p' },
     modelPins: [],

@@ -62,6 +62,7 @@ const REFERENCE_SPEC = {
   environment: null,
   wheels: null,
   stream: false,
+  logOutput: true,
   env: {},
 };
 
@@ -81,6 +82,7 @@ describe("the reference's example", () => {
       ingressProcesses: 1,
       maxBodyBytes: 67_108_864,
       metricsOpen: false,
+      accessLog: false,
     });
     expect(conf.deployments).toEqual([REFERENCE_SPEC]);
     expect(conf.warnings).toEqual([]);
@@ -143,6 +145,7 @@ env.GREETING = "a; b # c"
       ingressProcesses: 1,
       maxBodyBytes: 1_572_864,
       metricsOpen: false,
+      accessLog: false,
     });
     expect(conf.deployments).toEqual([
       {
@@ -168,6 +171,7 @@ env.GREETING = "a; b # c"
         concurrency: 4,
         maxBatchSize: 8,
         batchWaitTimeoutMs: 10,
+        logOutput: true,
         exposeErrors: 'always',
         apiKeys: 'env:FAST_KEYS',
         apiRatePerS: 50,

@@ -13,7 +13,13 @@ function changedHashes(changes: Partial<DeploymentSpec>, pins: Partial<typeof PI
 }
 
 it('tells how [MODEL SERVE] changes, in the words of a conf.ini', () => {
-  const before = { port: 8000, ingressProcesses: 1, maxBodyBytes: 64 * 1024 * 1024, metricsOpen: false };
+  const before = {
+    port: 8000,
+    ingressProcesses: 1,
+    maxBodyBytes: 64 * 1024 * 1024,
+    metricsOpen: false,
+    accessLog: false,
+  };
   expect(settingsDifferences(before, { ...before })).toEqual([]);
   expect(
     settingsDifferences(before, {
@@ -21,6 +27,7 @@ it('tells how [MODEL SERVE] changes, in the words of a conf.ini', () => {
       ingressProcesses: 2,
       maxBodyBytes: 1024 ** 3,
       metricsOpen: false,
+      accessLog: false,
     }),
   ).toEqual([
     { key: 'port', from: '8000', to: '9000' },
@@ -31,7 +38,7 @@ it('tells how [MODEL SERVE] changes, in the words of a conf.ini', () => {
 
 it('takes what an older version did not record of [MODEL SERVE] for its default', () => {
   const recorded = { port: 8000, maxBodyBytes: 1024 } as ClusterSettings;
-  const now = { port: 8000, ingressProcesses: 1, maxBodyBytes: 1024, metricsOpen: false };
+  const now = { port: 8000, ingressProcesses: 1, maxBodyBytes: 1024, metricsOpen: false, accessLog: false };
   expect(settingsDifferences(recorded, now)).toEqual([]);
   expect(settingsDifferences(recorded, { ...now, ingressProcesses: 3 })).toEqual([
     { key: 'ingress_processes', from: '1', to: '3' },
@@ -68,6 +75,7 @@ describe('a change of one thing', () => {
     [{ gracefulShutdownTimeoutMs: 0 }, 'graceful_shutdown_timeout_s', '60', '0', 'routing'],
     [{ retries: 0 }, 'retries', '1', '0', 'routing'],
     [{ exposeErrors: 'never' }, 'expose_errors', 'auto', 'off', 'routing'],
+    [{ logOutput: false }, 'log_output', 'on', 'off', 'replace'],
     [{ apiKeys: 'env:KEYS' }, 'api_keys', '', 'env:KEYS', 'routing'],
     [{ apiRatePerS: 5 }, 'api_rate', '0', '5', 'routing'],
     [{ replicas: 4 }, 'replicas', '1', '4', 'scale'],

@@ -32,6 +32,7 @@ export const SPEC: DeploymentSpec = {
   environment: null,
   wheels: null,
   stream: false,
+  logOutput: true,
   env: {},
 };
 
@@ -92,6 +93,7 @@ export const anySpec: fc.Arbitrary<DeploymentSpec> = fc.record({
   environment: fc.constantFrom(null, 'venv'),
   wheels: fc.constantFrom(null, '/opt/my wheels'),
   stream: fc.boolean(),
+  logOutput: fc.boolean(),
   python: fc.constantFrom(null, '3', '3.9', '3.12.1', '/opt/my python/bin/python3'),
   env: fc.dictionary(
     fc.stringMatching(/^[A-Z_][A-Z0-9_]{0,6}$/),

@@ -27,7 +27,7 @@ async function disk(count: number): Promise<{ revisions: DurableRevisions; snaps
   onTestFinished(() => rmSync(root, { recursive: true, force: true }));
   const revisions = new DurableRevisions(join(root, 'revisions'));
   const snapshotsDir = join(root, 'snapshots');
-  const settings = { port: 8000, ingressProcesses: 1, maxBodyBytes: 1, metricsOpen: false };
+  const settings = { port: 8000, ingressProcesses: 1, maxBodyBytes: 1, metricsOpen: false, accessLog: false };
   for (let number = 1; number <= count; number += 1) {
     const rest = { createdAtMs: 0, confPath: '', confText: '', settings };
     await revisions.record({ number, ...rest, deployments: [specOf(number)] });

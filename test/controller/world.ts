@@ -234,7 +234,13 @@ export function draftOf(deployments: readonly PinnedSpec[]): Omit<Revision, 'num
   return {
     confPath: '/project/conf.ini',
     confText: JSON.stringify(deployments.map(({ name, hashes }) => [name, hashes])),
-    settings: { port: 8000, ingressProcesses: 1, maxBodyBytes: 1_000_000, metricsOpen: false },
+    settings: {
+      port: 8000,
+      ingressProcesses: 1,
+      maxBodyBytes: 1_000_000,
+      metricsOpen: false,
+      accessLog: false,
+    },
     deployments,
   };
 }

@@ -78,8 +78,8 @@ describe('requests are counted by how they ended', () => {
     expect(metrics.get('modelserve_unrouted_requests_total')).toBe(1);
     // Not of the one that was turned away (DELETE), nor of the one whose client left.
     expect(['duration', 'queue', 'replica'].map((what) => duration(metrics, what))).toEqual([8, 8, 8]);
-    expect(metrics.get('modelserve_request_bytes_total{deployment="Echo"}')).toBe(5);
-    expect(metrics.get('modelserve_response_bytes_total{deployment="Echo"}')).toBe(
+    expect(metrics.get('modelserve_request_bytes_sum{deployment="Echo"}')).toBe(5);
+    expect(metrics.get('modelserve_response_bytes_sum{deployment="Echo"}')).toBe(
       3 * 'fine'.length + '{"status": 0}'.length + 'no such thing'.length,
     );
     expect(metrics.get('modelserve_requests_in_flight{deployment="Echo"}')).toBe(0);

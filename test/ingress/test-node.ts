@@ -12,7 +12,7 @@ import {
   type IngressOptions,
 } from '../../src/ingress/ingress.ts';
 import type { RoutingStore } from '../../src/ingress/routing-source.ts';
-import { silentLog } from '../../src/lib/log.ts';
+import { type Log, silentLog } from '../../src/lib/log.ts';
 import type { ForkedProcess } from '../../src/lib/process/fork.ts';
 import { type FakeCall, type FakeOptions, FakeReplica } from './fake-replica.ts';
 
@@ -202,6 +202,7 @@ export class TestNode {
   /** Starts an ingress without waiting for replicas. */
   async start(
     change: Partial<Omit<IngressOptions, 'limits'>> & { readonly limits?: Partial<IngressLimits> } = {},
+    log: Log = silentLog,
   ): Promise<Ingress> {
     this.#ingress = new Ingress(
       {
@@ -218,7 +219,7 @@ export class TestNode {
         ...change,
         limits: { ...DEFAULT_LIMITS, ...change.limits },
       },
-      { log: silentLog, forkHelper: () => this.forkHelper() },
+      { log, forkHelper: () => this.forkHelper() },
     );
     await this.#ingress.start();
     await this.#ingress.follow(this.store);

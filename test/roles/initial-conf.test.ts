@@ -22,7 +22,7 @@ function known(read: Readonly<Record<string, string>>): KnownConfs {
     createdAtMs: 0,
     confPath: '/other/conf.ini',
     confText: '',
-    settings: { port: 8456, ingressProcesses: 1, maxBodyBytes: 1, metricsOpen: false },
+    settings: { port: 8456, ingressProcesses: 1, maxBodyBytes: 1, metricsOpen: false, accessLog: false },
     deployments: [],
   };
   return { revision, lastRead: (path) => (read[path] === undefined ? null : sha256(read[path])) };

@@ -49,7 +49,7 @@ export function revision(number: number): Revision {
     createdAtMs: 1,
     confPath: '/conf.ini',
     confText: '[MODEL SERVE]\n',
-    settings: { port: 8000, ingressProcesses: 1, maxBodyBytes: 1, metricsOpen: false },
+    settings: { port: 8000, ingressProcesses: 1, maxBodyBytes: 1, metricsOpen: false, accessLog: false },
     deployments: [],
   };
 }

@@ -12,8 +12,16 @@ const histogram = { sumS: 1, buckets: [40, 2, 60, 1] };
 const echo: DeploymentSample = {
   deployment: 'Echo',
   outcomes: Object.fromEntries(OUTCOMES.map((one) => [one, 1])) as DeploymentSample['outcomes'],
-  ...{ requestBytes: 1, responseBytes: 2, retries: 3, refusals: 4, inFlight: 5, queued: 6, ready: 7 },
-  ...{ duration: histogram, wait: histogram, work: histogram },
+  ...{
+    requestBytes: { sum: 1, buckets: [0, 1] },
+    responseBytes: { sum: 2, buckets: [1, 1] },
+    retries: 3,
+    refusals: 4,
+    inFlight: 5,
+    queued: 6,
+    ready: 7,
+  },
+  ...{ duration: histogram, wait: histogram, work: histogram, own: histogram },
 };
 const process = { pid: 1, cpuS: 1, residentBytes: 2, loopBusyS: 3, loopDelayS: 0.004 };
 const node: NodeSample = {

@@ -73,6 +73,7 @@ export const revisionDetail = z
       ingressProcesses: z.number(),
       maxBodyBytes: z.number(),
       metricsOpen: z.boolean(),
+      accessLog: z.boolean(),
     }),
   })
   .meta({ id: 'Revision' }) satisfies z.ZodType<RevisionDetail>;

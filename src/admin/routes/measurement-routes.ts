@@ -1,17 +1,11 @@
 import { z } from 'zod';
 import { series } from '../answers/measurement-answers.ts';
+import { moment } from '../moment.ts';
 import { type Route, route } from '../route.ts';
 import type { Measurements, SeriesQuery } from '../types.ts';
 
 const HOUR_MS = 3_600_000;
 
-/** ISO 8601, or ms since 1970. */
-const moment = z.string().transform((text, context) => {
-  const atMs = /^\d+$/.test(text) ? Number(text) : Date.parse(text);
-  if (Number.isFinite(atMs)) return atMs;
-  context.issues.push({ code: 'custom', message: 'expected ISO 8601 or ms since 1970', input: text });
-  return z.NEVER;
-});
 const names = z
   .string()
   .optional()

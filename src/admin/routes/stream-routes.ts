@@ -1,14 +1,32 @@
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import { LOG_COMPONENTS } from '../../config/paths.ts';
+import { moment } from '../moment.ts';
 import { type Route, route } from '../route.ts';
-import type { LiveMessage, LiveSource, LogSource } from '../types.ts';
+import type { LiveMessage, LiveSource, LogQuery, LogSource } from '../types.ts';
 
-const logsQuery = z.object({
-  replica: z.string().optional().describe('only this replica’s'),
+const node = z.string().optional().describe('only what was written on this node');
+const extent = {
   lines: z.coerce.number().int().min(0).max(100_000).default(100),
   follow: z.enum(['0', '1']).default('0').describe('1: goes on as more is written'),
+};
+const outputQuery = z.object({
+  ...{ node, ...extent },
+  replica: z.string().optional().describe('only this replica’s'),
 });
+const frameworkQuery = z
+  .object({
+    ...{ node, ...extent },
+    component: z.enum(LOG_COMPONENTS).optional().describe('of this part of modelserve'),
+    since: moment.optional().describe('with component: ISO 8601 or ms since 1970'),
+    request: z.string().min(1).max(128).optional().describe('whatever holds the id of this request'),
+    deployment: z.string().optional().describe('with request: of replicas, only this one’s'),
+  })
+  .refine(({ component, request }) => (component === undefined) !== (request === undefined), {
+    message: 'expected either component or request',
+  });
 const byDeployment = z.object({ deployment: z.string() });
 const liveQuery = z.object({
   after: z.string().optional().describe('as the header last-event-id, for clients that cannot send it'),
@@ -20,17 +38,26 @@ const tag = 'streams';
 export function streamRoutes(logs: LogSource, live: LiveSource): readonly Route[] {
   return [
     route({
-      ...{ method: 'GET', path: '/api/v1/logs/{deployment}', tag, params: byDeployment, query: logsQuery },
+      ...{ method: 'GET', path: '/api/v1/logs/{deployment}', tag, params: byDeployment, query: outputQuery },
       answer: {
         type: 'text/plain',
         description: 'lines; prefixed with the replica’s id where there are several',
       },
       summary: 'output of a deployment’s replicas, wherever they run',
-      handle: async ({ params: { deployment }, query: { replica, lines, follow }, signal, reply }) => {
-        const query = { deployment, replicaId: replica ?? null, lines, follow: follow === '1' };
-        const output = await logs.open(query, signal);
-        return reply.type('text/plain; charset=utf-8').send(Readable.from(output));
+      handle: async ({ params: { deployment }, query, signal, reply }) => {
+        const { node = null, replica = null, lines, follow } = query;
+        const asked = { of: 'replicas', node, deployment, replicaId: replica } as const;
+        return send(reply, await logs.open({ ...asked, lines, follow: follow === '1' }, signal));
       },
+    }),
+    route({
+      ...{ method: 'GET', path: '/api/v1/logs', tag, query: frameworkQuery },
+      answer: {
+        type: 'text/plain',
+        description: 'lines of JSON, each with its node; of replicas, as they are',
+      },
+      summary: 'what a part of modelserve wrote, or all that was written of one request, on all nodes',
+      handle: async ({ query, signal, reply }) => send(reply, await logs.open(frameworkLogs(query), signal)),
     }),
     route({
       ...{ method: 'GET', path: '/api/v1/live', tag, query: liveQuery },
@@ -48,6 +75,17 @@ export function streamRoutes(logs: LogSource, live: LiveSource): readonly Route[
       },
     }),
   ];
+}
+
+function frameworkLogs(query: z.infer<typeof frameworkQuery>): LogQuery {
+  const { node = null, component, request: requestId, deployment = null, lines, since = null } = query;
+  if (requestId !== undefined) return { of: 'request', node, requestId, deployment };
+  const follow = query.follow === '1';
+  return { of: 'component', node, component: component ?? 'agent', sinceMs: since, lines, follow };
+}
+
+function send(reply: FastifyReply, lines: AsyncIterable<string>): FastifyReply {
+  return reply.type('text/plain; charset=utf-8').send(Readable.from(lines));
 }
 
 /** Proxies and browsers give up on a stream that says nothing for long. */

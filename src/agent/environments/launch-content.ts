@@ -40,6 +40,7 @@ export function launchOf(
     log: identity.log,
     log_max_bytes: LOG_MAX_BYTES,
     log_files: LOG_FILES,
+    log_output: spec.logOutput,
     code_dir: codeDir,
     pycache_dir: join(stageDir, 'pycache'),
     package: spec.packageName,

@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { restartDelayMs } from '../../cluster/replicas/restart-delay.ts';
-import { ingressSocket, type StatePaths } from '../../config/paths.ts';
+import { componentLog, ingressSocket, type StatePaths } from '../../config/paths.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
 import { readIfThere, writeDurably } from '../../lib/files.ts';
 import type { Log } from '../../lib/log.ts';
@@ -14,6 +14,8 @@ import { watchExit } from '../../lib/process/watch-exit.ts';
 import { callIngress, type IngressState, readIngressState } from './ingress-client.ts';
 
 const START_TIMEOUT_MS = 20_000;
+/** Of what ingresses printed, when another one begins. */
+const MOST_OUTPUT_BYTES = 1024 * 1024;
 /** An ingress that lived so long did not fail to start. */
 const SETTLED_AFTER_MS = 5_000;
 /**
@@ -208,7 +210,8 @@ export class IngressProcess {
 
   async #spawn(): Promise<RunningIngress> {
     const { entry, nodePath, env, paths, launch } = this.#options;
-    const logFile = join(paths.logs, 'ingress.log');
+    const logFile = this.#outputFile;
+    if (fileSizeBytes(logFile) > MOST_OUTPUT_BYTES) await rm(logFile, { force: true });
     const fromBytes = fileSizeBytes(logFile);
     await mkdir(paths.sockets, { recursive: true, mode: 0o700 });
     await rm(this.#socketPath, { force: true });
@@ -271,8 +274,13 @@ export class IngressProcess {
   }
 
   #failed(why: string): never {
-    const log = join(this.#options.paths.logs, 'ingress.log');
+    const log = componentLog(this.#options.paths, 'ingress');
     throw new ServeError(`the ingress does not start: ${why} (its log: ${log})`, { code: 'INGRESS_FAILED' });
+  }
+
+  /** What it prints, which is nothing unless it fails: its log is a file that rotates, and this one does not. */
+  get #outputFile(): string {
+    return join(this.#options.paths.logs, 'ingress.out');
   }
 
   get #launchFile(): string {

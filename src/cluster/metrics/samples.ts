@@ -1,13 +1,15 @@
 import { addHistograms, type Histogram, since } from './histogram.ts';
 import { OUTCOMES, type Outcome } from './outcomes.ts';
+import { addSizes, type SizeHistogram, sizesSince } from './sizes.ts';
 
 /** One deployment at one ingress. Counters since the ingress began; gauges are now. */
 export interface DeploymentSample {
   readonly deployment: string;
   /** requests that are over, by how they ended */
   readonly outcomes: Readonly<Record<Outcome, number>>;
-  readonly requestBytes: number;
-  readonly responseBytes: number;
+  /** of bodies, of all requests that reached their end here */
+  readonly requestBytes: SizeHistogram;
+  readonly responseBytes: SizeHistogram;
   /** requests that were given to another replica after one died with them */
   readonly retries: number;
   /** requests that a replica had no room for and gave back */
@@ -18,6 +20,8 @@ export interface DeploymentSample {
   readonly wait: Histogram;
   /** from the replica's getting it to the last byte of its answer */
   readonly work: Histogram;
+  /** the rest of their duration: reading the request, writing the answer */
+  readonly own: Histogram;
   readonly inFlight: number;
   readonly queued: number;
   /** replicas that the ingress can reach and that say that they are ready */
@@ -135,13 +139,14 @@ export function deploymentSince(now: DeploymentSample, before: DeploymentSample)
   return {
     ...now,
     outcomes: Object.fromEntries(outcomes) as DeploymentSample['outcomes'],
-    requestBytes: now.requestBytes - before.requestBytes,
-    responseBytes: now.responseBytes - before.responseBytes,
+    requestBytes: sizesSince(now.requestBytes, before.requestBytes),
+    responseBytes: sizesSince(now.responseBytes, before.responseBytes),
     retries: now.retries - before.retries,
     refusals: now.refusals - before.refusals,
     duration: since(now.duration, before.duration),
     wait: since(now.wait, before.wait),
     work: since(now.work, before.work),
+    own: since(now.own, before.own),
   };
 }
 
@@ -151,13 +156,14 @@ export function addDeployment(one: DeploymentSample, other: DeploymentSample): D
   return {
     deployment: one.deployment,
     outcomes: Object.fromEntries(outcomes) as DeploymentSample['outcomes'],
-    requestBytes: one.requestBytes + other.requestBytes,
-    responseBytes: one.responseBytes + other.responseBytes,
+    requestBytes: addSizes(one.requestBytes, other.requestBytes),
+    responseBytes: addSizes(one.responseBytes, other.responseBytes),
     retries: one.retries + other.retries,
     refusals: one.refusals + other.refusals,
     duration: addHistograms(one.duration, other.duration),
     wait: addHistograms(one.wait, other.wait),
     work: addHistograms(one.work, other.work),
+    own: addHistograms(one.own, other.own),
     inFlight: one.inFlight + other.inFlight,
     queued: one.queued + other.queued,
     ready: one.ready,

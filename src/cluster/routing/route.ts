@@ -38,6 +38,7 @@ export function route(input: RouteInput): TableContent {
     port: revision.settings.port,
     ingressProcesses: revision.settings.ingressProcesses ?? 1, // a revision of before an upgrade has none
     metricsOpen: revision.settings.metricsOpen ?? false,
+    accessLog: revision.settings.accessLog ?? false,
     deployments: rollouts
       .flatMap((rollout) => routeOf(rollout, input))
       .sort((left, right) => (left.deployment < right.deployment ? -1 : 1)),
@@ -54,8 +55,8 @@ export function sameTable(left: TableContent, right: TableContent): boolean {
 
 function contentOf(table: TableContent): TableContent {
   const { revision, maxBodyBytes, port, deployments, nodes } = table;
-  const { ingressProcesses = 1, metricsOpen = false } = table;
-  return { revision, maxBodyBytes, port, ingressProcesses, metricsOpen, deployments, nodes };
+  const { ingressProcesses = 1, metricsOpen = false, accessLog = false } = table;
+  return { revision, maxBodyBytes, port, ingressProcesses, metricsOpen, accessLog, deployments, nodes };
 }
 
 function routeOf(rollout: Rollout, input: RouteInput): DeploymentRoute[] {

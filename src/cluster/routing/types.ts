@@ -47,6 +47,8 @@ export interface RoutingTable {
   readonly ingressProcesses: number;
   /** `[MODEL SERVE] metrics_open`; not there: a table of before an upgrade */
   readonly metricsOpen?: boolean;
+  /** `[MODEL SERVE] access_log`; not there: a table of before an upgrade */
+  readonly accessLog?: boolean;
   readonly deployments: readonly DeploymentRoute[];
   readonly nodes: readonly NodeAddress[];
 }

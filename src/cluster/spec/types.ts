@@ -78,6 +78,8 @@ export interface DeploymentSpec {
   readonly apiKeys: string | null;
   /** requests a second that one key may make at one ingress process; 0: any number */
   readonly apiRatePerS: number;
+  /** false: what user code prints is thrown away */
+  readonly logOutput: boolean;
   /** interpreter: a version (`3.9`), a path, or null for the first python3 found */
   readonly python: string | null;
   /** as conf.ini has it (`venv`, `conda:NAME`, …), see parseEnvironment; null: the package's files decide */
@@ -115,6 +117,8 @@ export interface ClusterSettings {
   readonly maxBodyBytes: number;
   /** metrics are for everybody */
   readonly metricsOpen: boolean;
+  /** every request gets a line in its ingress' access log */
+  readonly accessLog: boolean;
 }
 
 /** An applied conf.ini with everything pinned. Numbers grow by one; a revision never changes once recorded. */

@@ -1,6 +1,6 @@
-import { failureAnswer, toAnswer, tracebackOf, type WholeAnswer } from './answer.ts';
+import { failureAnswer, toAnswer, type WholeAnswer } from './answer.ts';
 import type { IncomingCall } from './incoming-call.ts';
-import { note, noteFailure } from './note.ts';
+import { noteFailure, noteThrown } from './note.ts';
 import { BackendRequest } from './request.ts';
 
 type PredictBatch = (items: unknown[]) => unknown;
@@ -46,7 +46,7 @@ async function resultsOf(
   } catch (error) {
     const [only] = items;
     if (items.length === 1 && only !== undefined) return [[only, asError(error)]];
-    note(`predictBatch of ${items.length} items failed, so they are tried one by one: ${tracebackOf(error)}`);
+    noteThrown(`predictBatch of ${items.length} items failed, so they are tried one by one`, error);
     const alone: (readonly [Item, unknown])[] = [];
     for (const item of items) alone.push(...(await resultsOf([item], predictBatch)));
     return alone;

@@ -6,17 +6,19 @@ import { importableBackend } from './bundle.ts';
 import { type Instance, type OnDeath, startInstances } from './instance-pool.ts';
 import { note } from './note.ts';
 import { type Job, MOST_AHEAD, Scheduler } from './scheduler.ts';
-import type { Outcome } from './thread-tasks.ts';
+import type { Outcome, StartTask } from './thread-tasks.ts';
+
+type GroupLaunch = LaunchFile & Pick<StartTask, 'ownLog'>;
 
 /** All instances of a replica: `concurrency` of them, in a thread each, treated as one. */
 export class InstanceGroup {
-  readonly #launch: LaunchFile;
+  readonly #launch: GroupLaunch;
   readonly #instances: readonly Instance[];
   readonly #scheduler: Scheduler;
   #canReconfigure = false;
   #reconfigured: Promise<unknown> = Promise.resolve();
 
-  constructor(launch: LaunchFile, onDeath: OnDeath) {
+  constructor(launch: GroupLaunch, onDeath: OnDeath) {
     this.#launch = launch;
     const slots = Math.max(MOST_AHEAD, launch.max_batch_size);
     this.#instances = startInstances(launch.concurrency, slots, onDeath);
@@ -37,6 +39,7 @@ export class InstanceGroup {
       modelPath: launch.model_path,
       userConfig: launch.user_config,
       maxBatchSize: launch.max_batch_size,
+      ownLog: launch.ownLog,
     };
     const started = await Promise.all(this.#instances.map((instance) => instance.start(task)));
     this.#canReconfigure = started.every((reply) => reply.canReconfigure);

@@ -46,6 +46,9 @@ function faultOf(parsed: unknown): string | null {
   const { log } = fields as Partial<LaunchFile>;
   if (typeof log !== 'string' && log !== null)
     return `"log" must be a path or null, found ${JSON.stringify(log)}`;
+  const { log_output: logOutput } = fields;
+  if (logOutput !== undefined && typeof logOutput !== 'boolean')
+    return `"log_output" must be true or false, found ${JSON.stringify(logOutput)}`;
   const number = NUMBERS.find((name) => typeof fields[name] !== 'number' || !((fields[name] as number) > 0));
   if (number !== undefined)
     return `"${number}" must be a number above 0, found ${JSON.stringify(fields[number])}`;

@@ -9,7 +9,7 @@ import {
   rmSync,
 } from 'node:fs';
 import { messageOf, ServeError } from '../../lib/errors.ts';
-import { note } from './note.ts';
+import { note, noteApart } from './note.ts';
 
 export interface LogFileOptions {
   readonly path: string;
@@ -17,6 +17,8 @@ export interface LogFileOptions {
   readonly maxBytes: number;
   /** the current file included; the older ones are `<path>.1` (the newest) and so on */
   readonly files: number;
+  /** false: it has the runner's own lines alone, and what is printed is thrown away */
+  readonly hasOutput: boolean;
 }
 
 const CHECK_INTERVAL_MS = 1_000;
@@ -29,6 +31,7 @@ const CHECK_INTERVAL_MS = 1_000;
  */
 export class LogFile {
   readonly #options: LogFileOptions;
+  #descriptor = 1;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: LogFileOptions) {
@@ -41,15 +44,26 @@ export class LogFile {
    * @throws when the file cannot be opened; the output then is what it was
    */
   open(): void {
-    closeSync(openSync(this.#options.path, 'a', 0o600));
+    const { path, hasOutput } = this.#options;
+    const file = openSync(path, 'a', 0o600);
     for (const descriptor of [1, 2]) {
       closeSync(descriptor);
-      const opened = openSync(this.#options.path, 'a');
+      const opened = openSync(hasOutput ? path : '/dev/null', 'a');
       if (opened !== descriptor) {
         const message = `descriptor ${descriptor} reopened as ${opened}: was standard input closed? Start the runner with one`;
         throw new ServeError(message, { code: 'LOG_NOT_OPENED' });
       }
     }
+    if (hasOutput) closeSync(file);
+    else {
+      this.#descriptor = file;
+      noteApart(file);
+    }
+  }
+
+  /** Where the runner's own lines go where they are all that it has; null: among the output. */
+  get own(): number | null {
+    return this.#descriptor === 1 ? null : this.#descriptor;
   }
 
   /** Looks at its size from now on, every second. */
@@ -65,10 +79,10 @@ export class LogFile {
   /** What fails here (a full disk, a folder that has gone) leaves the current file in use. */
   rotateIfFull(): void {
     try {
-      if (fstatSync(1).size <= this.#options.maxBytes) return;
+      if (fstatSync(this.#descriptor).size <= this.#options.maxBytes) return;
       this.#shiftOlder();
       if (this.#options.files > 1) copyFileSync(this.#options.path, `${this.#options.path}.1`);
-      ftruncateSync(1);
+      ftruncateSync(this.#descriptor);
     } catch (error) {
       note(`the log ${this.#options.path} could not be rotated: ${messageOf(error)}`);
     }

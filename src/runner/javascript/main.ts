@@ -35,7 +35,7 @@ async function main(launchPath: string | undefined): Promise<number> {
 /** Lives until the replica is over. @returns its exit code */
 async function serve(launch: LaunchFile): Promise<number> {
   const log = openLog(launch);
-  const replica = new Replica(launch);
+  const replica = new Replica(launch, log?.own ?? null);
   const server = new ReplicaServer(replica);
   const terminate = (): void => {
     if (replica.state.phase === 'draining') process.exit(1); // asked twice: at once
@@ -59,7 +59,12 @@ async function serve(launch: LaunchFile): Promise<number> {
 /** Without a log file the output stays where it leads. */
 function openLog(launch: LaunchFile): LogFile | null {
   if (launch.log === null) return null;
-  const log = new LogFile({ path: launch.log, maxBytes: launch.log_max_bytes, files: launch.log_files });
+  const log = new LogFile({
+    path: launch.log,
+    maxBytes: launch.log_max_bytes,
+    files: launch.log_files,
+    hasOutput: launch.log_output !== false,
+  });
   log.open();
   log.start();
   return log;

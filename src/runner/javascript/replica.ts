@@ -38,9 +38,10 @@ export class Replica {
   #graceTimer: NodeJS.Timeout | null = null;
   #onAllAware: () => void = noop;
 
-  constructor(launch: LaunchFile) {
+  /** @param ownLog see StartTask */
+  constructor(launch: LaunchFile, ownLog: number | null) {
     this.launch = launch;
-    this.#group = new InstanceGroup(launch, (reason, traceback) => {
+    this.#group = new InstanceGroup({ ...launch, ownLog }, (reason, traceback) => {
       if (!this.#isFinishing) this.#fail(reason, traceback); // shutdown() may end its thread
     });
     this.#allAware = new Promise((resolve) => {

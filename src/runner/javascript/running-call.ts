@@ -4,7 +4,7 @@ import { type Answer, describe, failureAnswer, failureText } from './answer.ts';
 import type { ChunkSource, Portion } from './chunk-source.ts';
 import { UnencodableError } from './encode-json.ts';
 import { IncomingCall } from './incoming-call.ts';
-import { note, noteFailure } from './note.ts';
+import { noteFailure, noteThrown } from './note.ts';
 import type { AnswerBytes, AnswerPart, CallReply, GivenCall } from './thread-calls.ts';
 
 /** The last part of an answer that nobody reads. */
@@ -89,7 +89,7 @@ export class RunningCall {
     try {
       await rest?.close();
     } catch (error) {
-      note(`request ${this.incoming.head.id} was cancelled, and its stream failed: ${describe(error)}`);
+      noteThrown(`request ${this.incoming.head.id} was cancelled, and its stream failed`, error);
     }
     this.#end({ ...last, more: false });
   }

@@ -25,6 +25,8 @@ export interface StartTask {
   readonly modelPath: string;
   readonly userConfig: JsonValue | null;
   readonly maxBatchSize: number;
+  /** descriptor for the runner's own lines while output is thrown away; null: they are among it */
+  readonly ownLog: number | null;
 }
 
 /** The thread's end of what calls travel on. */

@@ -1,5 +1,6 @@
 import { BackendHost } from './backend-host.ts';
 import { CallLine } from './call-line.ts';
+import { noteApart } from './note.ts';
 import { Offers } from './offers.ts';
 import { writeOutputDirectly } from './thread-output.ts';
 import type { ThreadTasks } from './thread-tasks.ts';
@@ -15,6 +16,7 @@ type Handler<Name extends keyof ThreadTasks> = (
 ) => Promise<ThreadTasks[Name]['reply']>;
 
 export const start: Handler<'start'> = async (task) => {
+  if (task.ownLog !== null) noteApart(task.ownLog);
   const reply = await host.start(task);
   if (reply.ok) new CallLine(task.callPort, new Offers(task.offers), host).open();
   return reply;

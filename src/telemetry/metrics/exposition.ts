@@ -1,4 +1,5 @@
 import { BUCKET_COUNT, bucketEndS, countOf, type Histogram } from '../../cluster/metrics/histogram.ts';
+import type { SizeHistogram } from '../../cluster/metrics/sizes.ts';
 
 /** Names and values; values are escaped where they are written. */
 export type Labels = Readonly<Record<string, string>>;
@@ -27,6 +28,33 @@ export class Exposition {
     if (samples.length === 0) return;
     this.#head(name, 'histogram', help);
     for (const [labels, histogram] of samples) this.#buckets(name, labels, histogram);
+  }
+
+  /** @param bounds powers of two, ascending */
+  sizes(
+    {
+      name,
+      help,
+      bounds,
+    }: { readonly name: string; readonly help: string; readonly bounds: readonly number[] },
+    samples: readonly (readonly [Labels, SizeHistogram])[],
+  ): void {
+    if (samples.length === 0) return;
+    this.#head(name, 'histogram', help);
+    for (const [labels, { sum, buckets }] of samples) {
+      const countUpTo = (exponent: number): number =>
+        buckets.reduce((count, value, place) => {
+          const isCount = place % 2 === 1;
+          return isCount && (buckets[place - 1] ?? 0) <= exponent ? count + value : count;
+        }, 0);
+      for (const bound of bounds) {
+        this.#line(`${name}_bucket`, { ...labels, le: String(bound) }, countUpTo(Math.log2(bound)));
+      }
+      const count = countUpTo(Number.POSITIVE_INFINITY);
+      this.#line(`${name}_bucket`, { ...labels, le: '+Inf' }, count);
+      this.#line(`${name}_sum`, labels, sum);
+      this.#line(`${name}_count`, labels, count);
+    }
   }
 
   get text(): string {

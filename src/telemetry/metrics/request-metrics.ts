@@ -35,16 +35,7 @@ export function addRequests(exposition: Exposition, samples: readonly Deployment
     ),
   );
   addDurations(exposition, samples);
-  exposition.counter(
-    'modelserve_request_bytes_total',
-    'Bytes of request bodies.',
-    each((one) => one.requestBytes),
-  );
-  exposition.counter(
-    'modelserve_response_bytes_total',
-    'Bytes of the bodies that replicas answered with.',
-    each((one) => one.responseBytes),
-  );
+  addBytes(exposition, samples);
   exposition.counter(
     'modelserve_request_retries_total',
     'Requests given to another replica after one died with them.',
@@ -67,8 +58,27 @@ export function addRequests(exposition: Exposition, samples: readonly Deployment
   );
 }
 
+/** 256 bytes to 1 GiB, each four times the one before. */
+const BYTE_BOUNDS: readonly number[] = Array.from({ length: 12 }, (_, step) => 256 * 4 ** step);
+
+function addBytes(exposition: Exposition, samples: readonly DeploymentSample[]): void {
+  const each = (of: 'requestBytes' | 'responseBytes') =>
+    samples
+      .filter((sample) => sample[of].buckets.length > 0)
+      .map((sample) => [{ deployment: sample.deployment }, sample[of]] as const);
+  const bounds = BYTE_BOUNDS;
+  exposition.sizes(
+    { name: 'modelserve_request_bytes', help: 'Bytes of request bodies.', bounds },
+    each('requestBytes'),
+  );
+  exposition.sizes(
+    { name: 'modelserve_response_bytes', help: 'Bytes of the bodies that replicas answered with.', bounds },
+    each('responseBytes'),
+  );
+}
+
 function addDurations(exposition: Exposition, samples: readonly DeploymentSample[]): void {
-  const each = (of: 'duration' | 'wait' | 'work') =>
+  const each = (of: 'duration' | 'wait' | 'work' | 'own') =>
     samples
       .filter((sample) => countOf(sample[of]) > 0)
       .map((sample) => [{ deployment: sample.deployment }, sample[of]] as const);
@@ -86,6 +96,11 @@ function addDurations(exposition: Exposition, samples: readonly DeploymentSample
     'modelserve_request_replica_seconds',
     'From a replica’s getting a request to the last byte of its answer.',
     each('work'),
+  );
+  exposition.histogram(
+    'modelserve_request_ingress_seconds',
+    'The rest of the time that requests took: reading them, and passing on their answers.',
+    each('own'),
   );
 }
 

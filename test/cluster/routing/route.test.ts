@@ -14,7 +14,7 @@ import {
 } from '../rollout/scene.ts';
 
 const one = revised(1);
-const settings = { port: 8000, ingressProcesses: 1, maxBodyBytes: 64, metricsOpen: false };
+const settings = { port: 8000, ingressProcesses: 1, maxBodyBytes: 64, metricsOpen: false, accessLog: false };
 
 function input(over: {
   rollouts?: RouteInput['rollouts'];
@@ -57,6 +57,7 @@ describe('route', () => {
       ingressProcesses: 1,
       maxBodyBytes: 64,
       metricsOpen: false,
+      accessLog: false,
     });
     expect(table.nodes).toEqual([
       { nodeId: 'w1', host: '10.0.0.1', linkPort: 7000 },

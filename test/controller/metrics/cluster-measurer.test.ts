@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { BUCKET_COUNT, bucketOf, histogramOf } from '../../../src/cluster/metrics/histogram.ts';
 import { OUTCOMES } from '../../../src/cluster/metrics/outcomes.ts';
 import type { DeploymentSample, NodeSample } from '../../../src/cluster/metrics/samples.ts';
+import { NO_SIZES } from '../../../src/cluster/metrics/sizes.ts';
 import { ClusterMeasurer, type Look } from '../../../src/controller/metrics/cluster-measurer.ts';
 import { readSeries } from '../../../src/controller/metrics/read-series.ts';
 import { loadSeries, saveSeries } from '../../../src/controller/metrics/series-file.ts';
@@ -23,8 +24,16 @@ function counted(ok: number, failed = 0): DeploymentSample {
   >;
   return {
     ...{ deployment: 'Echo', outcomes: { ...outcomes, ok, bad_gateway: failed } },
-    ...{ requestBytes: 0, responseBytes: 0, retries: 0, refusals: 0, inFlight: 1, queued: 2, ready: 1 },
-    ...{ duration, wait: duration, work: duration },
+    ...{
+      requestBytes: NO_SIZES,
+      responseBytes: NO_SIZES,
+      retries: 0,
+      refusals: 0,
+      inFlight: 1,
+      queued: 2,
+      ready: 1,
+    },
+    ...{ duration, wait: duration, work: duration, own: duration },
   };
 }
 

@@ -366,6 +366,28 @@ describe('the log', () => {
     expect(await replica.log()).toBe('still written\n');
   });
 
+  it('has the kinds and places of failures, and nothing of what was sent, where output is thrown away', async () => {
+    const backend = `
+import { writeSync } from 'node:fs';
+export class EchoBackend {
+  constructor() { console.log('constructed'); }
+  async call(request) {
+    const { secret } = await request.json();
+    console.log(secret);
+    writeSync(2, secret);
+    throw new RangeError(secret + '\\nof two lines');
+  }
+}`;
+    const launch = { log_output: false, log_max_bytes: 400 };
+    const replica = await start({ files: { 'backend.mjs': backend }, launch });
+    const { log } = replica.launch;
+    await replica.send({ body: '{"secret":"from-a-client"}', head: { id: 'id-1' } }).answer;
+    const written = async () => (await replica.log()) + (await readFile(`${log}.1`, 'utf8').catch(() => ''));
+    expect(await written()).toMatch(/request id-1 failed: RangeError\n {4}at EchoBackend.call/);
+    expect(await written()).not.toMatch(/from-a-client|constructed|two lines/);
+    await eventually('its own log is rotated', async () => (await stat(log)).size === 0);
+  });
+
   it('can be followed through a rotation', async () => {
     const replica = await start({ launch: { log_max_bytes: 2_000, log_files: 3 } });
     const over = new AbortController();

@@ -98,7 +98,7 @@ describe.skipIf(python === null).each(['Backend', 'AsyncBackend'])('answers of %
     expect((shown.json as { info: string }).info).not.toContain('modelserve_runner');
     const hidden = await client.call({ kind: 'raise' }, { expose_errors: false, id: 'secret-1' });
     expect(JSON.stringify(hidden.json)).not.toMatch(/on purpose|backend\.py/);
-    expect(replica.output()).toMatch(/request secret-1 failed:\nTraceback/);
+    expect(replica.output()).toMatch(/request secret-1 failed:\n {2}Traceback/);
   });
 
   it('sys.exit() in a call is a failed call', async () => {

@@ -190,6 +190,52 @@ describe.skipIf(python === null)('a replica', () => {
   });
 });
 
+const oldestAndNewest = [...new Set([interpreters[0], interpreters.at(-1)])].filter(
+  (one) => one !== undefined,
+);
+
+describe.each(oldestAndNewest)(
+  'without its output, the log of a replica under CPython $version',
+  ({ path }) => {
+    const telling = `
+import logging, os, subprocess, sys
+class Backend:
+    def __init__(self, model_path):
+        print("constructed")
+    def predict(self, p):
+        print(p)
+        sys.stderr.write(p["secret"])
+        logging.error(p["secret"])
+        os.write(1, p["secret"].encode())
+        subprocess.run(["echo", p["secret"]])
+        try:
+            raise ValueError(p["secret"])
+        except ValueError as error:
+            raise KeyError(p["secret"]) from error
+    def shutdown(self):
+        raise RuntimeError("at the end")
+`;
+
+    it('has the kinds and places of failures, and nothing of what was sent', async () => {
+      const launch = { log_output: false, log_max_bytes: 200 };
+      const replica = replicaOf(telling, launch, path).start();
+      const agent = await (await replica.connect('agent')).ready();
+      const client = await (await replica.connect()).ready();
+      await client.call({ secret: 'from-a-client' });
+      const text = (): string => replica.output();
+      expect(text()).toMatch(
+        /request request-1 failed:\n {4}File .*in predict\n.*\n {2}ValueError\n {2}which led to/,
+      );
+      expect(text()).toMatch(/\n {2}KeyError\n/);
+      expect(text()).not.toMatch(/from-a-client|constructed/);
+      await until(() => existsSync(`${replica.log}.1`), 'the rotation of a log of its own');
+      await agent.control({ op: 'drain', grace_ms: 5000 });
+      await replica.exited();
+      expect(text()).toMatch(/^shutdown\(\) failed:\n.*\n.*\n {2}RuntimeError\n$/);
+    });
+  },
+);
+
 describe.each(interpreters)('forked children under CPython $version', ({ path }) => {
   const forking = `
 import multiprocessing, os, signal, time

@@ -1,6 +1,5 @@
 """What the class returned or raised, as status, headers and body."""
 
-import sys
 from collections import abc
 from numbers import Integral
 
@@ -8,6 +7,7 @@ from .encoding import UnencodableError, encode_result
 from .frames import encode_json
 from .form import BadForm
 from .importing import format_error
+from .notes import note_failure, note_refusal
 from .request import BadJson
 
 _TEXT = "text/plain; charset=utf-8"
@@ -91,12 +91,11 @@ def error_of(error, head):
         status, code, ok = 400, "BAD_FORM", True
         info = str(error)
     elif isinstance(error, UnencodableError):
-        sys.stderr.write("request %s: %s\n" % (head["id"], error))
+        note_refusal("request %s" % head["id"], error)
         info = "the answer cannot be encoded: %s" % error
     else:
-        text = format_error(error)
-        sys.stderr.write("request %s failed:\n%s" % (head["id"], text))
-        info = text if head.get("expose_errors") else (
+        note_failure("request %s failed" % head["id"], error)
+        info = format_error(error) if head.get("expose_errors") else (
             "the backend raised %s; the log of its replica has the traceback under this request id"
             % type(error).__name__)
     return status, {"status": 0, "code": code, "info": info, "request_id": head["id"]}, ok

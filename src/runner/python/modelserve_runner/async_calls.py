@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import sys
 import threading
 import time
 
@@ -11,7 +10,7 @@ from .backend import Unsupported
 from .batch import Batch, checked
 from .calls import Hook
 from .home import LoopHome, new_event_loop
-from .importing import format_error
+from .notes import note_failure
 from .outcomes import hook_failure, hook_outcome, item_answer, report_batch, stream_failure
 from .request import Request
 from .starting import start_backend
@@ -87,7 +86,7 @@ class AsyncExecutor:
         except Unsupported:
             pass
         except BaseException as error:
-            sys.stderr.write("shutdown() failed:\n%s" % format_error(error))
+            note_failure("shutdown() failed", error)
 
     def _begin(self, work):
         run = self._run_hook if isinstance(work, Hook) else self._run_batch if isinstance(work, Batch) else self._run_call

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 
+from . import notes
 from .async_calls import AsyncExecutor
 from .backend import is_asynchronous
 from .importing import describe, load_backend
@@ -50,13 +51,13 @@ def check_import(launch):
 
 def serve(launch):
     """Serve the replica until it is told to end; return the exit code."""
-    log = None if launch.log is None else LogFile(launch.log, launch.log_max_bytes, launch.log_files)
+    log = None if launch.log is None else LogFile(launch)
     reader = Reader(launch, log)
     try:
         if log is not None:
             log.open()
         use_line_buffering()
-        faulthandler.enable(file=2)  # a crash, or SIGABRT, writes the stacks of all threads to the log
+        faulthandler.enable(file=notes.descriptor())  # a crash, or SIGABRT: the stacks of all threads
         reader.start()
     except OSError as error:
         sys.stderr.write("modelserve: replica %s cannot start: %s\n" % (launch.replica, error))
@@ -80,5 +81,5 @@ def _report_failure(reader, error):
         message, text = error.message, error.traceback
     else:
         message, text, _ = describe(error)
-    sys.stderr.write("modelserve: the backend could not be started: %s\n%s" % (message, text))
+    notes.note("modelserve: the backend could not be started: %s\n%s" % (message, text))
     reader.fail(message, text)

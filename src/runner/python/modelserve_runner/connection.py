@@ -1,10 +1,8 @@
 """One agent or ingress on the socket: its frames in, frames out. Guarded by the replica's lock."""
 
-import sys
-import traceback
-
 from . import frames
 from .call import Call, check_head
+from .notes import note, note_failure
 from .wire import Wire
 
 
@@ -125,11 +123,10 @@ class Connection:
                 elif kind in handlers:
                     handlers[kind](flags, stream, payload)
         except frames.FrameError as error:
-            sys.stderr.write("modelserve: a connection (%s) was closed: %s\n" % (self.role or "no hello yet", error))
+            note("modelserve: a connection (%s) was closed: %s" % (self.role or "no hello yet", error))
             self.lose()
-        except Exception:  # the field of a payload was of no use: this thread serves others, too
-            sys.stderr.write("modelserve: a connection (%s) was closed:\n" % (self.role or "no hello yet"))
-            traceback.print_exc()
+        except Exception as error:  # the field of a payload was of no use: this thread serves others, too
+            note_failure("modelserve: a connection (%s) was closed" % (self.role or "no hello yet"), error)
             self.lose()
 
     def _on_first_frame(self, kind, payload):

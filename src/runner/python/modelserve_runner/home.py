@@ -3,8 +3,9 @@
 import asyncio
 import selectors
 import socket
-import sys
 from collections import deque
+
+from .notes import note
 
 
 class SelectorHome:
@@ -112,7 +113,7 @@ def new_event_loop():
     try:
         import uvloop
     except ImportError:
-        sys.stderr.write("modelserve: calls run on asyncio's event loop\n")
+        note("modelserve: calls run on asyncio's event loop")
         return asyncio.new_event_loop()
-    sys.stderr.write("modelserve: calls run on uvloop %s\n" % uvloop.__version__)
+    note("modelserve: calls run on uvloop %s" % uvloop.__version__)
     return uvloop.new_event_loop()

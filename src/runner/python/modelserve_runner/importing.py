@@ -83,6 +83,20 @@ def format_error(error):
     return "".join(report.format())
 
 
+def format_kind(error):
+    """Return the same without any exception's message, which may hold what a client sent."""
+    report = traceback.TracebackException(type(error), error, error.__traceback__)
+    _drop_plumbing(report)
+    return "".join(_kinds(report))
+
+
+def _kinds(report):
+    inner = report.__cause__ or (None if report.__suppress_context__ else report.__context__)
+    lines = [] if inner is None else _kinds(inner) + ["which led to\n"]
+    kind = getattr(report, "exc_type_str", None) or report.exc_type.__name__  # from 3.13 on the first
+    return lines + report.stack.format() + ["%s\n" % kind]
+
+
 def _drop_plumbing(report):
     report.stack[:] = [frame for frame in report.stack if not frame.filename.startswith(_PLUMBING)]
     for inner in (report.__cause__, report.__context__):

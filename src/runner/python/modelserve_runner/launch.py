@@ -24,6 +24,7 @@ _FIELDS = {
     "log": ((str, type(None)), None),
     "log_max_bytes": (int, 20 * 1024 * 1024),
     "log_files": (int, 5),
+    "log_output": (bool, True),
 }
 
 
@@ -55,7 +56,7 @@ def read_launch(path):
         value = found.get(name, default)
         if value is _REQUIRED:
             raise LaunchError("launch file %s: field %s is missing" % (path, name))
-        if not isinstance(value, types) or isinstance(value, bool) and types is not object:
+        if not isinstance(value, types) or isinstance(value, bool) and types not in (object, bool):
             raise LaunchError("launch file %s: field %s has the wrong type: %r" % (path, name, value))
         fields[name] = value
     return Launch(fields)

@@ -1,7 +1,8 @@
 """How a replica beats, drains and ends. Belongs to the reader thread, under the lock."""
 
 import os
-import sys
+
+from .notes import note
 
 BEAT_S = 0.5
 LOG_CHECK_S = 1.0
@@ -112,8 +113,7 @@ class Lifecycle:
         self._guard.later(0.1, os._exit, 0)
 
     def _orphaned(self):
-        sys.stderr.write("modelserve: no agent for %g s, this replica ends itself\n"
-                         % self._replica.launch.orphan_timeout_s)
+        note("modelserve: no agent for %g s, this replica ends itself" % self._replica.launch.orphan_timeout_s)
         self.drain(DEFAULT_GRACE_MS)
 
     def _beat(self):

@@ -7,6 +7,8 @@ child that was started before a rotation goes on writing to the file that was re
 import os
 import sys
 
+from . import notes
+
 
 def use_line_buffering():
     """Replace ``sys.stdout`` and ``sys.stderr`` by UTF-8 streams that pass on each line as soon as it is complete.
@@ -20,21 +22,27 @@ def use_line_buffering():
 
 
 class LogFile:
-    """``path`` is written; ``path.1`` is the newest of the ``files - 1`` older ones kept."""
+    """The file of a Launch: ``path`` is written; ``path.1`` is the newest of the ``files - 1`` older ones kept.
 
-    def __init__(self, path, max_bytes, files):
-        self._path = path
-        self._max_bytes = max_bytes
-        self._files = files
+    With ``log_output`` off it has the runner's own lines alone (see notes).
+    """
+
+    def __init__(self, launch):
+        self._path = launch.log
+        self._max_bytes = launch.log_max_bytes
+        self._files = launch.log_files
+        self._has_output = launch.log_output
+        self._descriptors = (1, 2)
 
     def open(self):
-        """Let descriptors 1 and 2 lead to the file from now on; raises OSError."""
-        target = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.dup2(target, 1)
-            os.dup2(target, 2)
-        finally:
-            os.close(target)
+        """Let descriptors 1 and 2 lead to the file from now on, or the runner's own; raises OSError."""
+        if not self._has_output:
+            own = os.open(os.devnull, os.O_WRONLY)
+            self._descriptors = (own,)
+        self._reopen()
+        if not self._has_output:
+            notes.throw_output_away()
+            notes.write_apart(self._descriptors[0])
 
     def rotate_if_full(self):
         """Start a new file when the current one has reached its size.
@@ -42,7 +50,7 @@ class LogFile:
         A failure (a full disk, a folder that has gone) leaves the current file in use.
         """
         try:
-            if os.fstat(1).st_size < self._max_bytes:
+            if os.fstat(self._descriptors[0]).st_size < self._max_bytes:
                 return
             for number in range(self._files - 1, 0, -1):
                 older = "%s.%d" % (self._path, number)
@@ -51,6 +59,14 @@ class LogFile:
                     os.replace(newer, older)
             if self._files == 1:
                 os.unlink(self._path)
-            self.open()
+            self._reopen()
         except OSError as error:
-            sys.stderr.write("modelserve: the log %s could not be rotated: %s\n" % (self._path, error))
+            notes.note("modelserve: the log %s could not be rotated: %s" % (self._path, error))
+
+    def _reopen(self):
+        target = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            for descriptor in self._descriptors:
+                os.dup2(target, descriptor, inheritable=descriptor <= 2)
+        finally:
+            os.close(target)

@@ -1,10 +1,9 @@
 """What hooks, batches and broken streams come to: the same for both kinds of class."""
 
-import sys
-
 from .answers import answer_of, answer_of_error, error_of
 from .backend import Unsupported
 from .importing import format_error
+from .notes import note_failure
 
 
 def hook_outcome(name, value):
@@ -49,5 +48,4 @@ def item_answer(result, call):
 
 def report_batch(error, size):
     """Write to the log why a batch is taken apart."""
-    sys.stderr.write("predict_batch of %d items failed, so they are tried one by one:\n%s"
-                     % (size, format_error(error)))
+    note_failure("predict_batch of %d items failed, so they are tried one by one" % size, error)

@@ -8,12 +8,12 @@ import socket
 import stat
 import threading
 import time
-import traceback
 
 from .connection import Connection
 from .forks import release_in_children
 from .guard import Guard
 from .lifecycle import EXIT_LIMIT_S, Lifecycle
+from .notes import note_failure
 from .replica import Replica
 
 #: How long a failed replica waits for an agent to connect and hear the reason.
@@ -66,9 +66,9 @@ class Reader:
         asyncio.set_event_loop(self.guard.loop)
         try:
             self.guard.loop.run_until_complete(self._serve())
-        except BaseException:
+        except BaseException as error:
             # Without its channel a replica is of no use, and the agent replaces it as soon as it has gone.
-            traceback.print_exc()
+            note_failure("modelserve: the channel failed", error)
             os._exit(1)
         self._closed.set()
         time.sleep(EXIT_LIMIT_S)

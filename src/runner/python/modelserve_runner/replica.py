@@ -3,7 +3,7 @@
 import faulthandler
 import time
 
-from . import frames
+from . import frames, notes
 from .calls import Calls, Hook
 from .relief import Relief
 
@@ -157,7 +157,7 @@ class Replica:
             answer(False, "the replica is %s" % self.phase)
 
     def _dump_stacks(self, request, answer):
-        faulthandler.dump_traceback(file=2, all_threads=True)
+        faulthandler.dump_traceback(file=notes.descriptor(), all_threads=True)
         answer(True)
 
     def _drain(self, request, answer):

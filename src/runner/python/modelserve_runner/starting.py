@@ -23,6 +23,7 @@ import sys
 
 from .backend import Backend, Unsupported
 from .importing import describe, format_error
+from .notes import note
 
 
 class StartFailed(Exception):
@@ -38,14 +39,14 @@ def start_backend(backend_class, launch):
     """Return (Backend, what its reconfigure() returned, which may have to be awaited); raises StartFailed."""
     backend = Backend(_construct(backend_class, launch), launch.max_batch_size)
     if launch.max_batch_size > 1 and backend.batch_size is None:
-        sys.stderr.write("modelserve: max_batch_size is %d, but class %s has no method predict_batch: it is called "
-                         "once for each request\n" % (launch.max_batch_size, backend_class.__name__))
+        note("modelserve: max_batch_size is %d, but class %s has no method predict_batch: it is called once for each "
+             "request" % (launch.max_batch_size, backend_class.__name__))
     if launch.user_config is None:
         return backend, None
     try:
         return backend, backend.hook("reconfigure", launch.user_config)
     except Unsupported as error:
-        sys.stderr.write("modelserve: user_config is set, but %s: it is not used\n" % error)
+        note("modelserve: user_config is set, but %s: it is not used" % error)
         return backend, None
 
 

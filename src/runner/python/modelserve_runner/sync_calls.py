@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import queue
-import sys
 import threading
 import time
 from collections import deque
@@ -13,7 +12,7 @@ from .backend import Unsupported
 from .batch import Batch, checked
 from .calls import Hook
 from .home import SelectorHome
-from .importing import format_error
+from .notes import note_failure
 from .outcomes import hook_failure, hook_outcome, item_answer, report_batch, stream_failure
 from .request import SyncRequest
 from .starting import start_backend
@@ -67,7 +66,7 @@ class SyncExecutor:
         except Unsupported:
             pass
         except BaseException as error:
-            sys.stderr.write("shutdown() failed:\n%s" % format_error(error))
+            note_failure("shutdown() failed", error)
 
     def start(self, work):
         """Give work to an idle thread."""

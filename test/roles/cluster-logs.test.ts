@@ -1,7 +1,9 @@
 import { appendFileSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ReplicaLogs } from '../../src/roles/replica-logs.ts';
+import type { LogQuery } from '../../src/admin/types.ts';
+import { ClusterLogs } from '../../src/roles/cluster-logs.ts';
+import { byTime, type LineSource } from '../../src/roles/merge-lines.ts';
 import { ControlWorld } from '../controller/world.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -11,23 +13,26 @@ function logsOf(
   replicas: Readonly<Record<string, string>>,
   known: readonly string[] = Object.keys(replicas),
 ) {
-  const logsDir = tempDir();
-  mkdirSync(join(logsDir, 'Echo'));
+  const root = tempDir();
+  const logsDir = join(root, 'replicas');
+  mkdirSync(join(logsDir, 'Echo'), { recursive: true });
   for (const [id, text] of Object.entries(replicas)) writeFileSync(join(logsDir, 'Echo', `${id}.log`), text);
-  const logs = new ReplicaLogs(
-    { nodeId: 'n1', linkKey: 'key', logsDir },
+  const logs = new ClusterLogs(
+    { nodeId: 'n1', linkKey: 'key', paths: { logs: root, replicaLogs: logsDir } },
     {
       replicasOf: (deployment) =>
         deployment === 'Echo'
           ? known.map((id) => ({ nodeId: id.startsWith('far') ? 'n2' : 'n1', replicaId: id }))
           : [],
-      nodeOf: (nodeId) => ({ ...new ControlWorld().record(nodeId), linkPort: 1 }),
+      nodes: () => ['n1', 'n2'].map((id) => ({ ...new ControlWorld().record(id), linkPort: 1 })),
     },
   );
-  return { logs, file: (id: string) => join(logsDir, 'Echo', `${id}.log`), logsDir };
+  return { logs, root, file: (id: string) => join(logsDir, 'Echo', `${id}.log`), logsDir };
 }
 
 const query = (over: object = {}) => ({
+  of: 'replicas' as const,
+  node: null,
   deployment: 'Echo',
   replicaId: null,
   lines: 100,
@@ -89,6 +94,68 @@ describe('output of a deployment', () => {
     const text = await all(await logs.open(query(), NEVER));
     expect(text).toContain('a  one\n');
     expect(text).toMatch(/far {2}\[the log on node n2 cannot be read: .+\]/);
+  });
+});
+
+describe('what modelserve itself writes', () => {
+  const component = (over: object = {}) => ({
+    ...{ of: 'component', component: 'agent', node: null, lines: 100, follow: false, sinceMs: null },
+    ...over,
+  });
+  const lineAt = (second: number): string => `{"level":"info","time":"2026-01-31T08:00:0${second}.000Z"}`;
+  const open = async (over: object = {}): Promise<string> => {
+    const { logs, root } = logsOf({});
+    writeFileSync(join(root, 'agent.log'), `${lineAt(1)}\n${lineAt(2)}\nno JSON\n`);
+    return await all(await logs.open(component({ node: 'n1', ...over }) as LogQuery, NEVER));
+  };
+
+  it('says on which node it was written', async () => {
+    const lines = (await open()).trimEnd().split('\n');
+    expect(JSON.parse(lines[0] ?? '')).toEqual({
+      node: 'n1',
+      level: 'info',
+      time: '2026-01-31T08:00:01.000Z',
+    });
+    expect(lines.slice(2)).toEqual(['no JSON']);
+  });
+
+  it('begins where it is asked to', async () => {
+    const text = await open({ sinceMs: Date.parse('2026-01-31T08:00:02Z'), lines: 0 });
+    expect(text).toContain('08:00:02');
+    expect(text).not.toContain('08:00:01');
+    expect((await open({ lines: 1 })).trimEnd()).toBe('no JSON');
+  });
+
+  it('is nothing where a node has no such part, and a mistake where there is no such node', async () => {
+    expect(await open({ component: 'admin' })).toBe('');
+    await expect(open({ node: 'n9' })).rejects.toThrow('there is no node n9; nodes: n1, n2');
+  });
+
+  it('is put together in the order of its times', async () => {
+    const source = (...seconds: number[]): LineSource => ({
+      open: async function* () {
+        for (const second of seconds) yield Buffer.from(`${lineAt(second)}\n`);
+      },
+      mark: (line) => line,
+    });
+    const text = await all(byTime([source(1, 4, 5), source(2, 3, 6), source()], NEVER));
+    expect(text).toBe([1, 2, 3, 4, 5, 6].map((second) => `${lineAt(second)}\n`).join(''));
+  });
+
+  it('of a request is found with what replicas wrote of it, in older files, too', async () => {
+    const { logs, root, file } = logsOf({
+      a: 'request id-1 failed:\n  Traceback\n    line 3\n  ValueError\nother\n  more\n',
+    });
+    writeFileSync(`${file('a')}.1`, 'older id-1\nrequest id-2 failed:\n  Traceback');
+    writeFileSync(join(root, 'ingress.log'), '{"requestId":"id-1"}\n{"requestId":"id-2"}\n');
+    const request = { of: 'request', node: 'n1', requestId: 'id-1', deployment: null } as const;
+    expect(await all(await logs.open(request, NEVER))).toBe(
+      '{"node":"n1","requestId":"id-1"}\n' +
+        'a  older id-1\na  request id-1 failed:\na    Traceback\na      line 3\na    ValueError\n',
+    );
+    expect(await all(await logs.open({ ...request, deployment: 'Other' }, NEVER))).toBe(
+      '{"node":"n1","requestId":"id-1"}\n',
+    );
   });
 });
 
