@@ -20,6 +20,7 @@ import { codeOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { programOnPort } from '../lib/ports.ts';
 import { RemoteModels } from '../models/remote-models.ts';
+import { PATIENT_HEAD } from '../models/sources/exchange.ts';
 import type { Listings } from '../models/streaming/listings.ts';
 import { ServerOrigin } from '../models/streaming/stream-origin.ts';
 import { createApplyQueue } from '../store/apply-queue.ts';
@@ -169,7 +170,7 @@ async function startControl(
   const store = await connectStore({ ...target, mayBeLost: state.revision !== null });
   closers.add(async () => await store.close());
   const content = createContent(
-    { ...ground, store, origins: (listings) => [serverOrigin(listings, closers)] },
+    { ...ground, store, origins: (listings) => [serverOrigin(listings, closers, log)] },
     { limitBytes: flags.modelCacheBytes, spareBytes: SPARE_BYTES },
   );
   await content.start();
@@ -184,11 +185,7 @@ async function startControl(
     { store, state, log },
   );
   const uploads = new Uploads(paths.uploads, content.store);
-  const remote = new RemoteModels(
-    { variables: cloudVariables(), partialDir: paths.partial, digestsDir: paths.digests },
-    { store: content.store, room: content.cache, streaming: content, log },
-  );
-  closers.add(async () => await remote.stop());
+  const remote = remoteModels(ground, content, closers);
   const desk = new ApplyDesk(
     {
       snapshotsDir: paths.snapshots,
@@ -220,9 +217,22 @@ async function startControl(
   return { server, store, content, uploads, queue, state, leader, desk, plane };
 }
 
+function remoteModels({ paths, log }: Ground, content: Control['content'], closers: Closers): RemoteModels {
+  const remote = new RemoteModels(
+    {
+      variables: cloudVariables(),
+      exchange: PATIENT_HEAD,
+      ...{ partialDir: paths.partial, digestsDir: paths.digests },
+    },
+    { store: content.store, room: content.cache, streaming: content, log },
+  );
+  closers.add(async () => await remote.stop());
+  return remote;
+}
+
 /** Only a head asks the servers that URIs name. */
-function serverOrigin(listings: Listings, closers: Closers): ServerOrigin {
-  const origin = new ServerOrigin(cloudVariables(), listings);
+function serverOrigin(listings: Listings, closers: Closers, log: Log): ServerOrigin {
+  const origin = new ServerOrigin(cloudVariables(), listings, { exchange: PATIENT_HEAD, log });
   closers.add(async () => await origin.close());
   return origin;
 }

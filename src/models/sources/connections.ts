@@ -48,6 +48,8 @@ export interface ConnectionPool {
   proxyTo(origin: string): ProxyServer | null;
   readonly tls: TlsSettings;
   readonly ask: AskServer;
+  /** whose variables proxies and credentials are looked for in, for messages */
+  readonly environment: string;
   close(): Promise<void>;
 }
 
@@ -59,12 +61,14 @@ const ASK_TIMEOUT_MS = 30_000;
 export class Connections implements ConnectionPool {
   readonly #variables: Variables;
   readonly #silenceMs: number;
+  readonly environment: string;
   readonly #agents = new Map<string, Dispatcher>();
   #ownCertificates: readonly string[] | null = null;
 
-  constructor(variables: Variables, silenceMs: number) {
+  constructor(variables: Variables, silenceMs: number, environment = 'the environment') {
     this.#variables = variables;
     this.#silenceMs = silenceMs;
+    this.environment = environment;
   }
 
   /** What sends requests to a server, by the proxy that the environment names for it. */
@@ -84,7 +88,7 @@ export class Connections implements ConnectionPool {
   }
 
   proxyTo(origin: string): ProxyServer | null {
-    return proxyFor(origin, this.#variables);
+    return proxyFor(origin, this.#variables, this.environment);
   }
 
   readonly ask: AskServer = async ({ url, method, headers = {}, body = null, ...how }) => {

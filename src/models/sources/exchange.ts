@@ -25,9 +25,13 @@ export interface ExchangeOptions {
   readonly backoffMs: number;
   /** a server that sends nothing for this long counts as stalled */
   readonly silenceMs: number;
+  /** whose variables are looked at, for messages; `the environment` where nothing is said */
+  readonly environment?: string;
 }
 
 export const PATIENT: ExchangeOptions = { attempts: 6, backoffMs: 250, silenceMs: 30_000 };
+/** Whoever applies may have another environment than the head, which alone fetches. */
+export const PATIENT_HEAD: ExchangeOptions = { ...PATIENT, environment: 'the environment of the head' };
 
 /** An answer whose body has to be read or dropped. */
 export type Answer = Dispatcher.ResponseData;
@@ -63,7 +67,7 @@ export class Exchange {
   constructor(
     variables: Variables,
     options: ExchangeOptions = PATIENT,
-    connections: ConnectionPool = new Connections(variables, options.silenceMs),
+    connections: ConnectionPool = new Connections(variables, options.silenceMs, options.environment),
   ) {
     this.#options = options;
     this.connections = connections;

@@ -9,7 +9,7 @@ import { encodeKey, type StoreRequest } from './requests.ts';
 import { signS3 } from './sign-s3.ts';
 
 /** A bucket of Google Cloud Storage, by its XML API; without credentials requests carry no token. */
-export function gsDialect(uri: ModelUri, { variables, ask }: SourceContext): Dialect {
+export function gsDialect(uri: ModelUri, { variables, ask, environment }: SourceContext): Dialect {
   const { bucket, endpoint } = uri;
   const place = `gs://${endpoint === null ? '' : `${endpoint}/`}${bucket}/`;
   const origin = endpoint ?? emulatorIn(variables) ?? 'https://storage.googleapis.com';
@@ -54,7 +54,7 @@ export function gsDialect(uri: ModelUri, { variables, ask }: SourceContext): Dia
       if (status !== 401 && status !== 403) return '';
       const asked = credentials.held?.origin ?? null;
       return asked === null
-        ? 'no credentials were found: set GOOGLE_APPLICATION_CREDENTIALS in the environment of the head'
+        ? `no credentials were found: set GOOGLE_APPLICATION_CREDENTIALS in ${environment}`
         : `asked as ${asked} says`;
     },
   };

@@ -32,7 +32,7 @@ export async function openSource(
   exchange: Exchange,
   dragonfly?: Dragonfly,
 ): Promise<ModelSource> {
-  const { ask } = exchange.connections;
-  const dialect = await DIALECTS[uri.scheme](uri, { variables, ask });
+  const { ask, environment } = exchange.connections;
+  const dialect = await DIALECTS[uri.scheme](uri, { variables, ask, environment });
   return (await dragonfly?.proxied(dialect, exchange)) ?? new RemoteSource(dialect, exchange);
 }

@@ -22,17 +22,18 @@ export interface OssBucket {
 }
 
 /** A bucket of Alibaba Cloud's OSS; requests are not signed where no credentials are given. */
-export function ossDialect({ bucket, endpoint }: ModelUri, { variables }: SourceContext): Dialect {
+export function ossDialect({ bucket, endpoint }: ModelUri, context: SourceContext): Dialect {
+  const { variables, environment } = context;
   const place = `oss://${endpoint === null ? '' : `${endpoint}/`}${bucket}/`;
   const key = keyIn(variables);
   return ossBucketDialect(place, {
-    endpoint: endpoint ?? endpointIn(variables, place),
+    endpoint: endpoint ?? endpointIn(context, place),
     bucket,
     region: variables['OSS_REGION'] || null,
     key: () => key,
     hint:
       key === null
-        ? 'no credentials were found: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET in the environment of the head'
+        ? `no credentials were found: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET in ${environment}`
         : 'asked with OSS_ACCESS_KEY_ID of the environment',
   });
 }
@@ -88,11 +89,11 @@ function withScheme(endpoint: string): string {
   return /^https?:\/\//.test(endpoint) ? endpoint : `http://${endpoint}`;
 }
 
-function endpointIn(variables: Variables, place: string): string {
+function endpointIn({ variables, environment }: SourceContext, place: string): string {
   const given = variables['OSS_ENDPOINT'] || '';
   if (given !== '' && URL.canParse(withScheme(given))) return given;
   throw new SourceError(
-    `${place}: OSS_ENDPOINT in the environment of the head: expected the address of OSS, such as https://oss-cn-beijing.aliyuncs.com, found ${given === '' ? 'none' : 'what is no address'}`,
+    `${place}: OSS_ENDPOINT in ${environment}: expected the address of OSS, such as https://oss-cn-beijing.aliyuncs.com, found ${given === '' ? 'none' : 'what is no address'}`,
     { code: 'SOURCE_CREDENTIALS' },
   );
 }

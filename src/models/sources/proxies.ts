@@ -14,9 +14,14 @@ export interface ProxyServer {
 /**
  * Which proxy leads to a server: `HTTP_PROXY` or `HTTPS_PROXY` by the server's scheme, else `ALL_PROXY`; none where
  * `NO_PROXY` has the host. All may be lower case.
+ * @param environment whose variables they are, for messages
  * @throws SourceError SOURCE_FAILED for what is no address of a proxy
  */
-export function proxyFor(origin: string, variables: Variables): ProxyServer | null {
+export function proxyFor(
+  origin: string,
+  variables: Variables,
+  environment = 'the environment',
+): ProxyServer | null {
   const { protocol, hostname, port } = new URL(origin);
   const name = protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
   const [variable, given] = first([name, 'ALL_PROXY'], variables);
@@ -30,7 +35,7 @@ export function proxyFor(origin: string, variables: Variables): ProxyServer | nu
   const url = given.includes('://') ? given : `http://${given}`;
   if (!URL.canParse(url) || !/^https?:/.test(url)) {
     throw new SourceError(
-      `${variable} in the environment of the head: expected the address of a proxy, such as http://proxy.example:3128, found what is none`,
+      `${variable} in ${environment}: expected the address of a proxy, such as http://proxy.example:3128, found what is none`,
       { code: 'SOURCE_FAILED' },
     );
   }

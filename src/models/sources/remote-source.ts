@@ -15,6 +15,8 @@ export interface SourceContext {
   readonly variables: Variables;
   /** for servers of tokens and keys */
   readonly ask: AskServer;
+  /** whose variables they are, for messages: `the environment of the head` */
+  readonly environment: string;
 }
 
 /** In what a scheme differs from the others: addresses, listing, signatures. */
@@ -33,8 +35,11 @@ export interface Dialect {
   } | null;
   /** @returns the headers to send, those of the request among them */
   sign(request: StoreRequest): Promise<Readonly<Record<string, string>>>;
-  /** Puts a signature into the address in place of headers, so that anybody may send it; without it that cannot be done. */
-  readonly presign?: (request: StoreRequest) => Promise<StoreRequest>;
+  /**
+   * Puts a signature into the address in place of headers, so that anybody may send it.
+   * @throws SourceError where the credentials cannot sign addresses
+   */
+  presign(request: StoreRequest): Promise<StoreRequest>;
   /** makes a request ready to be sent, in place of `sign` */
   readonly prepare?: (request: StoreRequest) => Promise<StoreRequest>;
   /**

@@ -12,7 +12,7 @@ import { parseBucketList } from './list-xml.ts';
 import { presignS3 } from './presign.ts';
 import type { Dialect, SourceContext } from './remote-source.ts';
 import { encodeKey, type StoreRequest } from './requests.ts';
-import { signS3 } from './sign-s3.ts';
+import { amazonDomain, signS3 } from './sign-s3.ts';
 
 /** What does not change while a source is in use. */
 interface S3Settings {
@@ -25,7 +25,8 @@ interface S3Settings {
 }
 
 /** A bucket of S3, or of a store that speaks its language; requests are not signed where no credentials are found. */
-export async function s3Dialect(uri: ModelUri, { variables, ask }: SourceContext): Promise<Dialect> {
+export async function s3Dialect(uri: ModelUri, context: SourceContext): Promise<Dialect> {
+  const { variables, ask, environment } = context;
   const settings = await settingsOf(await cloudEntry(uri, variables), variables);
   const { region, trust } = settings;
   const place = `s3://${uri.endpoint === null ? '' : `${uri.endpoint}/`}${uri.bucket}/`;
@@ -70,12 +71,12 @@ export async function s3Dialect(uri: ModelUri, { variables, ask }: SourceContext
     hint: (status, headers) => {
       const actual = headers['x-amz-bucket-region'];
       if (typeof actual === 'string' && actual !== region) {
-        return `the bucket is in region ${actual}: set AWS_REGION in the environment of the head`;
+        return `the bucket is in region ${actual}: set AWS_REGION in ${environment}`;
       }
       if (![400, 401, 403].includes(status)) return '';
       const asked = credentials.held?.origin ?? '';
       return asked === ''
-        ? 'no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment of the head, or write ~/.aws/credentials'
+        ? `no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in ${environment}, or write ~/.aws/credentials`
         : `asked with ${asked}`;
     },
   };
@@ -116,7 +117,7 @@ function addressOf(
   const own = endpoint ?? settings.endpoint;
   // A certificate holds for one name before the domain: none for a bucket with dots.
   const isPathStyle = own === null ? bucket.includes('.') : !settings.isVirtual;
-  const service = new URL(own ?? `https://s3.${settings.region}.amazonaws.com`);
+  const service = new URL(own ?? `https://s3.${settings.region}.${amazonDomain(settings.region)}`);
   return isPathStyle
     ? { origin: service.origin, root: `/${bucket}` }
     : { origin: `${service.protocol}//${bucket}.${service.host}`, root: '' };

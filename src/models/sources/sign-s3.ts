@@ -16,6 +16,11 @@ export interface SignatureScope {
   readonly nowMs: number;
 }
 
+/** Where the services of a region are. */
+export function amazonDomain(region: string): string {
+  return region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
+}
+
 const NO_BODY = sha256('');
 
 /** Signs a GET as AWS Signature Version 4 has it. @returns the headers to send, those of the request among them */

@@ -1,8 +1,10 @@
 import type { Variables } from '../../config/environment.ts';
 import { isImageUri, publicUri, readModelUri } from '../../config/model-uri.ts';
 import type { Manifest } from '../../lib/content/manifest.ts';
+import type { Log } from '../../lib/log.ts';
 import type { RemoteListing } from '../remote-listing.ts';
-import { Exchange, type ExchangeOptions } from '../sources/exchange.ts';
+import { Dragonfly } from '../sources/dragonfly/dragonfly.ts';
+import { Exchange, type ExchangeOptions, PATIENT } from '../sources/exchange.ts';
 import { openSource } from '../sources/open-source.ts';
 import type { ModelSource } from '../sources/types.ts';
 import type { Listings } from './listings.ts';
@@ -30,11 +32,18 @@ export class ServerOrigin implements StreamOrigin {
   readonly #variables: Variables;
   readonly #listings: Listings;
   readonly #exchange: Exchange;
+  readonly #dragonfly: Dragonfly;
 
-  constructor(variables: Variables, listings: Listings, exchange?: ExchangeOptions) {
+  /** @param options with the log for what Dragonfly made of its tasks */
+  constructor(
+    variables: Variables,
+    listings: Listings,
+    { exchange = PATIENT, log }: { readonly exchange?: ExchangeOptions; readonly log: Log },
+  ) {
     this.#variables = variables;
     this.#listings = listings;
     this.#exchange = new Exchange(variables, exchange);
+    this.#dragonfly = new Dragonfly({ variables, exchange, log });
   }
 
   /** @throws SourceError SOURCE_CREDENTIALS */
@@ -45,7 +54,7 @@ export class ServerOrigin implements StreamOrigin {
     return {
       model: publicUri(reading.uri.text),
       files: known.files,
-      source: await openSource(reading.uri, this.#variables, this.#exchange),
+      source: await openSource(reading.uri, this.#variables, this.#exchange, this.#dragonfly),
       content: null,
       check: async () => undefined, // what it holds is learned here, and nowhere else
     };
@@ -53,6 +62,6 @@ export class ServerOrigin implements StreamOrigin {
 
   /** Ends all requests. Idempotent. */
   async close(): Promise<void> {
-    await this.#exchange.close();
+    await Promise.all([this.#exchange.close(), this.#dragonfly.close()]);
   }
 }

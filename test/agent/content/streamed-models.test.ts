@@ -31,7 +31,7 @@ async function streamed(): Promise<{
   const head = await cluster.node('head', {
     isHead: true,
     origins: (listings) => {
-      const origin = new ServerOrigin({}, listings, IMPATIENT);
+      const origin = new ServerOrigin({}, listings, { exchange: IMPATIENT, log: silentLog });
       onTestFinished(async () => await origin.close());
       return [origin];
     },
@@ -128,7 +128,7 @@ test('a worker whose head is started anew in the middle goes on with what is mis
   letGo();
   await cluster.node('head', {
     ...{ isHead: true, root: head.paths.root },
-    origins: (listings) => [new ServerOrigin({}, listings, IMPATIENT)],
+    origins: (listings) => [new ServerOrigin({}, listings, { exchange: IMPATIENT, log: silentLog })],
   });
   await coming?.whole;
   expect((await worker.service.store.find(sha(content)))?.hash).toBe(sha(content));

@@ -8,6 +8,8 @@ import { sha256 } from '../../../src/lib/hash.ts';
 import { readDragonflyConfig } from '../../../src/models/sources/dragonfly/dragonfly-config.ts';
 import { presignGoogle } from '../../../src/models/sources/presign.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { startWebServer } from '../web-server.ts';
+import { startTokenServer } from './credentials/token-server.ts';
 import { obtain } from './fake-store.ts';
 
 function configFile(text: string): string {
@@ -103,13 +105,17 @@ describe('a part asked of Dragonfly', () => {
     });
   });
 
-  it('is refused for a store whose addresses cannot be signed', async () => {
+  it('is refused for credentials that sign no address', async () => {
+    const identity = await startTokenServer(() => ({ access_token: 'granted', expires_in: 3_600 }));
+    const origin = await startWebServer();
+    origin.files.set('/acct/container/m.bin', Buffer.from('model'));
     const variables = {
       TRITON_DRAGONFLY_CONFIG_PATH: configFile('{"proxy": "http://127.0.0.1:1"}'),
-      AZURE_STORAGE_KEY: 'a2V5',
+      ...{ AZURE_STORAGE_AUTH_TYPE: 'managed_identity', AZURE_POD_IDENTITY_AUTHORITY_HOST: identity.url },
     };
-    await expect(obtain('as://account/container/m.bin', variables)).rejects.toThrow(
-      /^as:\/\/account\/container\/: Dragonfly fetches by signed addresses, which this store does not have/,
+    const uri = `as://${origin.url}/acct/container/m.bin`;
+    await expect(obtain(uri, variables)).rejects.toThrow(
+      /^as:\/\/.*\/acct\/container\/: addresses are signed with an account's key, and cannot be with the managed identity: set AZURE_STORAGE_KEY/,
     );
   });
 });

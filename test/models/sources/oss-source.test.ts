@@ -110,7 +110,7 @@ describe('a folder in OSS', () => {
   });
 
   it.each([
-    [{}, /OSS_ENDPOINT in the environment of the head: .* found none/],
+    [{}, /OSS_ENDPOINT in the environment: .* found none/],
     [{ OSS_ENDPOINT: 'oss.example.com', OSS_ACCESS_KEY_ID: 'x' }, /give both or none/],
   ])('says what is missing in %j', async (variables, message) => {
     await expect(obtain('oss://bkt/dir/', variables)).rejects.toThrow(message);

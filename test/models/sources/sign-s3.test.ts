@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { signS3 } from '../../../src/models/sources/sign-s3.ts';
+import { amazonDomain, signS3 } from '../../../src/models/sources/sign-s3.ts';
 
 // The examples in AWS' documentation of Signature Version 4 for S3 (GET Object, GET Bucket lifecycle, List Objects).
 const scope = {
@@ -43,4 +43,31 @@ it('signs the token of temporary credentials with the rest', () => {
   expect(headers['authorization']).toContain(
     'SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,',
   );
+});
+
+it('signs for the token service as botocore does', () => {
+  const headers = signS3(
+    {
+      ...{ origin: 'https://sts.eu-central-1.amazonaws.com', path: '/', headers: {} },
+      query: [
+        ['Action', 'AssumeRole'],
+        ['RoleArn', 'arn:aws:iam::1:role/r'],
+        ['RoleSessionName', 's'],
+        ['Version', '2011-06-15'],
+      ],
+    },
+    {
+      key: { id: 'AKID', secret: 'SECRET', sessionToken: 'TOKEN' },
+      ...{ region: 'eu-central-1', service: 'sts', nowMs: Date.UTC(2026, 0, 2, 3, 4, 5) },
+    },
+  );
+  expect(headers['authorization']).toMatch(
+    /Signature=412910b1d30c8c8be76bf5f13eac8d6c4ee422550b0fda87583c66331c742df7$/,
+  );
+});
+
+it('knows that China has a domain of its own', () => {
+  expect([amazonDomain('cn-north-1'), amazonDomain('eu-central-1')]).toEqual([
+    ...['amazonaws.com.cn', 'amazonaws.com'],
+  ]);
 });

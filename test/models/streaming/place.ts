@@ -17,7 +17,7 @@ export function streamingPlace(root: string = tempDir()) {
   const folder = (name: string): string => join(root, name);
   const listings = new Listings(folder('listings'));
   const store = new ContentStore({ recordsDir: folder('contents'), filesDir: folder('models') });
-  const origin = new ServerOrigin({}, listings, IMPATIENT);
+  const origin = new ServerOrigin({}, listings, { exchange: IMPATIENT, log: silentLog });
   const streams = new ModelStreams(
     { partialDir: folder('partial'), connections: 4 },
     { listings, store, room: diskRoom(1024 ** 2), origins: [origin], log: silentLog },

@@ -2,10 +2,13 @@ import type { Variables } from '../../../config/environment.ts';
 import { readIfThere } from '../../../lib/files.ts';
 import { isLoopback } from '../../../lib/loopback.ts';
 import type { AskServer, Told } from '../connections.ts';
+import { passing } from '../passing.ts';
 import { type AwsLease, keyInJson, unusable } from './aws-keys.ts';
+import { objectIn } from './token-answer.ts';
 
 const TIMEOUT_MS = 1_000;
 const TOKEN_TTL_S = '21600';
+const ROLES = 'meta-data/iam/security-credentials/';
 /** Where containers of ECS and pods of EKS are given their keys. */
 const CONTAINER_HOSTS = ['169.254.170.2', '169.254.170.23', '[fd00:ec2::23]'];
 
@@ -23,13 +26,30 @@ export async function containerKey(variables: Variables, ask: AskServer): Promis
   if (!isAllowed(url)) {
     throw unusable('AWS_CONTAINER_CREDENTIALS_FULL_URI', 'https, or this machine', 'another address');
   }
-  const tokenFile = variables['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE'];
-  const token = tokenFile ? await readIfThere(tokenFile) : variables['AWS_CONTAINER_AUTHORIZATION_TOKEN'];
-  const headers: Record<string, string> = token ? { authorization: token.trim() } : {};
+  const token = await containerToken(variables);
+  const headers: Record<string, string> = token === '' ? {} : { authorization: token };
   const answer = await ask({ url, method: 'GET', headers, timeoutMs: TIMEOUT_MS, isDirect: true });
-  const lease = answer.status === 200 ? keyInJson(answer.text, origin) : null;
-  if (lease === null) throw unusable(origin, `a key from ${url}`, `an answer of ${answer.status}`);
-  return lease;
+  return keyOf(answer, origin, url);
+}
+
+/** @returns '' where none is asked for */
+async function containerToken(variables: Variables): Promise<string> {
+  const file = variables['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE'] || null;
+  if (file === null) return (variables['AWS_CONTAINER_AUTHORIZATION_TOKEN'] || '').trim();
+  const token = (await readIfThere(file))?.trim();
+  if (!token) throw unusable('AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE', `a token in ${file}`, 'none');
+  return token;
+}
+
+/** @throws SourceError when it is none, in the words of who was asked; what is worth another try */
+function keyOf({ status, text }: Told, origin: string, asked: string): AwsLease {
+  if (status === 0 || status === 429 || status >= 500)
+    throw passing(`${asked} answers ${status || 'nothing'}`);
+  const lease = status === 200 ? keyInJson(text, origin) : null;
+  if (lease !== null) return lease;
+  const { Code, code, Message, message } = objectIn(text);
+  const words = [Code ?? code, Message ?? message].filter((word) => typeof word === 'string');
+  throw unusable(origin, `a key from ${asked}`, [`an answer of ${status}`, ...words].join(' '));
 }
 
 /** A token that a variable holds is not sent in the clear to another machine. */
@@ -62,9 +82,12 @@ export async function instanceKey(variables: Variables, ask: AskServer): Promise
   const token = await tell('PUT', 'api/token', { 'x-aws-ec2-metadata-token-ttl-seconds': TOKEN_TTL_S });
   if (token.status !== 200) return null;
   const headers = { 'x-aws-ec2-metadata-token': token.text };
-  const roles = await tell('GET', 'meta-data/iam/security-credentials/', headers);
+  // From here on the service is there: what it cannot say at the moment is no reason to ask as nobody.
+  const roles = await tell('GET', ROLES, headers);
+  if (roles.status === 0 || roles.status >= 500)
+    throw passing(`${host} answers ${roles.status || 'nothing'}`);
   const [role = ''] = roles.text.trim().split('\n');
   if (roles.status !== 200 || role === '') return null;
-  const path = `meta-data/iam/security-credentials/${encodeURIComponent(role)}`;
-  return keyInJson((await tell('GET', path, headers)).text, `the instance's role ${role}`);
+  const answer = await tell('GET', `${ROLES}${encodeURIComponent(role)}`, headers);
+  return keyOf(answer, `the instance's role ${role}`, host);
 }

@@ -4,7 +4,7 @@ import type { AskServer } from '../connections.ts';
 import { parseFailure } from '../list-xml.ts';
 import { passing } from '../passing.ts';
 import { pathAndQuery, type StoreRequest } from '../requests.ts';
-import { type AccessKey, signS3 } from '../sign-s3.ts';
+import { type AccessKey, amazonDomain, signS3 } from '../sign-s3.ts';
 import { type AwsLease, unusable } from './aws-keys.ts';
 
 export interface RoleContext {
@@ -61,7 +61,7 @@ function common({ arn, session }: Role): StoreRequest['query'] {
 
 function stsRequest({ variables, region }: RoleContext, query: StoreRequest['query']): StoreRequest {
   const own = variables['AWS_ENDPOINT_URL_STS']?.replace(/\/+$/, '');
-  return { origin: own || `https://sts.${region}.amazonaws.com`, path: '/', query, headers: {} };
+  return { origin: own || `https://sts.${region}.${amazonDomain(region)}`, path: '/', query, headers: {} };
 }
 
 async function take(role: Role, request: StoreRequest, ask: AskServer): Promise<AwsLease> {

@@ -1,9 +1,12 @@
 import type { Variables } from '../../../config/environment.ts';
 import type { ModelUri } from '../../../config/model-uri.ts';
+import { messageOf } from '../../../lib/errors.ts';
 import { readIfThere } from '../../../lib/files.ts';
 import type { AskServer, Question } from '../connections.ts';
+import { isPassing, passing } from '../passing.ts';
 import type { AzureKey } from '../sign-azure.ts';
 import { SourceError } from '../types.ts';
+import { connectionOf } from './azure-connection.ts';
 import { cloudEntry } from './cloud-file.ts';
 import type { Lease } from './renewable.ts';
 import { readToken } from './token-answer.ts';
@@ -22,7 +25,8 @@ const METADATA_TIMEOUT_MS = 2_000;
 
 /**
  * As Triton does: what the cloud credential file has for the URI, else the variables `AZURE_STORAGE_ACCOUNT`, `_KEY`,
- * `_AUTH_TYPE` and `_CLIENT_ID`. An account that is not named is that of the URI.
+ * `_AUTH_TYPE` and `_CLIENT_ID`; beyond it the key of a connection string, and whom `AZURE_CLIENT_ID` names. An account that
+ * is not named is that of the URI.
  * @throws SourceError SOURCE_CREDENTIALS
  */
 export async function azureCredentials(
@@ -30,10 +34,7 @@ export async function azureCredentials(
   variables: Variables,
   ask: AskServer,
 ): Promise<Lease<AzureCredentials>> {
-  const entry = await cloudEntry(uri, variables);
-  const given =
-    typeof entry?.value === 'object' && !isEmpty(entry.value) ? entry.value : inVariables(variables);
-  const origin = entry?.origin ?? 'AZURE_STORAGE_KEY of the environment';
+  const { value: given, origin } = await fieldsFor(uri, variables);
   const authType = given['auth_type'] || 'key';
   if (authType === 'key') return ofKey(given, uri.account, origin);
   const clientId = given['client_id'] || variables['AZURE_CLIENT_ID'] || '';
@@ -44,12 +45,42 @@ export async function azureCredentials(
   throw unusable(`${origin}: auth_type`, 'key, managed_identity or default', `"${authType}"`);
 }
 
-function inVariables(variables: Variables): Variables {
-  return {
+interface Fields {
+  readonly value: Variables;
+  /** for messages */
+  readonly origin: string;
+}
+
+/** What the cloud credential file has, else what stands in variables. */
+async function fieldsFor(uri: ModelUri, variables: Variables): Promise<Fields> {
+  const entry = await cloudEntry(uri, variables);
+  if (typeof entry?.value === 'object' && !isEmpty(entry.value)) {
+    return { value: entry.value, origin: entry.origin };
+  }
+  const fields = inVariables(uri.account, variables);
+  const saysWho = ['AZURE_TENANT_ID', 'AZURE_CLIENT_ID'].every((name) => variables[name]);
+  const hasProof = ['AZURE_CLIENT_SECRET', 'AZURE_FEDERATED_TOKEN_FILE'].some((name) => variables[name]);
+  // Clusters set these for their workloads; nobody has to say more.
+  const isByName = !fields.value['account_key'] && !fields.value['auth_type'] && saysWho && hasProof;
+  return isByName ? { ...fields, value: { ...fields.value, auth_type: 'default' } } : fields;
+}
+
+function inVariables(account: string, variables: Variables): Fields {
+  // KServe's name for the key is the second.
+  const name = ['AZURE_STORAGE_KEY', 'AZURE_STORAGE_ACCESS_KEY'].find((one) => variables[one]);
+  const value = {
     account_str: variables['AZURE_STORAGE_ACCOUNT'],
-    account_key: variables['AZURE_STORAGE_KEY'],
     auth_type: variables['AZURE_STORAGE_AUTH_TYPE'],
     client_id: variables['AZURE_STORAGE_CLIENT_ID'],
+  };
+  if (name !== undefined) {
+    return { value: { ...value, account_key: variables[name] }, origin: `${name} of the environment` };
+  }
+  const connection = connectionOf(account, variables);
+  const ofConnection = connection === null ? {} : { account_str: account, account_key: connection.key };
+  return {
+    value: { ...value, ...ofConnection },
+    origin: 'AZURE_STORAGE_CONNECTION_STRING of the environment',
   };
 }
 
@@ -74,7 +105,10 @@ interface TokenQuestion extends Question {
 }
 
 async function tokenBy(question: TokenQuestion, ask: AskServer): Promise<Lease<AzureCredentials>> {
-  const answer = readToken(await ask(question));
+  const told = await ask(question).catch((error: unknown) => {
+    throw isPassing(error) ? passing(`${question.name}: ${messageOf(error)}`) : error;
+  });
+  const answer = readToken(told);
   if (!answer.ok) throw unusable(question.name, 'a token for storage', answer.found);
   const { value: token, endsAtMs } = answer.lease;
   return { value: { key: null, token, origin: question.name }, endsAtMs };
@@ -111,7 +145,7 @@ async function fromEnvironment(variables: Variables): Promise<TokenQuestion | nu
     ? { client_secret: secret }
     : {
         client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-        client_assertion: ((await readIfThere(file ?? '')) ?? '').trim(),
+        client_assertion: await federatedToken(file ?? ''),
       };
   const form = { grant_type: 'client_credentials', client_id: id, scope: `${RESOURCE}.default`, ...proof };
   return {
@@ -121,6 +155,12 @@ async function fromEnvironment(variables: Variables): Promise<TokenQuestion | nu
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
     body: new URLSearchParams(form).toString(),
   };
+}
+
+async function federatedToken(file: string): Promise<string> {
+  const token = (await readIfThere(file))?.trim();
+  if (!token) throw unusable('AZURE_FEDERATED_TOKEN_FILE', `a token in ${file}`, 'none');
+  return token;
 }
 
 function unusable(place: string, expected: string, found: string): SourceError {

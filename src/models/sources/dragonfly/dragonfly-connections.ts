@@ -12,6 +12,7 @@ const REMEMBERED_TASKS = 1_024;
 export class DragonflyConnections implements ConnectionPool {
   readonly tls = {};
   readonly ask: AskServer;
+  readonly environment: string;
   readonly #config: DragonflyConfig;
   readonly #agent: ProxyAgent;
   readonly #log: Log;
@@ -24,6 +25,7 @@ export class DragonflyConnections implements ConnectionPool {
     limits: { readonly silenceMs: number; readonly log: Log },
   ) {
     this.ask = direct.ask;
+    this.environment = direct.environment;
     this.#config = config;
     this.#log = limits.log;
     const { silenceMs } = limits;

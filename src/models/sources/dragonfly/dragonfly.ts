@@ -4,7 +4,7 @@ import type { Log } from '../../../lib/log.ts';
 import type { ReceiveOptions, Target } from '../../receive/types.ts';
 import { Exchange, type ExchangeOptions, PATIENT } from '../exchange.ts';
 import { type Dialect, RemoteSource } from '../remote-source.ts';
-import { type ByteRange, type ByteSink, type ModelSource, type RemoteFile, SourceError } from '../types.ts';
+import type { ByteRange, ByteSink, ModelSource, RemoteFile } from '../types.ts';
 import { readDragonflyConfig } from './dragonfly-config.ts';
 import { DragonflyConnections } from './dragonfly-connections.ts';
 
@@ -27,18 +27,11 @@ export class Dragonfly {
   /**
    * The same server with the bytes of its files by Dragonfly; what is there is asked of the server itself.
    * @returns null where no daemon is named
-   * @throws SourceError for a configuration that is wrong, and a store whose addresses cannot be signed
+   * @throws SourceError for a configuration that is wrong
    */
   async proxied(dialect: Dialect, direct: Exchange): Promise<ModelSource | null> {
     const config = await readDragonflyConfig(this.#options.variables);
     if (config === null) return null;
-    const { presign } = dialect;
-    if (presign === undefined) {
-      throw new SourceError(
-        `${dialect.place}: Dragonfly fetches by signed addresses, which this store does not have; unset TRITON_DRAGONFLY_CONFIG_PATH in the environment of the head for it`,
-        { code: 'SOURCE_ANSWER' },
-      );
-    }
     const { exchange = PATIENT, log } = this.#options;
     const key = hashOf(config);
     const byProxy =
@@ -51,7 +44,7 @@ export class Dragonfly {
     this.#exchanges.set(key, byProxy);
     return new ProxiedSource(
       new RemoteSource(dialect, direct),
-      new RemoteSource(presigned({ ...dialect, presign }), byProxy),
+      new RemoteSource(presigned(dialect), byProxy),
     );
   }
 
@@ -62,10 +55,10 @@ export class Dragonfly {
 }
 
 /** A refused address is signed anew once: it may have run out on its way through a queue of the daemon's. */
-function presigned(dialect: Dialect & Required<Pick<Dialect, 'presign'>>): Dialect {
+function presigned(dialect: Dialect): Dialect {
   return {
     ...dialect,
-    prepare: dialect.presign,
+    prepare: async (request) => await dialect.presign(request),
     renew: async (askedAtMs) => {
       await dialect.renew(askedAtMs);
       return true;
@@ -92,12 +85,16 @@ class ProxiedSource implements ModelSource {
     return this.#direct.canList;
   }
 
+  get canListAfter(): boolean {
+    return this.#direct.canListAfter;
+  }
+
   async stat(key: string, signal: AbortSignal): Promise<RemoteFile | null> {
     return await this.#direct.stat(key, signal);
   }
 
-  list(prefix: string, signal: AbortSignal): AsyncGenerator<readonly RemoteFile[]> {
-    return this.#direct.list(prefix, signal);
+  list(prefix: string, signal: AbortSignal, after?: string): AsyncGenerator<readonly RemoteFile[]> {
+    return this.#direct.list(prefix, signal, after);
   }
 
   async read(
