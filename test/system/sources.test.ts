@@ -1,10 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { ContentStore } from '../../src/lib/content/content-store.ts';
+import { diskRoom } from '../../src/lib/content/room.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { RemoteModels } from '../../src/models/remote-models.ts';
+import { canMount, smallDisk } from '../support/small-disk.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { installAzureServer } from './support/azure-server.ts';
 import { FaultFront, type Trouble } from './support/fault-front.ts';
@@ -16,6 +18,7 @@ import {
   type Origin,
   ossOrigin,
   s3Origin,
+  secureOrigin,
 } from './support/origins.ts';
 import { installS3Server } from './support/s3-server.ts';
 
@@ -23,17 +26,25 @@ const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest
 /** Long enough for a server to come back, short enough for one that stays away. */
 const PATIENT = { attempts: 8, backoffMs: 50, silenceMs: 500 };
 const IMPATIENT = { attempts: 2, backoffMs: 5, silenceMs: 1_000 };
+const isMountable = canMount('the contract of sources, on a disk that becomes full');
 const DATA = /bytes=(?!0-0$)/;
 
 const s3 = installS3Server('the contract of sources, for s3');
 const azure = installAzureServer('the contract of sources, for as');
 const subjects: readonly (readonly [string, (() => Promise<Origin>) | null])[] = [
   ['http (nginx)', hasNginx('the contract of sources, for http') ? nginxOrigin : null],
+  ['https (nginx)', hasNginx('the contract of sources, for https') ? secureOrigin : null],
   ['s3 (s3rver)', s3 === null ? null : async () => await s3Origin(s3)],
   ['as (Azurite)', azure === null ? null : async () => await azureOrigin(azure)],
   ['gs (a double)', googleOrigin],
   ['oss (a double)', ossOrigin],
 ];
+
+/** Takes what is left of a disk. */
+function fillUp(disk: string, path: string): void {
+  const { bavail, bsize } = statfsSync(disk);
+  writeFileSync(path, Buffer.alloc(bavail * bsize));
+}
 
 describe.each(subjects)('a source keeps the contract: %s', (_name, start) => {
   if (start === null) return void it.skip('cannot be had here', () => undefined);
@@ -45,7 +56,7 @@ describe.each(subjects)('a source keeps the contract: %s', (_name, start) => {
 
   beforeAll(async () => {
     origin = await start();
-    front = await FaultFront.start(origin.url);
+    front = await FaultFront.start(origin.url, origin.identity);
     await origin.put('m/weights.bin', weights);
     for (const name of odd) await origin.put(`m/${name}`, Buffer.from(name));
     await origin.put('m-old/weights.bin', Buffer.from('old'));
@@ -63,7 +74,14 @@ describe.each(subjects)('a source keeps the contract: %s', (_name, start) => {
   });
 
   async function obtain(key: string, variables?: Record<string, string>, exchange = PATIENT) {
-    const dir = tempDir();
+    return await obtainIn(tempDir(), key, { exchange, ...(variables === undefined ? {} : { variables }) });
+  }
+
+  async function obtainIn(
+    dir: string,
+    key: string,
+    { variables, exchange = PATIENT }: { variables?: Record<string, string>; exchange?: typeof PATIENT },
+  ) {
     const store = new ContentStore({ recordsDir: join(dir, 'contents'), filesDir: join(dir, 'models') });
     const places = { partialDir: join(dir, 'partial'), digestsDir: join(dir, 'digests') };
     const all = {
@@ -71,7 +89,8 @@ describe.each(subjects)('a source keeps the contract: %s', (_name, start) => {
       AWS_EC2_METADATA_DISABLED: 'true',
       ...(variables ?? origin.variables(dir, front.url)),
     };
-    const models = new RemoteModels({ variables: all, ...places, exchange }, { store, log: silentLog });
+    const dependencies = { store, room: diskRoom(0), log: silentLog };
+    const models = new RemoteModels({ variables: all, ...places, exchange }, dependencies);
     onTestFinished(async () => await models.stop());
     const how = { isDryRun: false, signal: AbortSignal.timeout(60_000) };
     return await models.obtain(origin.uri(front.url, key), how);
@@ -185,6 +204,22 @@ describe.each(subjects)('a source keeps the contract: %s', (_name, start) => {
       return true;
     });
     expect((await obtain('m/weights.bin')).pin.sha256).toBe(sha(weights));
+  });
+
+  it.skipIf(!isMountable)('says that the disk has become full, and goes on once there is room', async () => {
+    const disk = smallDisk(20);
+    const ballast = join(disk, 'ballast');
+    front.trouble = (request) => {
+      if (DATA.test(request.headers.range ?? '') && !existsSync(ballast)) fillUp(disk, ballast);
+      return false;
+    };
+    await expect(obtainIn(disk, 'm/weights.bin', {})).rejects.toMatchObject({
+      code: 'MODEL_NO_ROOM',
+      message: expect.stringMatching(/m\/weights\.bin: the disk of the state directory is too full for it/),
+    });
+    rmSync(ballast);
+    front.trouble = () => false;
+    expect((await obtainIn(disk, 'm/weights.bin', {})).pin.sha256).toBe(sha(weights));
   });
 
   it('names server and cause when it is gone, and the words of a refusal', async () => {

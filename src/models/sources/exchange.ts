@@ -13,6 +13,7 @@ import {
 } from '../receive/types.ts';
 import { type ConnectionPool, Connections, silenceText, type Trust } from './connections.ts';
 import { parseFailure } from './list-xml.ts';
+import { noConversation } from './no-conversation.ts';
 import { isPassing, passing } from './passing.ts';
 import type { ProxyServer } from './proxies.ts';
 import { pathAndQuery, type StoreRequest } from './requests.ts';
@@ -144,6 +145,9 @@ export class Exchange {
         return await once();
       } catch (error) {
         signal.throwIfAborted();
+        const why = noConversation(error, this.connections.environment);
+        if (why !== null)
+          throw new SourceError(`${place}: ${why}`, { code: 'SOURCE_FAILED' }, { cause: error });
         if (!isPassing(error)) throw error;
         if (attempt === attempts) throw failed(place, attempts, error);
       }

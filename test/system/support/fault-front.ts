@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Answers a request in place of the server behind. @returns false to leave it to that */
@@ -11,37 +12,47 @@ interface Cut {
   readonly how: 'end' | 'stall' | 'trickle';
 }
 
+/** What a front answers for https with, in PEM. */
+export interface FrontIdentity {
+  readonly key: string;
+  readonly cert: string;
+}
+
 /** Stands in front of a server, hands on what comes as it is (signatures hold), and fails where a test wants it. */
 export class FaultFront {
   readonly #target: string;
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
+  readonly #scheme: string;
   #port = 0;
   /** asked first, for each request */
   trouble: Trouble = () => false;
   /** `/path?query bytes=…` of each request */
   readonly requests: string[] = [];
 
-  private constructor(target: string) {
+  private constructor(target: string, identity: FrontIdentity | null) {
     this.#target = target;
-    this.#server = createServer((incoming, response) => {
+    this.#scheme = identity === null ? 'http' : 'https';
+    const listen = (incoming: IncomingMessage, response: ServerResponse): void => {
       this.requests.push(`${incoming.url} ${incoming.headers.range ?? ''}`);
       if (!this.trouble(incoming, response)) this.pass(incoming, response);
-    });
+    };
+    this.#server = identity === null ? createServer(listen) : createSecureServer(identity, listen);
     this.#server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
     });
   }
 
-  static async start(target: string): Promise<FaultFront> {
-    const front = new FaultFront(target);
+  /** @param identity for https; null: http */
+  static async start(target: string, identity: FrontIdentity | null = null): Promise<FaultFront> {
+    const front = new FaultFront(target, identity);
     await front.open();
     return front;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return `${this.#scheme}://127.0.0.1:${this.#port}`;
   }
 
   /** What the server behind answers, or its first bytes, and then an end, or nothing more; or all of it, slowly. */

@@ -21,8 +21,9 @@ export function hasNginx(what: string): boolean {
 export class NginxServer {
   readonly url: string;
   readonly secureUrl: string;
-  /** the path of the certificate that signs for it */
+  /** the paths of the certificate that signs for it, and of its key */
   readonly certificate: string;
+  readonly key: string;
   readonly process: ServerProcess;
   readonly #folder: string;
 
@@ -31,6 +32,7 @@ export class NginxServer {
     this.url = `http://127.0.0.1:${ports[0]}`;
     this.secureUrl = `https://localhost:${ports[1]}`;
     this.certificate = join(folder, 'certificate.pem');
+    this.key = join(folder, 'key.pem');
     const args = ['-p', folder, '-c', join(folder, 'nginx.conf')];
     const isReady = async () => (await fetch(this.url)).status > 0;
     this.process = new ServerProcess({ what: 'nginx', command: 'nginx', args, cwd: folder, isReady });
@@ -40,7 +42,7 @@ export class NginxServer {
     const folder = mkdtempSync(join(tmpdir(), 'modelserve-nginx-'));
     const ports = await freePorts(2);
     mkdirSync(join(folder, 'files'));
-    const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+    const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
     const files = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'certificate.pem')];
     const kind = ['-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2'];
     execFileSync('openssl', ['req', ...kind, ...files, ...names], { stdio: 'ignore' });

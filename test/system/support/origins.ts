@@ -1,11 +1,12 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { signOss } from '../../../src/models/sources/sign-oss.ts';
 import { openStore } from '../../models/sources/fake-store.ts';
 import { isGranted } from '../../models/sources/google-server.ts';
 import { AzureServer } from './azure-server.ts';
+import type { FrontIdentity } from './fault-front.ts';
 import { NginxServer } from './nginx-server.ts';
 import { S3Server } from './s3-server.ts';
 
@@ -23,6 +24,8 @@ export interface Origin {
   /** makes what the server took so far worthless, so that a request is refused whose sender could know better; null: cannot be */
   readonly rotate: ((folder: string) => { readonly stale: Variables; readonly renew: () => void }) | null;
   readonly canList: boolean;
+  /** what a front answers for https with; not given: http */
+  readonly identity?: FrontIdentity;
   put(key: string, content: Buffer): Promise<void> | void;
   kill(): Promise<void>;
   revive(): Promise<void>;
@@ -30,7 +33,10 @@ export interface Origin {
 }
 
 export async function nginxOrigin(): Promise<Origin> {
-  const server = await NginxServer.start();
+  return webOrigin(await NginxServer.start());
+}
+
+function webOrigin(server: NginxServer): Origin {
   return {
     url: server.url,
     uri: (front, key) => `${front}/${key.split('/').map(encodeURIComponent).join('/')}`,
@@ -42,6 +48,22 @@ export async function nginxOrigin(): Promise<Origin> {
     kill: async () => await server.process.kill(),
     revive: async () => await server.process.start(),
     stop: async () => await server.stop(),
+  };
+}
+
+/** The same behind https, with a certificate that is known to whoever is told. */
+export async function secureOrigin(): Promise<Origin> {
+  const server = await NginxServer.start();
+  return {
+    ...webOrigin(server),
+    identity: { key: readFileSync(server.key, 'utf8'), cert: readFileSync(server.certificate, 'utf8') },
+    variables: () => ({ SSL_CERT_FILE: server.certificate }),
+    wrong: () => [
+      [
+        {},
+        /m\/weights\.bin: its certificate is signed by somebody who is not known here \(self-signed certificate\); name a file .* as SSL_CERT_FILE in the environment$/,
+      ],
+    ],
   };
 }
 
