@@ -50,6 +50,8 @@ export interface ConnectionPool {
   readonly ask: AskServer;
   /** whose variables proxies and credentials are looked for in, for messages */
   readonly environment: string;
+  /** where a file with certificates is named, for messages */
+  readonly trusted: string;
   close(): Promise<void>;
 }
 
@@ -69,6 +71,10 @@ export class Connections implements ConnectionPool {
     this.#variables = variables;
     this.#silenceMs = silenceMs;
     this.environment = environment;
+  }
+
+  get trusted(): string {
+    return `SSL_CERT_FILE in ${this.environment}`;
   }
 
   /** What sends requests to a server, by the proxy that the environment names for it. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import type { Variables } from '../../config/environment.ts';
-import { codeOf } from '../../lib/errors.ts';
+import { codeOf, messageOf } from '../../lib/errors.ts';
 import { ReceiveThreads } from '../receive/receive-threads.ts';
 import {
   type AnswerHead,
@@ -145,7 +145,7 @@ export class Exchange {
         return await once();
       } catch (error) {
         signal.throwIfAborted();
-        const why = noConversation(error, this.connections.environment);
+        const why = noConversation(error, this.connections.trusted);
         if (why !== null)
           throw new SourceError(`${place}: ${why}`, { code: 'SOURCE_FAILED' }, { cause: error });
         if (!isPassing(error)) throw error;
@@ -185,7 +185,7 @@ export class Exchange {
       const agent = this.connections.to(origin, first.trust);
       const asked = { ...plain(request), ...times, headers, method, body, signal } as const;
       const answer = await agent.request(asked).catch((error: unknown) => {
-        throw byProxy(error, this.connections.proxyTo(origin));
+        throw byProxy(place, error, this.connections.proxyTo(origin));
       });
       // A body has been sent, and cannot be sent again from here.
       const location = body === null ? locationIn(answer) : null;
@@ -249,8 +249,15 @@ function refused(place: string, what: string, hint = ''): SourceError {
 }
 
 /** Names the proxy in what failed, since it may be that which is down. */
-function byProxy(error: unknown, proxy: ProxyServer | null): unknown {
+function byProxy(place: string, error: unknown, proxy: ProxyServer | null): unknown {
   if (proxy === null) return error;
+  const [, refusal] = /^Proxy (?:response|Authentication Required) \((40\d)\)/.exec(messageOf(error)) ?? [];
+  if (refusal !== undefined) {
+    return new SourceError(
+      `${place}: the proxy ${proxy.shown} that ${proxy.variable} names answers ${refusal}; it may want a user and a password: http://USER:PASSWORD@…`,
+      { code: 'SOURCE_REFUSED' },
+    );
+  }
   const words = `${silenceText(error)} (by the proxy ${proxy.shown} that ${proxy.variable} names)`;
   return Object.assign(new Error(words, { cause: error }), { code: codeOf(error) });
 }

@@ -9,14 +9,14 @@ const NO_HTTP = /^HPE_/;
 /**
  * Why there can be no talk with what answers, and what to do: it is not believed, or speaks something else. Another try
  * finds the same.
- * @param environment whose variables are looked at
+ * @param trusted where a file with certificates is named
  * @returns null for all other failures
  */
-export function noConversation(error: unknown, environment: string): string | null {
+export function noConversation(error: unknown, trusted: string): string | null {
   const code = codeOf(error) ?? '';
   const words = messageOf(error);
   if (UNKNOWN_ISSUER.test(code)) {
-    return `its certificate is signed by somebody who is not known here (${words}); name a file with the signer's certificate as SSL_CERT_FILE in ${environment}`;
+    return `its certificate is signed by somebody who is not known here (${words}); name a file with the signer's certificate as ${trusted}`;
   }
   if (OTHER_CERTIFICATE.test(code)) return `its certificate does not hold (${words})`;
   if (NO_TLS.test(code)) return `it does not answer as https servers do (${words}); is it an http server?`;

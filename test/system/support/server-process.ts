@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { connect } from 'node:net';
 import { until } from './until.ts';
 
 export interface ServerCommand {
@@ -26,7 +27,12 @@ export class ServerProcess {
     const child = spawn(command, [...args], { cwd, stdio: 'ignore', env: { ...process.env, ...env } });
     this.#child = child;
     this.#gone = new Promise((resolve) => child.once('close', () => resolve()));
-    await until(what, isReady, 60_000);
+    try {
+      await until(what, isReady, 60_000);
+    } catch (error) {
+      await this.kill();
+      throw error;
+    }
   }
 
   /** @param signal one that it may act on, where it keeps in memory what has to be there again. Idempotent */
@@ -34,4 +40,13 @@ export class ServerProcess {
     this.#child?.kill(signal);
     await this.#gone;
   }
+}
+
+/** Whether something takes connections at a port of this machine. */
+export async function isListening(port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
 }

@@ -8,11 +8,10 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from './cluster.ts';
-import { ServerProcess } from './server-process.ts';
+import { isListening, ServerProcess } from './server-process.ts';
 
 // Leaves the parameters that the header names out of what an answer is kept under, as a Dragonfly daemon does.
 const STORE_ID = `#!/usr/bin/env python3
@@ -78,7 +77,7 @@ export class SquidServer {
     const server = new ServerProcess({
       ...{ what: 'squid', command: 'squid', cwd: folder },
       args: ['-f', join(folder, 'squid.conf'), '-N', '-n', serviceName(port)],
-      isReady: async () => await answers(port),
+      isReady: async () => await isListening(port),
     });
     await server.start();
     return new SquidServer(port, server, folder);
@@ -106,12 +105,4 @@ export class SquidServer {
 /** Shared memory is named after it, and stays when the process is killed. */
 function serviceName(port: number): string {
   return `modelserve${port}`;
-}
-
-async function answers(port: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' });
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
-  });
 }

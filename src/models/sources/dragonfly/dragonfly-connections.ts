@@ -13,6 +13,7 @@ export class DragonflyConnections implements ConnectionPool {
   readonly tls = {};
   readonly ask: AskServer;
   readonly environment: string;
+  readonly trusted = 'proxy_ca in the file that TRITON_DRAGONFLY_CONFIG_PATH names';
   readonly #config: DragonflyConfig;
   readonly #agent: ProxyAgent;
   readonly #log: Log;
