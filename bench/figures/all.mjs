@@ -12,6 +12,7 @@ import { overload } from './overload.mjs';
 import { preloadOpen } from './preload-open.mjs';
 import { receive } from './receive.mjs';
 import { judged } from './row.mjs';
+import { streaming } from './streaming.mjs';
 import { streams } from './streams.mjs';
 import { travel } from './travel.mjs';
 
@@ -39,6 +40,7 @@ export const FIGURES = [
     run: cachedModel,
   },
   { name: 'receive', group: 'models', what: 'a 2 GiB file from a web server', run: receive },
+  { name: 'streaming', group: 'models', what: 'a model that is read while it comes', run: streaming },
   { name: 'list-fast', group: 'models', what: 'listing a million keys', run: listFastRows },
   { name: 'travel', what: 'packages and models on their way', run: travel },
   { name: 'preload-open', group: 'models', what: 'opens with the preload library', run: preloadOpen },

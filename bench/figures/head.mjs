@@ -13,12 +13,13 @@ import { startContestant } from '../contestants/server.mjs';
 /**
  * Starts a head with sections of the package NoOp.
  * @param {Context} context
- * @param {{conf: readonly string[], route: string, body?: Buffer, requirements?: readonly string[]}} project the route is
- *   asked with the body until it answers
+ * @param {{conf: readonly string[], route: string, body?: Buffer, requirements?: readonly string[],
+ *   folder?: string, env?: NodeJS.ProcessEnv}} project the route is asked with the body until it answers; folder: in place of a
+ *   new one; env: what the head has in its environment beside what is there
  * @returns {Promise<import('../contestants/server.mjs').Running & {folder: string}>} folder: of the project, its state below it
  */
 export async function startHead(context, project) {
-  const folder = context.workspace.newFolder();
+  const folder = project.folder ?? context.workspace.newFolder();
   const contestant = {
     name: 'modelserve',
     what: '',
@@ -26,10 +27,10 @@ export async function startHead(context, project) {
     path: `/${project.route}`,
     body: () => project.body ?? Buffer.from('{}'),
     prepare: async () => ({ versions: {} }),
-    command: (_prepared, port) => {
-      const { requirements, conf } = project;
+    command: async (_prepared, port) => {
+      const { requirements, conf, env } = project;
       writeProject(folder, { package: 'NoOp', conf, ...(requirements ? { requirements } : {}) });
-      return headCommand(folder, port);
+      return { ...(await headCommand(folder, port)), env };
     },
   };
   const place = { folder, own: (one) => context.workspace.own(one) };

@@ -9,9 +9,15 @@ import { runToEnd } from './processes.mjs';
 const INSTALL_TIMEOUT_MS = 600_000;
 const QUESTION_TIMEOUT_MS = 60_000;
 
-/** @returns {string} the folder that outlives a run: environments, and what modelserve prepares for its replicas */
-function cacheDir() {
-  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'modelserve-bench');
+/**
+ * @param {'python' | 'node'} kind
+ * @param {readonly string[]} contents what it is about to hold: other contents, another folder
+ * @returns {string} a folder that outlives a run
+ */
+export function cacheFolder(kind, name, contents) {
+  const caches = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  const key = createHash('sha256').update(contents.join('\n')).digest('hex').slice(0, 10);
+  return join(caches, 'modelserve-bench', kind, `${name}-${key}`);
 }
 
 /**
@@ -31,11 +37,7 @@ export async function pythonEnvironment(wanted) {
   });
   if (python.code !== 0) return { skipped: `python3 does not run: ${lastLine(python.output)}` };
   const version = python.output.trim();
-  const key = createHash('sha256')
-    .update([version, ...wanted.requirements].join('\n'))
-    .digest('hex')
-    .slice(0, 10);
-  const folder = join(cacheDir(), 'python', `${wanted.name}-${key}`);
+  const folder = cacheFolder('python', wanted.name, [version, ...wanted.requirements]);
   const stamp = join(folder, 'versions.json');
   if (!existsSync(stamp)) {
     const failure = await install(folder, wanted.requirements);
@@ -75,7 +77,8 @@ async function versionsIn(folder, requirements) {
   return asked.code === 0 ? JSON.parse(asked.output) : {};
 }
 
-function lastLine(text) {
+/** The line of a program's output that says most about why it failed. */
+export function lastLine(text) {
   const lines = text.split('\n').filter((line) => line.trim() !== '');
   return (lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? 'no output').trim();
 }

@@ -1,21 +1,24 @@
-// Receives a file from a web server as modelserve does, into memory or a file, and prints the seconds that took.
-// receive.mjs ORIGIN PATH SIZE_BYTES CHUNK_BYTES CONNECTIONS FILE|-
+// Receives a file from a web server or an object store as modelserve does, into memory or a file, and prints the seconds
+// that took.
+// receive.mjs ADDRESS SIZE_BYTES CHUNK_BYTES CONNECTIONS FILE|-
 import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../lib/paths.mjs';
 
-const models = join(ROOT, 'dist', 'models', 'sources');
-const { Exchange } = await import(join(models, 'exchange.js'));
-const { openSource } = await import(join(models, 'open-source.js'));
+const dist = join(ROOT, 'dist');
+const { Exchange } = await import(join(dist, 'models', 'sources', 'exchange.js'));
+const { openSource } = await import(join(dist, 'models', 'sources', 'open-source.js'));
+const { readModelUri } = await import(join(dist, 'config', 'model-uri.js'));
 
-const [origin, path, sizeText, chunkText, connectionsText, target] = process.argv.slice(2);
+const [address, sizeText, chunkText, connectionsText, target] = process.argv.slice(2);
 const [size, chunk, connections] = [sizeText, chunkText, connectionsText].map(Number);
-const key = path.slice(1);
+const { uri } = readModelUri(address);
 const exchange = new Exchange({});
-const source = await openSource({ scheme: 'http', endpoint: origin, key, query: '' }, {}, exchange);
+const credentials = { AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench', AWS_REGION: 'us-east-1' };
+const source = await openSource(uri, credentials, exchange);
 const { signal } = new AbortController();
-const file = await source.stat(key, signal);
-if (file?.sizeBytes !== size) throw new Error(`${path} has ${file?.sizeBytes} bytes and not ${size}`);
+const file = await source.stat(uri.key, signal);
+if (file?.sizeBytes !== size) throw new Error(`${address} has ${file?.sizeBytes} bytes and not ${size}`);
 const memory = target === '-' ? new Uint8Array(new SharedArrayBuffer(size)).fill(1) : null;
 const fd = memory === null ? openSync(target, 'w') : -1;
 if (memory === null) ftruncateSync(fd, size);

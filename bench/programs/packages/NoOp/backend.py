@@ -1,5 +1,6 @@
-"""The packages that the benchmark serves: a no-op, an echo, a stream, a slow call, and a model that gains by batches."""
+"""The packages that the benchmark serves: a no-op, an echo, a stream, a slow call, a model that gains by batches, one that is read."""
 import asyncio
+import os
 import time
 
 
@@ -52,3 +53,20 @@ class Batched:
     def predict_batch(self, items):
         time.sleep(0.005 + 0.0005 * len(items))
         return [{"status": 1} for _ in items]
+
+
+class ReadAll:
+    """Reads its model from the first byte to the last, and says when it had."""
+
+    def __init__(self, model_path):
+        folder = os.path.join(*model_path.split(",")[:2])
+        block = bytearray(1024 * 1024)
+        self.bytes = 0
+        for name in sorted(os.listdir(folder)):
+            with open(os.path.join(folder, name), "rb", buffering=0) as file:
+                while count := file.readinto(block):
+                    self.bytes += count
+        self.read_at_ms = time.time() * 1000
+
+    async def __call__(self, request):
+        return {"bytes": self.bytes, "read_at_ms": self.read_at_ms}
