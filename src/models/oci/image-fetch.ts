@@ -3,12 +3,15 @@ import { dirname, join } from 'node:path';
 import { mapConcurrently } from '../../lib/concurrency.ts';
 import type { ContentStore, StoredContent } from '../../lib/content/content-store.ts';
 import { checkManifest, folderHash, type Manifest } from '../../lib/content/manifest.ts';
+import { freeBytesAt } from '../../lib/content/room.ts';
 import { MAX_FILES_IN_A_FOLDER, ModelError } from '../pins.ts';
 import { type ComposedFile, composeFiles } from './compose.ts';
 import type { ImageRecords } from './image-records.ts';
 import { type Layer, LayerDraft } from './layer-draft.ts';
 import { MODEL_FOLDER } from './layer-entries.ts';
+import { fetchLayer } from './layer-fetch.ts';
 import type { Descriptor } from './manifest.ts';
+import { PackedBytes } from './packed-bytes.ts';
 import type { Registry } from './registry.ts';
 
 export interface ImageFetchOptions {
@@ -33,6 +36,8 @@ const LAYERS_AT_ONCE = 4;
 const FILES_AT_ONCE = 8;
 /** So that a slow fetch does not look forgotten to who tidies up. */
 const TOUCH_EVERY_MS = 60_000;
+/** Packed bytes are kept beside the unpacked ones where the disk has room for both, and as much again. */
+const ROOM_FACTOR = 3;
 
 /** One image on its way to being a model that is kept. Whoever does this holds the locks of its layers. */
 export class ImageFetch {
@@ -45,8 +50,9 @@ export class ImageFetch {
   constructor(options: ImageFetchOptions, dependencies: ImageFetchDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
-    const draftOf = (digest: string) => new LayerDraft(join(options.folder, digest.replace(':', '-')));
-    this.#drafts = new Map(options.layers.map(({ digest }) => [digest, draftOf(digest)]));
+    this.#drafts = new Map(
+      options.layers.map(({ digest }) => [digest, new LayerDraft(this.#folderOf(digest))]),
+    );
   }
 
   /**
@@ -67,8 +73,17 @@ export class ImageFetch {
       .flatMap((digest) => this.#options.layers.find((layer) => layer.digest === digest) ?? []);
   }
 
+  /** How much of these layers an earlier fetch has left, and need not be asked for. */
+  async heldBytes(missing: readonly Descriptor[]): Promise<number> {
+    const sizes = await Promise.all(
+      missing.map(({ digest }) => PackedBytes.sizeAt(this.#packedPath(digest))),
+    );
+    return sizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0);
+  }
+
   /**
-   * Fetches layers; those that are complete stay for another try when one fails.
+   * Fetches layers; those that are complete stay for another try when one fails, and of the others what has come, where the
+   * disk has room for it.
    * @param onBytes how many have come
    * @throws SourceError, ImageError, TarError, UnpackError; the signal's reason
    */
@@ -78,22 +93,21 @@ export class ImageFetch {
     signal: AbortSignal,
   ): Promise<void> {
     const { registry } = this.#dependencies;
+    const { searchPath } = this.#options;
     const failed = new AbortController();
     const touching = setInterval(() => void touch(this.#options.folder), TOUCH_EVERY_MS);
     const either = AbortSignal.any([signal, failed.signal]);
+    const toComeBytes = missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const isRoomy = (await freeBytesAt(this.#options.folder)) > toComeBytes * ROOM_FACTOR;
     await mapConcurrently(missing, LAYERS_AT_ONCE, async (descriptor) => {
       try {
-        const layer = await this.#drafts.get(descriptor.digest)?.fetch(async (take) => {
-          await registry.readBlob(
-            descriptor,
-            async (bytes) => {
-              onBytes(bytes.length);
-              await take(bytes);
-            },
-            either,
-          );
-        }, this.#options.searchPath);
-        if (layer !== undefined) this.#layers.set(descriptor.digest, layer);
+        const draft = this.#drafts.get(descriptor.digest);
+        if (draft === undefined) return;
+        const packedPath = this.#packedPath(descriptor.digest);
+        if (!isRoomy) await rm(packedPath, { force: true });
+        const place = { registry, draft, searchPath, packedPath: isRoomy ? packedPath : null };
+        const layer = await fetchLayer(descriptor, place, { onBytes, signal: either });
+        this.#layers.set(descriptor.digest, layer);
       } catch (error) {
         failed.abort(error); // the others need not end what nobody gets
         throw error;
@@ -124,6 +138,14 @@ export class ImageFetch {
     await rm(this.#options.folder, { recursive: true, force: true });
     await store.touch(content.hash);
     return content;
+  }
+
+  #folderOf(digest: string): string {
+    return join(this.#options.folder, digest.replace(':', '-'));
+  }
+
+  #packedPath(digest: string): string {
+    return `${this.#folderOf(digest)}.packed`;
   }
 
   async #keep(files: readonly ComposedFile[], manifest: Manifest): Promise<StoredContent> {

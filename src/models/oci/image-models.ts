@@ -182,22 +182,24 @@ export class ImageModels {
     );
     const missing = await fetch.prepare();
     const totalBytes = missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const heldBytes = await fetch.heldBytes(missing);
     const tally = { model: registry.place, fetchedBytes: 0, totalBytes, bytesPerSecond: 0 };
     const onBytes = (sizeBytes: number): void => {
       tally.fetchedBytes += sizeBytes;
-      tally.bytesPerSecond = Math.round((tally.fetchedBytes * 1_000) / (performance.now() - beganMs));
+      const seconds = (performance.now() - beganMs) / 1_000;
+      tally.bytesPerSecond = Math.round((tally.fetchedBytes - heldBytes) / seconds);
     };
     // Files of other models that are taken as they are need no room, but are counted as what is there.
     const wish = { folder, totalBytes: totalBytes + (await folderSizeBytes(folder)) };
     await inRoom(room, registry.place, wish, async () => {
       await writePartNote(folder, { model: registry.place, totalBytes });
-      this.#running.set(digest, Object.assign(tally, { fetchedBytes: 0 }));
+      this.#running.set(digest, Object.assign(tally, { fetchedBytes: heldBytes }));
       await fetch.fetch(await fetch.prepare(), onBytes, signal);
     });
     const content = await fetch.finish();
     const tookMs = Math.round(performance.now() - beganMs);
     log.info(
-      { model: registry.place, digest, hash: content.hash, fetchedBytes: totalBytes, tookMs },
+      { model: registry.place, digest, hash: content.hash, fetchedBytes: totalBytes - heldBytes, tookMs },
       'model fetched',
     );
     return content;

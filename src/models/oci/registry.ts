@@ -96,10 +96,17 @@ export class Registry {
 
   /**
    * Gives the bytes of a blob to the sink, in order; a connection that breaks is made anew, and goes on where it was.
+   * @param held those that are here from its start on; the registry is asked for the rest
    * @throws SourceError, also when they are not what the digest says: only at the end, so nothing may be done with them before
    */
-  async readBlob(blob: Descriptor, sink: ByteSink, signal: AbortSignal): Promise<void> {
+  async readBlob(
+    blob: Descriptor,
+    sink: ByteSink,
+    signal: AbortSignal,
+    held: AsyncIterable<Buffer> | null = null,
+  ): Promise<void> {
     const reading = new BlobReading(`${this.place}: the layer ${blob.digest.slice(0, 19)}`, blob, sink);
+    if (held !== null) await reading.replay(held, signal);
     while (!reading.isComplete) {
       const before = reading.at;
       try {
@@ -226,18 +233,29 @@ class BlobReading {
 
   /** @param isPart the answer begins where the one before has ended; else at the start, and what is known comes again */
   async take(body: AsyncIterable<Buffer>, isPart: boolean): Promise<void> {
-    const { sizeBytes, digest } = this.#blob;
     let known = isPart ? 0 : this.at;
     for await (const chunk of body) {
       const bytes = chunk.subarray(known);
       known = Math.max(0, known - chunk.length);
-      if (bytes.length === 0) continue;
-      if (this.at + bytes.length > sizeBytes) throw tampered(this.#what, digest);
-      this.#hash.update(bytes);
-      await this.#sink(bytes, this.at);
-      this.at += bytes.length;
+      if (bytes.length > 0) await this.#add(bytes);
     }
-    if (!this.isComplete) throw passing(`it ends after ${this.at} of ${sizeBytes} bytes`);
+    if (!this.isComplete) throw passing(`it ends after ${this.at} of ${this.#blob.sizeBytes} bytes`);
+  }
+
+  /** Takes what is here from the start on. @throws the signal's reason */
+  async replay(held: AsyncIterable<Buffer>, signal: AbortSignal): Promise<void> {
+    for await (const bytes of held) {
+      signal.throwIfAborted();
+      await this.#add(bytes);
+    }
+  }
+
+  async #add(bytes: Buffer): Promise<void> {
+    const { sizeBytes, digest } = this.#blob;
+    if (this.at + bytes.length > sizeBytes) throw tampered(this.#what, digest);
+    this.#hash.update(bytes);
+    await this.#sink(bytes, this.at);
+    this.at += bytes.length;
   }
 
   /** @throws SourceError when what has come is something else */

@@ -255,3 +255,25 @@ export async function breakingLine(
   line.close = async () => await new Promise((resolve) => server.close(resolve));
   return line;
 }
+
+/** A line to a server that gives nothing on once so many bytes have come down, until it is told to. */
+export async function stallingLine(to: string, afterBytes: number) {
+  const [host = '', port = ''] = to.split(':');
+  const line = { host: '', downBytes: 0, isStalling: true, close: async () => undefined as unknown };
+  const server = createSocketServer((client) => {
+    const upstream = connect(Number(port), host);
+    upstream.on('data', (chunk: Buffer) => {
+      if (line.isStalling && line.downBytes >= afterBytes) return void upstream.pause();
+      line.downBytes += chunk.length;
+      client.write(chunk);
+    });
+    for (const end of [client, upstream]) end.on('error', () => undefined);
+    client.pipe(upstream);
+    client.on('close', () => upstream.destroy());
+    upstream.on('close', () => client.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  line.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  line.close = async () => await new Promise((resolve) => server.close(resolve));
+  return line;
+}
