@@ -16,6 +16,8 @@ export interface CommandOptions {
   readonly cwd?: string;
   /** the whole environment; nothing is inherited */
   readonly env: Readonly<Record<string, string>>;
+  /** what it can read; nothing otherwise */
+  readonly input?: string;
   /** called with each line of output as it comes */
   readonly onLine?: (line: string) => void;
   readonly signal?: AbortSignal;
@@ -35,7 +37,7 @@ export async function runCommand(
     extendEnv: false,
     all: true,
     reject: false,
-    stdin: 'ignore',
+    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
     timeout: options.timeoutMs,
     forceKillAfterDelay: 2_000,
     maxBuffer: 16 * 1024 * 1024,

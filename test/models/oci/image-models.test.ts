@@ -306,6 +306,15 @@ describe.skipIf(!hasRegistry)('models from a registry that wants to know who ask
       expect(stored.files.map(({ path }) => path)).toEqual(['w.bin']);
     });
 
+    it('takes them with what the program of credsStore says', async () => {
+      const dir = tempDir();
+      writeFileSync(join(dir, 'config.json'), '{"credsStore": "test"}');
+      const answer = JSON.stringify({ Username: ACCOUNT.user, Secret: ACCOUNT.password });
+      writeFileSync(join(dir, 'docker-credential-test'), `#!/bin/sh\necho '${answer}'\n`, { mode: 0o755 });
+      const { get } = node({ DOCKER_CONFIG: dir, PATH: `${dir}:${PATH}` });
+      expect((await get(at('private/m:1'))).pin.name).toBe('m');
+    });
+
     it('finds ~/.docker/config.json, with the names that are usual there', async () => {
       for (const key of [`http://${registry.host}`, `https://${registry.host}/v2/`]) {
         const { dir, get } = node();
