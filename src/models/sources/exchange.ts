@@ -43,6 +43,11 @@ export type MakeRequest = () => StoreRequest | Promise<StoreRequest>;
 /** A request as it is sent: the path with its query. */
 type PlainRequest = Pick<ReceiveTask, 'origin' | 'path' | 'headers'>;
 
+/** Who is asked at the moment, redirects followed. */
+interface Contact {
+  origin: string;
+}
+
 /** What is still to come of a part. */
 type MissingPart = Pick<ReceiveTask, 'expected' | 'lengthBytes' | 'target'>;
 
@@ -53,6 +58,11 @@ const MAX_REDIRECTS = 5;
 /** Characters of an answer that are worth showing. */
 const MAX_WORDS = 300;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** Nobody is there, or nobody of that name. */
+const ABSENT = new Set(['ECONNREFUSED', 'ENOTFOUND']);
+/** So often is tried who has not answered for a while; the others may be restarting. */
+const ABSENT_ATTEMPTS = 2;
+const KNOWN_FOR_MS = 600_000;
 /** What a later try may find better. */
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -63,6 +73,8 @@ export class Exchange {
   #receiver: Receiver | null = null;
   /** whose parts are left to the full HTTP client */
   readonly #oddOrigins = new Set<string>();
+  /** when each has answered last, by `performance.now()` */
+  readonly #heardAtMs = new Map<string, number>();
 
   /** @param variables where proxies and certificates are looked for */
   constructor(
@@ -90,7 +102,9 @@ export class Exchange {
     use: (answer: Answer) => Promise<Result>,
     signal: AbortSignal,
   ): Promise<Result> {
-    return await this.#patiently(place, signal, () => this.#once(place, make, use, signal));
+    return await this.#patiently(place, signal, (contact) =>
+      this.#once(contact, make, use, { place, signal }),
+    );
   }
 
   /**
@@ -105,13 +119,13 @@ export class Exchange {
     part: () => MissingPart,
     options: ReceiveOptions,
   ): Promise<boolean> {
-    const once = async (): Promise<boolean> => this.#receiveOnce(place, await make(), part(), options);
-    return await this.#patiently(place, options.signal, once);
+    return await this.#patiently(place, options.signal, async (contact) =>
+      this.#receiveOnce({ place, contact, first: await make() }, part(), options),
+    );
   }
 
   async #receiveOnce(
-    place: string,
-    first: StoreRequest,
+    { place, contact, first }: { place: string; contact: Contact; first: StoreRequest },
     part: MissingPart,
     options: ReceiveOptions,
   ): Promise<boolean> {
@@ -120,7 +134,9 @@ export class Exchange {
     for (let redirects = 0; ; redirects += 1) {
       const receiver = this.#receiverFor(request.origin, first.trust);
       if (receiver === null) return false;
+      contact.origin = request.origin;
       const received = await receiver.receive({ ...part, ...plain(request), silenceMs }, options);
+      if (received.kind !== 'broken' || received.hasAnswered) this.#hear(request.origin);
       if (received.kind === 'whole') return true;
       if (received.kind === 'odd') this.#oddOrigins.add(request.origin);
       const location = locationOrFailure(received);
@@ -137,32 +153,49 @@ export class Exchange {
   }
 
   /** Tries until it goes well, is refused, or has gone wrong too often. */
-  async #patiently<Result>(place: string, signal: AbortSignal, once: () => Promise<Result>): Promise<Result> {
-    const { attempts, backoffMs } = this.#options;
+  async #patiently<Result>(
+    place: string,
+    signal: AbortSignal,
+    once: (contact: Contact) => Promise<Result>,
+  ): Promise<Result> {
+    const { backoffMs } = this.#options;
+    const contact: Contact = { origin: '' };
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
       try {
-        return await once();
+        return await once(contact);
       } catch (error) {
         signal.throwIfAborted();
         const why = noConversation(error, this.connections.trusted);
         if (why !== null)
           throw new SourceError(`${place}: ${why}`, { code: 'SOURCE_FAILED' }, { cause: error });
         if (!isPassing(error)) throw error;
-        if (attempt === attempts) throw failed(place, attempts, error);
+        if (attempt >= this.#attemptsAt(contact, error)) throw failed(place, attempt, error);
       }
       const waitMs = backoffMs * 2 ** (attempt - 1);
       await delay(waitMs * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
     }
   }
 
+  /** Who has not been there at all is rather called by a wrong name than about to come. */
+  #attemptsAt({ origin }: Contact, error: unknown): number {
+    const { attempts } = this.#options;
+    const heardAtMs = this.#heardAtMs.get(origin) ?? Number.NEGATIVE_INFINITY;
+    const wasThere = performance.now() - heardAtMs < KNOWN_FOR_MS;
+    return wasThere || !ABSENT.has(codeOf(error) ?? '') ? attempts : Math.min(attempts, ABSENT_ATTEMPTS);
+  }
+
+  #hear(origin: string): void {
+    this.#heardAtMs.set(origin, performance.now());
+  }
+
   async #once<Result>(
-    place: string,
+    contact: Contact,
     make: MakeRequest,
     use: (answer: Answer) => Promise<Result>,
-    signal: AbortSignal,
+    { place, signal }: { readonly place: string; readonly signal: AbortSignal },
   ): Promise<Result> {
-    const answer = await this.#send(place, await make(), signal);
+    const answer = await this.#send(place, contact, await make(), signal);
     try {
       if (PASSING.has(answer.statusCode)) {
         throw passing(await describe(answer));
@@ -174,7 +207,7 @@ export class Exchange {
   }
 
   /** Follows redirects. */
-  async #send(place: string, first: StoreRequest, signal: AbortSignal): Promise<Answer> {
+  async #send(place: string, contact: Contact, first: StoreRequest, signal: AbortSignal): Promise<Answer> {
     const { silenceMs } = this.#options;
     const times = { headersTimeout: silenceMs, bodyTimeout: silenceMs };
     let request: PlainRequest = { ...first, path: pathAndQuery(first) };
@@ -183,10 +216,12 @@ export class Exchange {
       const headers = { 'accept-encoding': 'identity', ...request.headers };
       const { method = 'GET', body = null } = first;
       const agent = this.connections.to(origin, first.trust);
+      contact.origin = origin;
       const asked = { ...plain(request), ...times, headers, method, body, signal } as const;
       const answer = await agent.request(asked).catch((error: unknown) => {
         throw byProxy(place, error, this.connections.proxyTo(origin));
       });
+      this.#hear(origin);
       // A body has been sent, and cannot be sent again from here.
       const location = body === null ? locationIn(answer) : null;
       if (location === null) return answer;
