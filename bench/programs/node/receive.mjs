@@ -34,7 +34,8 @@ const receive = async (end) => {
     await source.readInto(file, { offset, length }, into, { signal, onBytes: () => undefined });
   }
 };
-await receive(chunk); // threads are started once in the life of a head
+// Threads and connections are started once in the life of a head.
+await Promise.all(Array.from({ length: connections }, () => receive(connections * chunk)));
 next = 0;
 const startedMs = performance.now();
 await Promise.all(Array.from({ length: connections }, () => receive(size)));
