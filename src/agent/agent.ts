@@ -24,6 +24,7 @@ import { Claims } from './replicas/claims.ts';
 import { LIFE_SIGN_LIMITS } from './replicas/hang.ts';
 import { ReplicaRecords } from './replicas/records.ts';
 import { ReplicaSet } from './replicas/replica-set.ts';
+import { openStateDir } from './run-as/places.ts';
 
 /** How long a node that leaves waits for its replicas to be taken over by others. */
 const HANDOVER_MS = 120_000;
@@ -99,16 +100,13 @@ export class Agent {
       },
     );
     this.#modelAgents = modelAgentsOf(options, log);
-    this.#environments = new NodeEnvironments(
-      { ...options.backends, environmentsDir: paths.environments, stageDir: paths.stage },
-      {
-        log,
-        contents: dependencies.content.contents,
-        agents: this.#modelAgents,
-        inUse: () => this.#replicas.statuses.map(({ assignment }) => assignment.spec.package.hash),
-        onChange: () => this.#membership.recordChanged(),
-      },
-    );
+    this.#environments = new NodeEnvironments(environmentsOptions(options), {
+      log,
+      contents: dependencies.content.contents,
+      agents: this.#modelAgents,
+      inUse: () => this.#replicas.statuses.map(({ assignment }) => assignment.spec.package.hash),
+      onChange: () => this.#membership.recordChanged(),
+    });
     this.#replicas = new ReplicaSet(
       { nodeId, paths, lifeSignLimits: LIFE_SIGN_LIMITS },
       {
@@ -285,4 +283,13 @@ function modelAgentsOf({ paths, backends, modelAgentProgram }: AgentOptions, log
     },
     log,
   );
+}
+
+function environmentsOptions({ backends, paths }: AgentOptions): Omit<PrepareOptions, 'builds'> {
+  return {
+    ...backends,
+    environmentsDir: paths.environments,
+    stageDir: paths.stage,
+    openStateDir: async () => await openStateDir(paths),
+  };
 }

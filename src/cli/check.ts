@@ -45,7 +45,12 @@ export async function checkCommand(options: CheckOptions): Promise<ExitCode> {
   const paths = statePaths(defaultStateDir('head')); // what is built here is there for the head, and the other way round
   const folders = { snapshotsDir: paths.snapshots, digestsDir: paths.digests };
   const files = await readDependencyFiles(join(conf.packagesDir, spec.packageName));
-  const settled = { ...spec, environment: environmentHere(spec, files, backendPrograms().baseEnv) };
+  // Here it runs as whoever checks it.
+  const settled = {
+    ...spec,
+    runAs: null,
+    environment: environmentHere(spec, files, backendPrograms().baseEnv),
+  };
   const models = await modelsToCheck(spec.models, {
     modelRoot: conf.modelRoot,
     paths,

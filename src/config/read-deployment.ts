@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { CHECKSUM_AGENT } from '../cluster/spec/agents.ts';
 import type { DeploymentSpec } from '../cluster/spec/types.ts';
 import { findEnvironmentMistakes } from './environment-mistakes.ts';
 import type { FindingDraft } from './finding.ts';
@@ -38,7 +39,7 @@ export async function readDeployment(
     ...keys.mistakes,
     ...environment.mistakes,
     ...agentMistakes,
-    ...findStreamedAgents(section, keys.fields),
+    ...findConflicts(section, keys.fields),
     ...check.mistakes,
     ...findEnvironmentMistakes(section, keys.fields, {
       language: check.language,
@@ -72,20 +73,45 @@ export async function readDeployment(
   };
 }
 
-/** An agent would look at files that have not come yet, past whoever waits for them. */
-function findStreamedAgents(
+/** Keys that cannot stand beside each other. */
+function findConflicts(
   section: IniSection,
-  { stream }: Partial<DeploymentFields>,
+  { stream, runAs }: Partial<DeploymentFields>,
 ): readonly FindingDraft[] {
   const entry = section.entries.find(({ key }) => key.startsWith(AGENT_KEY.prefix));
-  if (stream !== true || entry === undefined) return [];
+  const module = section.entries.find(
+    ({ key }) => key.startsWith(AGENT_KEY.prefix) && !key.startsWith(`${AGENT_KEY.prefix}${CHECKSUM_AGENT}.`),
+  );
+  const hint = 'leave one of the two out';
+  const found = `"${DEPLOYMENT_KEYS.stream.name} = true"`;
+  const isOther = runAs !== undefined && runAs !== null;
+  const place = { section: section.name, hint };
+  const runAsAt = { key: DEPLOYMENT_KEYS.runAs.name, line: lineOf(section, DEPLOYMENT_KEYS.runAs.name) };
   return [
-    {
-      ...{ line: entry.line, section: section.name, key: entry.key },
-      expected: 'whole models for agents to look at',
-      found: `"${DEPLOYMENT_KEYS.stream.name} = true"`,
-      hint: 'leave one of the two out',
-    },
+    // An agent would look at files that have not come yet, past whoever waits for them.
+    ...(stream === true && entry !== undefined
+      ? [
+          {
+            ...{ ...place, line: entry.line, key: entry.key, found },
+            expected: 'whole models for agents to look at',
+          },
+        ]
+      : []),
+    // A module of the package would run as the node does.
+    ...(isOther && module !== undefined
+      ? [
+          {
+            ...place,
+            ...runAsAt,
+            found: `"${module.key}"`,
+            expected: 'no code of the package that runs as the node',
+          },
+        ]
+      : []),
+    // Who waits for a file asks the node, which listens to its own user alone.
+    ...(isOther && stream === true
+      ? [{ ...place, ...runAsAt, found, expected: 'whole models for another user' }]
+      : []),
   ];
 }
 

@@ -14,6 +14,7 @@ import {
   routePath,
   seconds,
   secretSource,
+  userName,
   type ValueForm,
   wheelFolder,
   wholeNumber,
@@ -305,6 +306,15 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     description:
       'Requests a second that one API key may make, of which a second’s worth may come at once; more are answered with 429. Each ingress process counts for itself. With 0 there is no limit.',
     example: '50',
+  },
+  runAs: {
+    name: 'run_as',
+    form: userName,
+    fallback: () => null,
+    effect: 'replace',
+    description:
+      'The user, or `user:group`, that replicas run as where the node runs as root ([security.md](security.md)). They get nothing of the environment that the node was started with but what says where things are. Not given: they run as the node does.',
+    example: 'nobody',
   },
   python: {
     name: 'python',

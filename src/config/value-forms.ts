@@ -219,6 +219,22 @@ export const secretSource: ValueForm<string | null> = {
   write: (source) => source ?? '',
 };
 
+const ACCOUNT = '(?:[A-Za-z_][\\w.-]{0,31}|\\d{1,9})';
+const USER = new RegExp(`^${ACCOUNT}(?::${ACCOUNT})?$`);
+
+/** Whom replicas run as; whether a node has such a user is known there alone. */
+export const userName: ValueForm<string | null> = {
+  expected: 'a user, or user:group, by name or number',
+  read: (text) => {
+    if (text === '') return accept(null);
+    if (!USER.test(text)) return refuse();
+    return /^(?:root|0+)(?::|$)/.test(text)
+      ? refuse('leave the line out for what runs as the node does')
+      : accept(text);
+  },
+  write: (user) => user ?? '',
+};
+
 const EXPOSURES = { auto: 'loopback', on: 'always', off: 'never' } as const;
 
 export const exposure: ValueForm<DeploymentSpec['exposeErrors']> = {

@@ -45,7 +45,7 @@ export interface Workplace {
   /** lines that fake runners wrote */
   readonly events: () => readonly string[];
   readonly assignment: (replicaId: string, fake?: Fake, over?: AssignmentOver) => ReplicaAssignment;
-  readonly prepareOptions: PrepareOptions;
+  readonly prepareOptions: { -readonly [Key in keyof PrepareOptions]: PrepareOptions[Key] };
 }
 
 export interface AssignmentOver {

@@ -90,6 +90,7 @@ export function pinnedSpec(over: SpecOver = {}): PinnedSpec {
     exposeErrors: 'loopback',
     apiKeys: null,
     apiRatePerS: 0,
+    runAs: null,
     python: null,
     environment: null,
     wheels: null,

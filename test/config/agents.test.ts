@@ -73,6 +73,19 @@ agent.checksum.SHA1:a b.bin = ${'a'.repeat(40)}
     ]);
   });
 
+  it('and streams cannot stand beside run_as, where they would need the node’s own user', async () => {
+    const files = { ...PACKAGES, 'algopkg/Echo/x.mjs': '' };
+    const at = 'conf.ini:3 [algopkg.Echo] run_as: expected';
+    const out = 'leave one of the two out';
+    expect(await mistakesOf(`${ECHO}run_as = svc\nagent.x = x.mjs\nstream = true\n`, files)).toEqual([
+      `${at} no code of the package that runs as the node, found "agent.x"; ${out}`,
+      `${at} whole models for another user, found "stream = true"; ${out}`,
+      expect.stringContaining('agent.x: expected whole models for agents to look at'),
+    ]);
+    const checksum = `${ECHO}run_as = svc\nagent.checksum.MD5:echo_v1.onnx = ${MD5}\n`;
+    expect((await compiled(checksum, files)).deployments[0]?.runAs).toBe('svc');
+  });
+
   it('tell which file a module is missing', async () => {
     const [message] = await mistakesOf(`${ECHO}agent.x = x.mjs\n`);
     expect(message).toMatch(/agent\.x: expected a \.mjs, .* found no file .*algopkg\/Echo\/x\.mjs$/);

@@ -58,6 +58,7 @@ const REFERENCE_SPEC = {
   exposeErrors: 'loopback',
   apiKeys: null,
   apiRatePerS: 0,
+  runAs: null,
   python: null,
   environment: null,
   wheels: null,
@@ -132,10 +133,11 @@ batch_wait_timeout_s = 0.01
 expose_errors = ON
 api_keys = env:FAST_KEYS
 api_rate = 50
+run_as = svc:video
 python = 3.9
 environment = venv
 wheels = /opt/wheels
-stream = TRUE
+stream = FALSE
 env.OMP_NUM_THREADS = 2
 env.GREETING = "a; b # c"
 `,
@@ -175,10 +177,11 @@ env.GREETING = "a; b # c"
         exposeErrors: 'always',
         apiKeys: 'env:FAST_KEYS',
         apiRatePerS: 50,
+        runAs: 'svc:video',
         python: '3.9',
         environment: 'venv',
         wheels: '/opt/wheels',
-        stream: true,
+        stream: false,
         env: { OMP_NUM_THREADS: '2', GREETING: 'a; b # c' },
       },
     ]);

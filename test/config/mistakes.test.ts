@@ -47,6 +47,15 @@ describe('values', () => {
     ['max_batch_size = 0', 'max_batch_size: expected a whole number from 1 to 4096, found "0"'],
     ['concurrency = 0', 'concurrency: expected a whole number from 1 to 1024, found "0"'],
     ['api_keys = sesame', 'api_keys: expected env:NAME or file:/ABSOLUTE/PATH, found "sesame"'],
+    ['run_as = a b', 'run_as: expected a user, or user:group, by name or number, found "a b"'],
+    [
+      'run_as = root',
+      'run_as: expected a user, or user:group, by name or number, found "root"; leave the line out for what runs as the node does',
+    ],
+    [
+      'run_as = 0:1000',
+      'run_as: expected a user, or user:group, by name or number, found "0:1000"; leave the line out for what runs as the node does',
+    ],
     ['expose_errors = yes', 'expose_errors: expected auto, on or off, found "yes"'],
     ['python = python3.9', `python: expected ${INTERPRETER}, found "python3.9"`],
     ['python = venv/bin/python', `python: expected ${INTERPRETER}, found "venv/bin/python"`],

@@ -91,6 +91,7 @@ describe('a change of one thing', () => {
     [{ python: '3.9' }, 'python', '', '3.9', 'replace'],
     [{ environment: 'conda:a' }, 'environment', '', 'conda:a', 'replace'],
     [{ wheels: 'wheels' }, 'wheels', '', 'wheels', 'replace'],
+    [{ runAs: 'svc' }, 'run_as', '', 'svc', 'replace'],
     [{ stream: true }, 'stream', 'false', 'true', 'replace'],
     [{ env: { A: '' } }, 'env.A', 'not set', '""', 'replace'],
   ];

@@ -28,6 +28,7 @@ export const SPEC: DeploymentSpec = {
   exposeErrors: 'loopback',
   apiKeys: null,
   apiRatePerS: 0,
+  runAs: null,
   python: null,
   environment: null,
   wheels: null,
@@ -51,7 +52,7 @@ const milli = (max: number) => fc.integer({ min: 0, max });
 const json = fc
   .jsonValue({ maxDepth: 4 })
   // A pair of quotes with nothing in it is a key that is not given.
-  .filter((value) => value !== '')
+  .filter((value) => value !== '' && !JSON.stringify(value).includes('${'))
   // JSON has no -0: it is read back as 0.
   .map((value) => JSON.parse(JSON.stringify(value)) as DeploymentSpec['userConfig']);
 
@@ -92,11 +93,12 @@ export const anySpec: fc.Arbitrary<DeploymentSpec> = fc.record({
   apiRatePerS: fc.integer({ min: 0, max: 1000 }),
   environment: fc.constantFrom(null, 'venv'),
   wheels: fc.constantFrom(null, '/opt/my wheels'),
-  stream: fc.boolean(),
   logOutput: fc.boolean(),
+  stream: fc.constant(false),
+  runAs: fc.constantFrom(null, 'nobody', 'svc:video', '1000'),
   python: fc.constantFrom(null, '3', '3.9', '3.12.1', '/opt/my python/bin/python3'),
   env: fc.dictionary(
     fc.stringMatching(/^[A-Z_][A-Z0-9_]{0,6}$/),
-    fc.string({ unit: 'grapheme', maxLength: 12 }).filter((text) => !/[\r\n\0]/.test(text)),
+    fc.string({ unit: 'grapheme', maxLength: 12 }).filter((text) => !/[\r\n\0]|\$\{/.test(text)),
   ),
 });

@@ -3,6 +3,8 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Language } from '../../cluster/spec/types.ts';
 import { runCommand } from '../../lib/process/command.ts';
+import { giveFile } from '../run-as/places.ts';
+import { asUser, type User } from '../run-as/user.ts';
 import { missingModuleRemedy } from './missing-module.ts';
 import { PreparationError } from './preparation-error.ts';
 
@@ -13,6 +15,8 @@ export interface ImportCheck {
   readonly command: string;
   /** of the runner; `--check-import` and the launch file are added */
   readonly args: readonly string[];
+  /** who runs it; null: whoever the node runs as */
+  readonly user: User | null;
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
   /** content of the launch file */
@@ -52,8 +56,13 @@ async function ask(check: ImportCheck): Promise<Verdict> {
   await mkdir(check.stageDir, { recursive: true });
   const file = join(check.stageDir, `check-${randomBytes(6).toString('hex')}.json`);
   await writeFile(file, JSON.stringify(check.launch), { mode: 0o600 });
+  giveFile(check.user, file);
   try {
-    const run = await runCommand(check.command, [...check.args, '--check-import', file], {
+    const { command, args } = asUser(check.user, {
+      command: check.command,
+      args: [...check.args, '--check-import', file],
+    });
+    const run = await runCommand(command, args, {
       cwd: check.cwd,
       env: { ...check.env, CUDA_VISIBLE_DEVICES: '' },
       timeoutMs: IMPORT_TIMEOUT_MS,

@@ -4,9 +4,13 @@ import type { LaunchFile } from '../../channel/launch.ts';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
 import { localModelName } from '../../config/model-uri.ts';
 import { completeSpec } from '../../config/pin.ts';
+import { compiledFolder } from '../run-as/places.ts';
+import type { User } from '../run-as/user.ts';
 
-const LOG_MAX_BYTES = 20 * 1024 * 1024;
-const LOG_FILES = 5;
+/** A log is rotated when it is larger. */
+export const LOG_MAX_BYTES = 20 * 1024 * 1024;
+/** The current one included. */
+export const LOG_FILES = 5;
 const ORPHAN_TIMEOUT_S = 600;
 
 /** What a launch file says of one replica beyond its spec. */
@@ -54,4 +58,9 @@ export function launchOf(
     batch_wait_timeout_s: spec.batchWaitTimeoutMs / 1000,
     orphan_timeout_s: ORPHAN_TIMEOUT_S,
   };
+}
+
+/** The same for a process of another user, which can neither write beside the node's own files nor turn its log. */
+export function launchFor(user: User | null, launch: LaunchFile, stageDir: string): LaunchFile {
+  return user === null ? launch : { ...launch, log: null, pycache_dir: compiledFolder(user, stageDir) };
 }

@@ -9,7 +9,8 @@ export type PreparationErrorCode =
   | 'MODEL_MISSING'
   | 'IMPORT_FAILED'
   | 'AGENT_FAILED'
-  | 'REFERENCE_MISSING';
+  | 'REFERENCE_MISSING'
+  | 'RUN_AS';
 
 /** A backend cannot be started on this node. The message says what to do; `details` is the tool's or backend's output. */
 export class PreparationError extends ServeError<{

@@ -5,8 +5,10 @@ import type { NodeValues } from '../../config/node-values.ts';
 import { completeSpec } from '../../config/pin.ts';
 import { hashOf } from '../../lib/hash.ts';
 import type { Progress } from '../../lib/shared-work.ts';
+import { checkAccess } from '../run-as/places.ts';
+import { baseEnvFor, findUser, type User } from '../run-as/user.ts';
 import { checkImport } from './import-check.ts';
-import { launchOf } from './launch-content.ts';
+import { launchFor, launchOf } from './launch-content.ts';
 import type { ModulesEntry } from './npm.ts';
 import { type BuildPlace, type Obtained, obtainEnvironment } from './obtain.ts';
 import { isRemembered, remember } from './passed-checks.ts';
@@ -27,6 +29,8 @@ export interface PrepareOptions extends Machine, BuildPlace {
   readonly version: string;
   /** what conf.ini only names */
   readonly values: NodeValues;
+  /** lets other users than the node's through to what backends read; not given: they get there */
+  readonly openStateDir?: () => Promise<void>;
   /** asked before the backend is imported; not given: all models are whole */
   readonly enter?: EnterModels;
 }
@@ -35,6 +39,8 @@ export interface PrepareOptions extends Machine, BuildPlace {
 export interface PreparedBackend {
   readonly command: string;
   readonly args: readonly string[];
+  /** who runs it; null: whoever the node runs as */
+  readonly user: User | null;
   /** whole environment but for what depends on the replica's GPUs */
   readonly env: Env;
   /** holds `algopkg/<package>/`: the launch file's `code_dir` */
@@ -61,27 +67,40 @@ export async function prepareBackend(
       `${inPlace.packageDir} is not there: the snapshot ${spec.package.hash} has no package of that name; apply again`,
     );
   }
+  const user = spec.runAs === null ? null : await findUser(spec.runAs, options.baseEnv);
   const { language, plan } = await planEnvironment(spec, inPlace, options);
+  const preparation = { spec, user, inPlace, options, progress };
   const backend =
     language === 'python'
-      ? enterPython(spec, options, await obtainEnvironment(plan, inPlace, options, progress))
-      : await enterJavascript(
-          { spec, inPlace, options, progress },
-          await obtainEnvironment(plan, inPlace, options, progress),
-        );
+      ? enterPython(preparation, await obtainEnvironment(plan, inPlace, options, progress))
+      : await enterJavascript(preparation, await obtainEnvironment(plan, inPlace, options, progress));
+  if (user !== null) await openFor(user, spec, backend, options);
   await checkOnce({ spec, options, progress }, backend);
   return backend;
 }
 
-function enterPython(
+/** @throws PreparationError RUN_AS when the user cannot read what it is to run */
+async function openFor(
+  user: User,
   spec: PinnedSpec,
-  { runners, baseEnv, values }: PrepareOptions,
+  { command, args, codeDir, env }: PreparedBackend,
+  options: PrepareOptions,
+): Promise<void> {
+  await options.openStateDir?.();
+  const models = spec.modelPins.map(({ name }) => join(spec.modelRoot, name));
+  const paths = [command, ...args, join(codeDir, 'algopkg', spec.packageName), ...models];
+  await checkAccess(user, paths, env);
+}
+
+function enterPython(
+  { spec, user, options: { runners, baseEnv, values } }: Entering,
   { entry, folder }: Obtained<PythonEntry>,
 ): PreparedBackend {
   return {
+    user,
     command: entry.python,
     args: [runners.python],
-    env: { ...baseEnv, ...entry.env, PYTHONUNBUFFERED: '1', ...values.environmentOf(spec) },
+    env: { ...baseEnvFor(user, baseEnv), ...entry.env, PYTHONUNBUFFERED: '1', ...values.environmentOf(spec) },
     codeDir: spec.package.snapshotDir,
     folders: folder === null ? [] : [folder],
   };
@@ -93,18 +112,24 @@ interface Preparation {
   readonly progress: Progress;
 }
 
+interface Entering extends Preparation {
+  readonly user: User | null;
+  readonly inPlace: PackageInPlace;
+}
+
 async function enterJavascript(
-  { spec, inPlace, options, progress }: Preparation & { readonly inPlace: PackageInPlace },
+  { spec, user, inPlace, options, progress }: Entering,
   { entry: { modules }, folder }: Obtained<ModulesEntry>,
 ): Promise<PreparedBackend> {
   const { nodePath, stageDir, baseEnv, runners, values } = options;
-  const staged = await stageCode(inPlace, modules, { stageDir, progress });
+  const staged = await stageCode(inPlace, modules, { stageDir, progress, user });
   const bin = join(staged.codeDir, 'algopkg', spec.packageName, 'node_modules', '.bin');
   return {
+    user,
     command: nodePath,
     args: [runners.javascript],
     env: {
-      ...baseEnv,
+      ...baseEnvFor(user, baseEnv),
       PATH: [bin, dirname(nodePath), baseEnv['PATH'] ?? ''].join(delimiter),
       ...values.environmentOf(spec),
     },
@@ -116,7 +141,7 @@ async function enterJavascript(
 /** A check that has passed is remembered for environments whose content is known: the same would come of it again. */
 async function checkOnce({ spec, options, progress }: Preparation, backend: PreparedBackend): Promise<void> {
   const { stageDir, version, enter } = options;
-  const { command, args, folders } = backend;
+  const { command, args, user, folders } = backend;
   const key = hashOf({ version, preparation: preparationKey(spec), command, args, folders });
   if (folders.length > 0 && (await isRemembered(stageDir, key))) return;
   const entry = (await enter?.(backend)) ?? {};
@@ -125,7 +150,7 @@ async function checkOnce({ spec, options, progress }: Preparation, backend: Prep
     ...backend,
     env: { ...backend.env, ...entry },
     cwd: spec.projectDir,
-    launch: launchOf(spec, backend.codeDir, stageDir),
+    launch: launchFor(user, launchOf(spec, backend.codeDir, stageDir), stageDir),
     packageName: spec.packageName,
     language: spec.language,
     needsGpu: spec.gpuMilli > 0,
@@ -152,5 +177,6 @@ export function preparationKey(spec: PinnedSpec): string {
     ...{ modelPins, modelRoot, projectDir, gpuMilli },
     agents: Object.entries(spec.agents ?? {}),
     package: spec.package,
+    ...(spec.runAs == null ? {} : { runAs: spec.runAs }), // a record of an earlier version has none
   });
 }

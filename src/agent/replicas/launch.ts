@@ -1,12 +1,15 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { LaunchFile } from '../../channel/launch.ts';
 import type { GpuSlice } from '../../cluster/placement/types.ts';
 import type { ReplicaAssignment } from '../../cluster/replicas/types.ts';
 import { replicaSocket, type StatePaths } from '../../config/paths.ts';
 import { sha256 } from '../../lib/hash.ts';
 import { spawnDetached } from '../../lib/process/detached.ts';
-import { launchOf } from '../environments/launch-content.ts';
+import { launchFor, launchOf } from '../environments/launch-content.ts';
 import type { ReadyBackend } from '../environments/preparations.ts';
+import { giveFile, openSocketFor, removeSocket } from '../run-as/places.ts';
+import { asUser } from '../run-as/user.ts';
 import type { LiveProcess } from './life.ts';
 
 export type ReplicaPaths = Pick<StatePaths, 'sockets' | 'stage' | 'replicaLogs' | 'processes'>;
@@ -35,32 +38,35 @@ export async function launchReplica(
   prepared: ReadyBackend,
   paths: ReplicaPaths,
 ): Promise<LiveProcess> {
-  const { replicaId, revision, slices, spec } = assignment;
-  const { socket, launchFile, log } = replicaFiles(paths, replicaId, spec.name);
+  const { slices, spec } = assignment;
+  const { launchFile, log } = replicaFiles(paths, assignment.replicaId, spec.name);
   mkdirSync(paths.sockets, { recursive: true, mode: 0o700 });
   mkdirSync(paths.stage, { recursive: true });
-  const { modelRoot, projectDir } = prepared.spec;
-  const content = launchOf(
-    { ...spec, modelRoot, userConfig: prepared.userConfig },
-    prepared.codeDir,
-    paths.stage,
-    {
-      replica: replicaId,
-      revision,
-      socket,
-      log,
-    },
-  );
   rmSync(launchFile, { force: true });
+  const content = launchContent(assignment, prepared, paths);
   writeFileSync(launchFile, JSON.stringify(content), { mode: 0o600 });
+  giveFile(prepared.user, launchFile);
   const { identity, exited } = await spawnDetached({
-    command: prepared.command,
-    args: [...prepared.args, launchFile],
-    cwd: projectDir,
+    ...asUser(prepared.user, { command: prepared.command, args: [...prepared.args, launchFile] }),
+    cwd: prepared.spec.projectDir,
     env: { ...prepared.env, ...gpuEnvironment(slices) },
-    logFile: log,
+    // Another user's process cannot open its log apart: all of it is kept, or nothing.
+    logFile: prepared.user !== null && spec.logOutput === false ? '/dev/null' : log,
   });
   return { identity, exited, check: () => undefined, release: () => undefined };
+}
+
+function launchContent(
+  { replicaId, revision, spec }: ReplicaAssignment,
+  { user, codeDir, userConfig, spec: { modelRoot } }: ReadyBackend,
+  paths: ReplicaPaths,
+): LaunchFile {
+  const { socket, log } = replicaFiles(paths, replicaId, spec.name);
+  const content = launchOf({ ...spec, modelRoot, userConfig }, codeDir, paths.stage, {
+    ...{ replica: replicaId, revision, log },
+    socket: user === null ? socket : openSocketFor(user, paths.sockets, socket),
+  });
+  return launchFor(user, content, paths.stage);
 }
 
 /**
@@ -74,6 +80,6 @@ function gpuEnvironment(slices: readonly GpuSlice[]): Readonly<Record<string, st
 
 /** Removes what a replica that has left for good had beside its log. */
 export function removeReplicaFiles({ socket, launchFile }: ReplicaFiles): void {
-  rmSync(socket, { force: true });
+  removeSocket(socket);
   rmSync(launchFile, { force: true });
 }

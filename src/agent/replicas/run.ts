@@ -11,6 +11,7 @@ import { messageOf } from '../../lib/errors.ts';
 import type { JsonValue } from '../../lib/json.ts';
 import type { Log } from '../../lib/log.ts';
 import { describeExit, type Exit, lastOutput } from '../../lib/process/exit.ts';
+import { watchLog } from '../run-as/log-watch.ts';
 import { HealthCheck } from './health-check.ts';
 import { Life, type LifeOptions, type LiveProcess } from './life.ts';
 import { type Coming, ModelWatch } from './model-watch.ts';
@@ -66,6 +67,7 @@ export class Run {
   readonly #timers: { startup?: NodeJS.Timeout; stability?: NodeJS.Timeout; end?: NodeJS.Timeout } = {};
   readonly #health: HealthCheck;
   readonly #models: ModelWatch;
+  readonly #unwatchLog: () => void;
   #applied: AppliedSettings;
   #reconfigured: ReconfigureOutcome | null;
   #reported: ChannelState['error'] = null;
@@ -104,6 +106,7 @@ export class Run {
     });
     const leftMs = start.startedAtMs + context.assignment().spec.startupTimeoutMs - context.nowMs();
     this.#timers.startup = setTimeout(() => void this.#giveUpStart(), Math.max(0, leftMs));
+    this.#unwatchLog = watchLog(start.logFile, context.assignment().spec, context.log);
     this.#models = new ModelWatch({
       coming: context.coming,
       onLine: context.say,
@@ -282,6 +285,7 @@ export class Run {
   }
 
   #clearTimers(): void {
+    this.#unwatchLog();
     this.#health.stop();
     this.#models.stop();
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);

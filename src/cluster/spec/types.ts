@@ -80,6 +80,8 @@ export interface DeploymentSpec {
   readonly apiRatePerS: number;
   /** false: what user code prints is thrown away */
   readonly logOutput: boolean;
+  /** user or `user:group` that replicas run as; null: as the node */
+  readonly runAs: string | null;
   /** interpreter: a version (`3.9`), a path, or null for the first python3 found */
   readonly python: string | null;
   /** as conf.ini has it (`venv`, `conda:NAME`, …), see parseEnvironment; null: the package's files decide */

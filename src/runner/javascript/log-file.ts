@@ -1,14 +1,6 @@
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { messageOf, ServeError } from '../../lib/errors.ts';
+import { rotateByCopy } from '../../lib/rotate-by-copy.ts';
 import { note, noteApart } from './note.ts';
 
 export interface LogFileOptions {
@@ -80,20 +72,9 @@ export class LogFile {
   rotateIfFull(): void {
     try {
       if (fstatSync(this.#descriptor).size <= this.#options.maxBytes) return;
-      this.#shiftOlder();
-      if (this.#options.files > 1) copyFileSync(this.#options.path, `${this.#options.path}.1`);
-      ftruncateSync(this.#descriptor);
+      rotateByCopy(this.#options.path, this.#options.files);
     } catch (error) {
       note(`the log ${this.#options.path} could not be rotated: ${messageOf(error)}`);
     }
-  }
-
-  #shiftOlder(): void {
-    const { path, files } = this.#options;
-    for (let number = files - 1; number > 1; number -= 1) {
-      const newer = `${path}.${number - 1}`;
-      if (existsSync(newer)) renameSync(newer, `${path}.${number}`);
-    }
-    rmSync(`${path}.${files}`, { force: true });
   }
 }

@@ -55,7 +55,9 @@ function javascriptPackage(files: Readonly<Record<string, string>>): JavascriptP
         ...over,
       });
       const { entry } = await obtainEnvironment(plan, inPlace, place, progress);
-      const staged = await stageCode(inPlace, entry.modules, { stageDir: join(root, 'stage'), progress });
+      const staged = await stageCode(inPlace, entry.modules, {
+        ...{ stageDir: join(root, 'stage'), progress, user: null },
+      });
       return staged.codeDir;
     },
   };
