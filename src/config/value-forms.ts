@@ -132,7 +132,7 @@ const RESERVED_SEGMENTS = ['-', 'api', 'metrics', 'v1', 'v2'];
 export const routePath: ValueForm<string> = {
   expected: 'a path such as extract or team/extract, of letters, digits, "-", "_", "." and "~"',
   read: (text) => {
-    const route = text.replace(/^\/+|\/+$/g, '');
+    const route = withoutSlashes(text);
     const segments = route.split('/');
     if (segments.some((segment) => !/^(?!\.{1,2}$)[\w.~-]+$/.test(segment))) return refuse();
     if (!RESERVED_SEGMENTS.includes(segments[0] ?? '')) return accept(route);
@@ -140,6 +140,14 @@ export const routePath: ValueForm<string> = {
   },
   write: (route) => route,
 };
+
+/** Without the slashes around it; an expression would look for those at the end from each slash on. */
+function withoutSlashes(text: string): string {
+  let [start, end] = [0, text.length];
+  while (text[start] === '/') start += 1;
+  while (end > start && text[end - 1] === '/') end -= 1;
+  return text.slice(start, end);
+}
 
 /** @returns what to do about it, or null */
 function mistakeInModel(name: string): string | null {
@@ -202,7 +210,8 @@ export const wheelFolder: ValueForm<string | null> = {
   expected: 'a folder inside the package, such as wheels, or an absolute path',
   read: (text) => {
     if (text === '') return accept(null);
-    const folder = text.replace(/^(?:\.\/+)+/, '').replace(/(?<=.)\/+$/, '');
+    const plain = text.replace(/^(?:\.\/+)+/, '');
+    const folder = plain.startsWith('/') ? `/${withoutSlashes(plain)}` : withoutSlashes(plain);
     const isOutside = folder === '' || folder === '.' || folder.split('/').includes('..');
     return isOutside ? refuse() : accept(folder);
   },

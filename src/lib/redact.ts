@@ -12,8 +12,8 @@ const SECRET_NAME =
 export function redact(text: string): string {
   return text
     .replace(/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, HIDDEN)
-    .replace(/\bms[tarlcm]_[\w-]{16,}/g, HIDDEN)
-    .replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@"']+@/gi, `$1${HIDDEN}@`)
+    .replace(/\bms[tarlcmv]_[\w-]{16,}/g, HIDDEN)
+    .replace(/(\b[a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@"']+@/gi, `$1${HIDDEN}@`)
     .replace(/\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${HIDDEN}`)
     .replace(
       /([?&][^=&\s"'#]*(?:signature|credential|token|key|sig|secret)[^=&\s"'#]*=)[^&\s"'#]+/gi,

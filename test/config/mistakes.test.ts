@@ -387,3 +387,11 @@ describe('what a section names', () => {
     ]);
   });
 });
+
+it('a value of half a million slashes is read like any other', async () => {
+  const slashes = '/'.repeat(500_000);
+  expect(await mistakesOf(`${ECHO}route = a${slashes}b\nwheels = a${slashes}b`)).toEqual([
+    expect.stringContaining(`route: expected ${ROUTE}`),
+    expect.stringContaining('wheels: expected'),
+  ]);
+});

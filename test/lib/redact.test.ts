@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { clusterKeys } from '../../src/config/token.ts';
 import { redact, redactDocument } from '../../src/lib/redact.ts';
 
 const SECRET = 'zQ7-very-secret-9Xw2';
@@ -33,6 +34,17 @@ describe('redact', () => {
     '{"level":30,"component":"agent","msg":"replica ready","pid":12}',
   ])('leaves what is none: %s', (text) => {
     expect(redact(text)).toBe(text);
+  });
+
+  it('takes out every kind of key there is', () => {
+    const keys = Object.values(clusterKeys('mst_0123456789abcdef')).filter((key) => key.startsWith('ms'));
+    expect(keys.length).toBeGreaterThan(5);
+    for (const key of [...keys, 'mst_0123456789abcdef']) expect(redact(`a ${key} b`)).toBe('a [hidden] b');
+  });
+
+  it('is done with a long line of a backend’s', () => {
+    const line = 'a.'.repeat(500_000); // every word might begin an address
+    expect(redact(line)).toBe(line);
   });
 
   it('is done once: what it made stays as it is', () => {

@@ -61,10 +61,12 @@ function parseHead(text: string): ResponseHead {
 function headersIn(lines: readonly string[]): Readonly<Record<string, string>> {
   const headers: Record<string, string> = Object.create(null);
   for (const line of lines) {
-    const [, name, value] = /^([!#$%&'*+\-.^_`|~\w]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
+    const [, name, value] = /^([!#$%&'*+\-.^_`|~\w]+):(.*)$/.exec(line) ?? [];
     if (name === undefined || value === undefined) throw new OddAnswer('a header that is none');
     const key = name.toLowerCase();
-    headers[key] = headers[key] === undefined ? value : `${headers[key]}, ${value}`;
+    // Not in the expression: one that looks for the blanks at the end takes seconds for 64 KiB of them.
+    const text = value.trim();
+    headers[key] = headers[key] === undefined ? text : `${headers[key]}, ${text}`;
   }
   return headers;
 }
