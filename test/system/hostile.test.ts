@@ -1,10 +1,36 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clusterKeys } from '../../src/config/token.ts';
 import { TestHead, TestNode } from './support/cluster.ts';
 import { echoSource, Project } from './support/project.ts';
+import { CLI } from './support/test-process.ts';
+
+/** Why no replica can be somebody else here: that takes root, and a node and a checkout that others may read. */
+function whyNoGuests(): string | null {
+  if (process.getuid?.() !== 0) return 'this is not root';
+  const script = '[ -r "$1" ] && [ -x "$2" ]';
+  const args = ['--reuid=65534', '--clear-groups', '/bin/sh', '-c', script, 'sh', CLI, process.execPath];
+  const { status, error } = spawnSync('setpriv', args);
+  if (error !== undefined) return 'there is no setpriv';
+  return status === 0 ? null : 'this checkout, or node, is closed to other users';
+}
+
+const noGuests = whyNoGuests();
+if (noGuests !== null) process.stdout.write(`skipped: a replica as another user: ${noGuests}\n`);
+
+const GUEST = `export class Guest {
+  async call() {
+    const { readFile } = await import('node:fs/promises');
+    const state: string = process.env.STATE ?? '';
+    const read = async (name: string) => await readFile(state + '/' + name, 'utf8').catch((error) => error.code);
+    return { uid: process.getuid?.(), token: await read('token'), leader: await read('revisions/leader.json'), own: process.env.OWN };
+  }
+}
+`;
 
 const DEEP = 200_000;
 const nested = `${'['.repeat(DEEP)}${']'.repeat(DEEP)}`;
@@ -41,8 +67,14 @@ describe('a cluster whose ports are reached by somebody else', () => {
 
   beforeAll(async () => {
     project.package('Echo', echoSource());
-    project.sections({ Echo: { backend: 'Backend', route: 'echo', min_ready_s: 0.2 } });
-    head = await TestHead.start({ conf: project.conf });
+    const echo = { backend: 'Backend', route: 'echo', min_ready_s: 0.2 };
+    const guest = { backend: 'Guest', route: 'guest', min_ready_s: 0.2, run_as: 'nobody' };
+    project.write('algopkg/Guest/backend.ts', GUEST);
+    chmodSync(project.dir, 0o755); // a replica of another user works there
+    const stateDir = mkdtempSync(join(tmpdir(), 'modelserve-state-'));
+    const env = { 'env.STATE': stateDir, 'env.OWN': '${OF_THE_NODE}' };
+    project.sections(noGuests === null ? { Echo: echo, Guest: { ...guest, ...env } } : { Echo: echo });
+    head = await TestHead.start({ conf: project.conf, stateDir, env: { OF_THE_NODE: 'secret' } });
   });
 
   afterAll(async () => {
@@ -54,6 +86,14 @@ describe('a cluster whose ports are reached by somebody else', () => {
     const answer = await fetch(head.url('echo'), { method: 'POST', body: '{}' });
     return ((await answer.json()) as { pid: number }).pid;
   };
+
+  it.skipIf(noGuests !== null)('answers by a replica that is somebody else, and reads no token', async () => {
+    const answer = await fetch(head.url('guest'), { method: 'POST', body: '{}' });
+    expect(await answer.json()).toEqual({ uid: 65_534, token: 'EACCES', leader: 'EACCES', own: 'secret' });
+    const authorization = `Bearer ${clusterKeys(head.token).viewerKey}`;
+    const revision = await fetch(`${head.dashboard}api/v1/revisions/1`, { headers: { authorization } });
+    expect(await revision.text()).toMatch(/^(?!.*secret).*env\.OWN = \$\{OF_THE_NODE\}/s);
+  });
 
   it('lets no worker join that has another token', async () => {
     const tokenFile = join(project.dir, 'wrong-token');

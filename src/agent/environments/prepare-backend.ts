@@ -88,7 +88,7 @@ async function openFor(
 ): Promise<void> {
   await options.openStateDir?.();
   const models = spec.modelPins.map(({ name }) => join(spec.modelRoot, name));
-  const paths = [command, ...args, join(codeDir, 'algopkg', spec.packageName), ...models];
+  const paths = [spec.projectDir, command, ...args, join(codeDir, 'algopkg', spec.packageName), ...models];
   await checkAccess(user, paths, env);
 }
 

@@ -40,12 +40,13 @@ async function setMode(folder: string, mode: number): Promise<void> {
 }
 
 /**
- * Makes sure that a user can read what a backend needs.
+ * Makes sure that a user can read what a backend needs, and enter its folders.
  * @param paths absolute
  * @throws PreparationError RUN_AS naming what is closed, and what to do
  */
 export async function checkAccess(user: User, paths: readonly string[], env: Env): Promise<void> {
-  const script = 'for path; do [ -r "$path" ] || { printf %s "$path"; exit 1; }; done';
+  const passes = '[ -d "$path" ] && [ -x "$path" ] || [ -r "$path" ]';
+  const script = `for path; do ${passes} || { printf %s "$path"; exit 1; }; done`;
   const { command, args } = asUser(user, { command: '/bin/sh', args: ['-c', script, 'sh', ...paths] });
   const run = await runCommand(command, args, { env, timeoutMs: ACCESS_MS });
   if (run.exitCode === 0) return;
@@ -53,7 +54,7 @@ export async function checkAccess(user: User, paths: readonly string[], env: Env
   if (closed === null) throw refused(user.name, `the user cannot be taken on: ${run.output.trim()}`);
   throw refused(
     user.name,
-    `that user cannot read ${run.stdout}: ${closed} is closed to others. Open it, or keep things elsewhere (--state-dir /var/lib/modelserve).`,
+    `that user cannot get to ${run.stdout}: ${closed === run.stdout ? 'it' : closed} is closed to others. Open it, or keep things elsewhere (--state-dir /var/lib/modelserve).`,
   );
 }
 

@@ -150,13 +150,19 @@ describe.skipIf(missing !== undefined)(`a replica as another user than root${suf
     await second.set.drainAll();
   });
 
-  test('is refused where the user cannot get to what it would run, with what is closed', async () => {
+  test.each([
+    ['code', '/', '/snapshots/python/algopkg/Echo: ROOT is closed'],
+    ['working directory', null, ': it is closed'],
+  ])('is refused where the user cannot get to its %s', async (_what, projectDir, message) => {
     const place = openPlace(); // nobody opens the state directory
     const replicas = replicaSet(place);
-    replicas.set.apply([replicaOf(place, {})]);
+    replicas.set.apply([replicaOf(place, projectDir === null ? {} : { projectDir })]);
     await expect.poll(() => replicas.status('Echo-1')?.failure?.kind, SOON).toBe('prepare');
     expect(replicas.status('Echo-1')?.failure?.message).toContain(
-      `run_as = nobody: that user cannot read ${place.paths.snapshots}/python/algopkg/Echo: ${place.paths.root} is closed to others.`,
+      `run_as = nobody: that user cannot get to ROOT${message} to others.`.replaceAll(
+        'ROOT',
+        place.paths.root,
+      ),
     );
   });
 
