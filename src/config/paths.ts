@@ -44,6 +44,8 @@ export interface StatePaths {
   readonly store: string;
   /** what was measured in the last day */
   readonly series: string;
+  /** `<listing>/`: models that lie in memory */
+  readonly memory: string;
   /** Unix sockets: short whatever the state directory is, since their paths may have 107 bytes at most */
   readonly sockets: string;
 }
@@ -73,6 +75,7 @@ export function statePaths(root: string): StatePaths {
     routing: join(root, 'routing.json'),
     store: join(root, 'store'),
     series: join(root, 'series.gz'),
+    memory: join('/dev/shm', `modelserve-${userInfo().uid}-${short}`),
     sockets: join(tmpdir(), `modelserve-${userInfo().uid}`, short),
   };
 }

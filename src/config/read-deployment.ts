@@ -83,13 +83,14 @@ function findConflicts(
     ({ key }) => key.startsWith(AGENT_KEY.prefix) && !key.startsWith(`${AGENT_KEY.prefix}${CHECKSUM_AGENT}.`),
   );
   const hint = 'leave one of the two out';
-  const found = `"${DEPLOYMENT_KEYS.stream.name} = true"`;
+  const isStreamed = stream !== undefined && stream !== false;
+  const found = `"${DEPLOYMENT_KEYS.stream.name} = ${DEPLOYMENT_KEYS.stream.form.write(stream ?? false)}"`;
   const isOther = runAs !== undefined && runAs !== null;
   const place = { section: section.name, hint };
   const runAsAt = { key: DEPLOYMENT_KEYS.runAs.name, line: lineOf(section, DEPLOYMENT_KEYS.runAs.name) };
   return [
     // An agent would look at files that have not come yet, past whoever waits for them.
-    ...(stream === true && entry !== undefined
+    ...(isStreamed && entry !== undefined
       ? [
           {
             ...{ ...place, line: entry.line, key: entry.key, found },
@@ -109,7 +110,7 @@ function findConflicts(
         ]
       : []),
     // Who waits for a file asks the node, which listens to its own user alone.
-    ...(isOther && stream === true
+    ...(isOther && isStreamed
       ? [{ ...place, ...runAsAt, found, expected: 'whole models for another user' }]
       : []),
   ];

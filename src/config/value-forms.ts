@@ -1,5 +1,5 @@
 import { parseEnvironment } from '../cluster/environments/choose.ts';
-import type { DeploymentSpec } from '../cluster/spec/types.ts';
+import type { DeploymentSpec, MemoryStream } from '../cluster/spec/types.ts';
 import { canonicalJson, type JsonValue } from '../lib/json.ts';
 import { findJsonMistake } from './json-text.ts';
 import { isModelUri, readModelUri } from './model-uri.ts';
@@ -256,7 +256,21 @@ export const exposure: ValueForm<DeploymentSpec['exposeErrors']> = {
 };
 
 export const onOrOff = oneOfTwo('on', 'off');
-export const yesOrNo = oneOfTwo('true', 'false');
+const yesOrNo = oneOfTwo('true', 'false');
+
+const MEMORY_EXPIRE_S = 120;
+const LONGEST_EXPIRE_S = 86_400;
+
+export const streamMode: ValueForm<boolean | MemoryStream> = {
+  expected: `true, false, memory, or memory:SECONDS with 1 to ${LONGEST_EXPIRE_S}`,
+  read: (text) => {
+    const [, seconds = String(MEMORY_EXPIRE_S)] = /^memory(?::(\d{1,5}))?$/i.exec(text) ?? [null, ''];
+    const expireS = Number(seconds);
+    if (seconds === '') return yesOrNo.read(text);
+    return expireS < 1 || expireS > LONGEST_EXPIRE_S ? refuse() : accept({ expireMs: expireS * 1000 });
+  },
+  write: (mode) => (typeof mode === 'boolean' ? yesOrNo.write(mode) : `memory:${mode.expireMs / 1000}`),
+};
 
 function oneOfTwo(yes: string, no: string): ValueForm<boolean> {
   return {

@@ -136,7 +136,7 @@ async function pinOne(conf: CompiledConf, spec: DeploymentSpec, options: DraftOp
     const source = { packagesDir, packageName: spec.packageName, snapshotsDir, digestsDir };
     const pin = await (options.dryRun ? hashPackage(source) : snapshotPackage(source));
     const models = await readModels({ modelRoot, models: spec.models, digestsDir }, (uri) =>
-      fetchModel({ uri, isStreamed: spec.stream }, options),
+      fetchModel({ uri, isStreamed: spec.stream !== false }, options),
     );
     const modelPins = models.map((model) => model.pin);
     const { environment, description, warning } = settled;
@@ -168,7 +168,7 @@ function unstreamedWarnings(
   { stream, models }: DeploymentSpec,
   read: readonly ReadModel[],
 ): readonly Pick<Finding, 'expected' | 'found' | 'hint'>[] {
-  if (stream && !models.some(isModelUri)) {
+  if (stream !== false && !models.some(isModelUri)) {
     const found = models.length === 0 ? 'no model' : 'files below Model_ZOO alone';
     return [{ expected: 'a URI in `model`', found, hint: 'there is nothing to stream: leave the line out' }];
   }
@@ -207,7 +207,9 @@ function foldersOf(
  */
 async function fetchAll(conf: CompiledConf, options: DraftOptions): Promise<readonly Finding[]> {
   const named = conf.deployments.flatMap(({ name, models, stream }) =>
-    models.filter(isModelUri).map((uri) => ({ uri, isStreamed: stream, section: `algopkg.${name}` })),
+    models
+      .filter(isModelUri)
+      .map((uri) => ({ uri, isStreamed: stream !== false, section: `algopkg.${name}` })),
   );
   // What one section wants whole before it starts is whole for all that name it.
   const eager = [...named].sort((left, right) => Number(right.isStreamed) - Number(left.isStreamed));

@@ -147,7 +147,7 @@ export class RemoteModels {
     signal: AbortSignal,
   ): Promise<StoredContent> {
     const coming = id === null ? null : (this.#dependencies.streaming?.streams.find(id) ?? null);
-    if (coming !== null) return await unlessAborted(coming.whole, signal);
+    if (coming?.isInMemory === false) return await unlessAborted(coming.whole, signal);
     const fetched = await this.#fetches.join(
       uri.text,
       async (progress) => await this.#fetch(uri, { source, listing }, progress.signal),

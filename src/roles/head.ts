@@ -174,7 +174,7 @@ async function startControl(
     { limitBytes: flags.modelCacheBytes, spareBytes: SPARE_BYTES },
   );
   await content.start();
-  closers.add(async () => await content.stop());
+  closers.add(async ({ keepReplicas }) => await content.stop({ keepMemory: keepReplicas }));
   const queue = createApplyQueue<ApplyJob, Recorded>({
     ...target,
     onError: (error) => log.warn({ error: error.message }, 'apply queue'),

@@ -18,6 +18,7 @@ export async function endLeftovers(
   await Promise.all(found.map((identity) => endOne(identity, graceMs)));
   rmSync(paths.processes, { recursive: true, force: true });
   rmSync(paths.sockets, { recursive: true, force: true });
+  rmSync(paths.memory, { recursive: true, force: true });
   return found.length;
 }
 

@@ -92,7 +92,7 @@ async function joinCluster(
   };
   const content = createContent(ground, { limitBytes: flags.modelCacheBytes, spareBytes: SPARE_BYTES });
   await content.start();
-  closers.add(async () => await content.stop());
+  closers.add(async ({ keepReplicas }) => await content.stop({ keepMemory: keepReplicas }));
   const agent = createAgent({
     role: 'worker',
     ...{ ...ground, flags, content },

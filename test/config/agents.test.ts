@@ -67,9 +67,9 @@ agent.checksum.SHA1:a b.bin = ${'a'.repeat(40)}
   });
 
   it('cannot look at models that have not come yet', async () => {
-    const text = `${ECHO}stream = true\nagent.checksum.MD5:m.bin = ${MD5}\n`;
+    const text = `${ECHO}stream = memory\nagent.checksum.MD5:m.bin = ${MD5}\n`;
     expect(await mistakesOf(text)).toEqual([
-      'conf.ini:4 [algopkg.Echo] agent.checksum.MD5:m.bin: expected whole models for agents to look at, found "stream = true"; leave one of the two out',
+      'conf.ini:4 [algopkg.Echo] agent.checksum.MD5:m.bin: expected whole models for agents to look at, found "stream = memory:120"; leave one of the two out',
     ]);
   });
 

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { statePaths } from '../../src/config/paths.ts';
 import { preloadLibrary } from '../../src/models/preload/preload-library.ts';
 import { TestHead, type TestNode } from './support/cluster.ts';
 import { Project } from './support/project.ts';
@@ -46,6 +47,28 @@ class Backend:
 
     async def __call__(self, request):
         return self.found
+`;
+
+/** Reads a file when it is loaded and at each request, which says what the file takes before. */
+const JAVASCRIPT = `
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const sha = (bytes) => createHash('sha256').update(bytes).digest('hex');
+
+export class Backend {
+  constructor(modelPath) {
+    const [zoo, name] = modelPath.split(',');
+    this.path = join(zoo, name, 'a.bin');
+    this.first = sha(readFileSync(this.path));
+  }
+  async call() {
+    const { blocks } = await stat(this.path);
+    return { blocks, first: this.first, now: sha(await readFile(this.path)) };
+  }
+}
 `;
 
 const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
@@ -157,6 +180,27 @@ describe.skipIf(!hasRedis || library.status === 'missing')('models that come whi
     await until('the new model', async () => (await answer())['b.bin'] === wanted, 90_000);
     expect(store.marks).toHaveLength(marks + 1); // it was started once
     expect(store.sentBytes).toBe(80 * MIB + 13);
+  });
+
+  it('are read by JavaScript, lie in memory where a section says so, and come again when it was given back', async () => {
+    put('script');
+    project.write('algopkg/Script/backend.mjs', JAVASCRIPT);
+    const keys = { backend: 'Backend', min_ready_s: 0.2, model: store.folder('script') };
+    project.sections({ Script: { ...keys, route: 'remote', stream: 'memory:1' } });
+    store.heldBack.add('script/a.bin');
+    const applied = head.apply();
+    const { memory, models } = statePaths(head.stateDir);
+    const here = () =>
+      existsSync(memory) ? readdirSync(memory).map((one) => join(memory, one, 'tree', 'a.bin')) : [];
+    await until('the model to stand there', () => here().some(existsSync));
+    store.heldBack.clear();
+    expect(await applied).toMatchObject({ code: 0 });
+    const kept = readdirSync(models);
+    const [path = ''] = here();
+    await until('its memory to be given back', () => statSync(path).blocks === 0);
+    const found = await answer();
+    expect(found).toEqual({ blocks: 0, first: right['a.bin'], now: right['a.bin'] });
+    expect([readdirSync(models), statSync(path).blocks > 0]).toEqual([kept, true]);
   });
 
   it('reach a worker through the head while they come to it', async () => {

@@ -1,10 +1,21 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { StatusDocument } from '../../src/cluster/status/types.ts';
+import { statePaths } from '../../src/config/paths.ts';
+import { preloadLibrary } from '../../src/models/preload/preload-library.ts';
 import { TestNode } from './support/cluster.ts';
 import { type Machine, Machines, mayMakeMachines } from './support/machines.ts';
 import { Project } from './support/project.ts';
@@ -24,6 +35,21 @@ class Backend:
         return {'model': self.model, 'code': os.path.abspath(__file__), 'cwd': os.getcwd(), 'pid': os.getpid()}
 `;
 
+/** A web server on loopback, which gives one file and parts of it; says its port. */
+const WEB_SERVER = `
+import http from 'node:http';
+import { readFileSync } from 'node:fs';
+const bytes = readFileSync(process.argv[1]);
+const server = http.createServer((request, response) => {
+  const [, from = 0, to = bytes.length - 1] = /^bytes=(\\d+)-(\\d+)$/.exec(request.headers.range ?? '')?.map(Number) ?? [];
+  const part = bytes.subarray(from, to + 1);
+  const range = \`bytes \${from}-\${from + part.length - 1}/\${bytes.length}\`;
+  response.writeHead(206, { etag: '"1"', 'content-length': part.length, 'content-range': range });
+  response.end(request.method === 'HEAD' ? undefined : part);
+});
+server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+`;
+
 interface Answer {
   readonly model: string;
   readonly code: string;
@@ -31,6 +57,7 @@ interface Answer {
   readonly pid: number;
 }
 
+const canStream = (await preloadLibrary(process.env['PATH'] ?? '')).status === 'ready';
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 describe.skipIf(!hasRedis || !mayMakeMachines('packages and models on machines that never had the project'))(
@@ -187,6 +214,27 @@ describe.skipIf(!hasRedis || !mayMakeMachines('packages and models on machines t
       expect(second).toMatch(/package content/);
       expect(second).not.toMatch(/project folder|model content/);
       expect(apply()).toMatch(/^Nothing changes\./);
+    });
+
+    it.skipIf(!canStream)('streams into its memory what the head alone can ask for', async () => {
+      const weights = join(tokens, 'weights.bin');
+      writeFileSync(weights, randomBytes(20 * 1024 ** 2));
+      const [program = '', ...rest] = [...machines.inside(headMachine), process.execPath];
+      const server = spawn(program, [...rest, '--input-type=module', '-e', WEB_SERVER, weights]);
+      try {
+        const port = String(((await once(server.stdout, 'data')) as [Buffer])[0]).trim();
+        const model = `http://127.0.0.1:${port}/weights.bin`;
+        const keys = { backend: 'Backend', route: 'remote', gpu_cost: 1, min_ready_s: 0.2 };
+        project.sections({ Remote: { ...keys, model, stream: 'memory' } });
+        expect(modelserve('controller', '--conf', project.conf)).toMatch(/is in force/);
+        expect((await ask()).model).toBe(sha256(readFileSync(weights)));
+        const { memory, models } = statePaths(worker.stateDir);
+        const [listing = ''] = readdirSync(memory);
+        expect(readdirSync(join(memory, listing, 'tree'))).toEqual(['file']);
+        expect(existsSync(join(models, sha256(readFileSync(weights))))).toBe(false);
+      } finally {
+        server.kill();
+      }
     });
   },
 );

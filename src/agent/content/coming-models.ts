@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fetchLine } from '../../cluster/status/fetch-line.ts';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
-import type { StreamedModel } from '../../models/streaming/streamed-model.ts';
+import type { ComingModel } from '../../models/streaming/coming-model.ts';
 import { ContentError } from './content-error.ts';
 import type { ObtainProgress } from './node-contents.ts';
 
@@ -11,9 +11,9 @@ const TELL_MS = 1_000;
 export class ComingModels {
   /** resolves when all of them are whole; rejects with what `failure` says then */
   readonly whole: Promise<void>;
-  readonly #models: readonly StreamedModel[];
+  readonly #models: readonly ComingModel[];
 
-  constructor(models: readonly StreamedModel[]) {
+  constructor(models: readonly ComingModel[]) {
     this.#models = models;
     this.whole = Promise.all(models.map((model) => model.whole)).then(
       () => undefined,

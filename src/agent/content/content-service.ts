@@ -70,13 +70,19 @@ export class ContentService {
     this.#barrier = new ModelBarrier(
       {
         socketPath: modelSocket(paths.sockets),
-        folders: [paths.views, paths.partial],
+        folders: [paths.views, paths.partial, paths.memory],
         searchPath: childEnvironment()['PATH'] ?? '',
       },
-      { files: { whenFile: async (path, signal) => await this.streams.whenFile(path, signal) }, log },
+      {
+        files: {
+          whenFile: async (path, signal) => await this.streams.whenFile(path, signal),
+          keep: async (signal) => await this.streams.keep(signal),
+        },
+        log,
+      },
     );
     this.streams = new ModelStreams(
-      { partialDir: paths.partial, connections: CONNECTIONS },
+      { partialDir: paths.partial, memoryDir: paths.memory, connections: CONNECTIONS },
       {
         ...{ store, listings, log, room: this.cache },
         placeholders: this.#barrier,
@@ -135,8 +141,12 @@ export class ContentService {
     return pruned;
   }
 
-  /** Idempotent; what is being fetched ends, and goes on at the next start. */
-  async stop(): Promise<void> {
+  /**
+   * Idempotent; what is being fetched ends, and goes on at the next start.
+   * @param options.keepMemory whether models in memory stay for replicas that serve on
+   */
+  async stop(options: { readonly keepMemory?: boolean } = {}): Promise<void> {
+    if (options.keepMemory === false) this.contents.want([]);
     this.#stopped ??= this.#stop();
     await this.#stopped;
   }

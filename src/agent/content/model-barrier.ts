@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Log } from '../../lib/log.ts';
@@ -22,7 +23,7 @@ export type Entry =
 
 export interface ModelBarrierOptions {
   readonly socketPath: string;
-  /** the folder in which models are shown, and the one where they grow */
+  /** those in which models are shown and where they grow, if they are there */
   readonly folders: readonly string[];
   /** where a compiler is looked for, as in PATH */
   readonly searchPath: string;
@@ -48,14 +49,14 @@ export class ModelBarrier implements Placeholders {
   }
 
   /** Whoever opens this placeholder waits from now on. */
-  async protect(path: string): Promise<void> {
-    await this.#server.protect(path);
+  async protect(path: string, name: string = path): Promise<void> {
+    await this.#server.protect(path, name);
     this.#started ??= this.#start();
     await this.#started;
   }
 
-  forget(path: string): void {
-    this.#server.forget(path);
+  forget(name: string): void {
+    this.#server.forget(name);
   }
 
   /** What a program's environment needs so that it, and all that it starts, waits for placeholders. */
@@ -69,7 +70,8 @@ export class ModelBarrier implements Placeholders {
     }
     const { socketPath } = this.#options;
     // By their real paths, since that is what the kernel says of an open file.
-    const folders = await Promise.all(this.#options.folders.map(async (folder) => await realpath(folder)));
+    const there = this.#options.folders.filter((folder) => existsSync(folder));
+    const folders = await Promise.all(there.map(async (folder) => await realpath(folder)));
     const place = { library: library.path, socketPath, folders, patienceMs: PATIENCE_MS };
     return { ok: true, variables: preloadVariables(place, env['LD_PRELOAD']) };
   }

@@ -15,6 +15,8 @@ export interface NamedModel {
     readonly root: string;
     readonly files: readonly { readonly path: string }[];
   };
+  /** other files take the places of its own now and then: links lead to places */
+  readonly isMoving?: boolean;
 }
 
 const LINKS_AT_ONCE = 8;
@@ -51,9 +53,9 @@ async function showLinks(folder: string, links: readonly Link[]): Promise<void> 
   const draft = `${folder}.${randomBytes(6).toString('hex')}`;
   try {
     await mkdir(draft, { recursive: true });
-    await mapConcurrently(links, LINKS_AT_ONCE, async ({ path, target }) => {
+    await mapConcurrently(links, LINKS_AT_ONCE, async ({ path, target, isMoving }) => {
       await mkdir(dirname(join(draft, path)), { recursive: true });
-      await linkTo(target, join(draft, path));
+      await (isMoving ? symlink : linkTo)(target, join(draft, path));
     });
     await replaceFolder(draft, folder);
   } finally {
@@ -64,15 +66,18 @@ async function showLinks(folder: string, links: readonly Link[]): Promise<void> 
 interface Link {
   readonly path: string;
   readonly target: string;
+  readonly isMoving: boolean;
 }
 
 /** A file that two models name (a folder, and a file in it) is one file of one revision. */
 function linksOf(models: readonly NamedModel[]): readonly Link[] {
-  const links = new Map<string, string>();
-  for (const { name, content } of models) {
-    for (const file of content.files) links.set(join(name, file.path), join(content.root, file.path));
+  const links = new Map<string, Omit<Link, 'path'>>();
+  for (const { name, content, isMoving = false } of models) {
+    for (const file of content.files) {
+      links.set(join(name, file.path), { target: join(content.root, file.path), isMoving });
+    }
   }
-  return [...links].map(([path, target]) => ({ path, target }));
+  return [...links].map(([path, link]) => ({ path, ...link }));
 }
 
 async function linkTo(target: string, path: string): Promise<void> {

@@ -1,12 +1,14 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { ModelPin, PinnedSpec } from '../../cluster/spec/types.ts';
+import { memoryStream } from '../../cluster/spec/memory.ts';
+import type { MemoryStream, ModelPin, PinnedSpec } from '../../cluster/spec/types.ts';
 import type { StatePaths } from '../../config/paths.ts';
 import type { ContentStore, StoredContent } from '../../lib/content/content-store.ts';
 import { totalBytesOf } from '../../lib/content/manifest.ts';
 import { PieceSet, pieceCount } from '../../lib/content/pieces.ts';
 import type { Room } from '../../lib/content/room.ts';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
+import type { ComingModel } from '../../models/streaming/coming-model.ts';
 import type { ModelStreams } from '../../models/streaming/model-streams.ts';
 import { ComingModels } from './coming-models.ts';
 import type { ContentClient } from './content-client.ts';
@@ -77,7 +79,7 @@ export class NodeContents {
   async obtainModels(spec: PinnedSpec, progress: ObtainProgress): Promise<PinnedSpec> {
     const models: NamedModel[] = [];
     for (const pin of spec.modelPins) {
-      models.push({ name: pin.name, content: await this.#model(spec.modelRoot, pin, progress) });
+      models.push({ name: pin.name, ...(await this.#model(spec, pin, progress)) });
     }
     const isInPlace = models.every(({ name, content }) => content.root === join(spec.modelRoot, name));
     const view = join(this.#paths.views, viewKey(spec.modelPins));
@@ -93,10 +95,7 @@ export class NodeContents {
 
   /** What of a spec's models is still on its way; null: nothing. */
   coming({ modelPins }: Pick<PinnedSpec, 'modelPins'>): ComingModels | null {
-    const { streams } = this.#dependencies;
-    const models = modelPins.flatMap(({ listing }) =>
-      listing === undefined ? [] : (streams.find(listing) ?? []),
-    );
+    const models = this.#streamedOf(modelPins).filter(({ isWhole }) => !isWhole);
     return models.length === 0 ? null : new ComingModels(models);
   }
 
@@ -107,23 +106,31 @@ export class NodeContents {
    * @throws ContentError; the signal's reason
    */
   async enter(spec: PinnedSpec, program: Program, progress: ObtainProgress): Promise<Program['env']> {
-    const coming = this.coming(spec);
-    if (coming === null) return {};
+    const models = this.#streamedOf(spec.modelPins);
+    if (models.length === 0) return {};
     const { barrier } = this.#dependencies;
     const entry = await barrier.enter(program);
     if (entry.ok) return entry.variables;
     const { onProgress, signal } = progress;
-    await coming.awaited({
+    await new ComingModels(models).awaited({
       signal,
       onProgress: (line) => onProgress(`${line}; it is waited for, since ${entry.reason}`),
     });
+    for (const model of models) await model.keep?.(signal);
     return {};
   }
 
   /** These specs are assigned to this node: of models that are streamed, theirs are fetched to the end, and no others. */
-  want(specs: readonly Pick<PinnedSpec, 'modelPins'>[]): void {
-    const pins = specs.flatMap(({ modelPins }) => modelPins);
-    this.#dependencies.streams.want(new Set(pins.flatMap((pin) => (pin.sha256 === null ? pin.listing : []))));
+  want(specs: readonly Pick<PinnedSpec, 'modelPins' | 'stream'>[]): void {
+    const wanted = new Map<string, MemoryStream | null>();
+    for (const spec of specs) {
+      const memory = memoryStream(spec);
+      for (const { sha256, listing } of spec.modelPins) {
+        if (listing === undefined || (memory === null && sha256 !== null)) continue;
+        wanted.set(listing, wanted.get(listing) === null ? null : memory); // on the disk all find it
+      }
+    }
+    this.#dependencies.streams.want(wanted);
   }
 
   /** What this node can give to others, whole or while it is still on its way; null when it has nothing of it. */
@@ -157,8 +164,20 @@ export class NodeContents {
     await Promise.allSettled(running.map(({ result }) => result));
   }
 
-  async #model(modelRoot: string, pin: ModelPin, progress: ObtainProgress): Promise<NamedModel['content']> {
-    if (pin.sha256 === null) return await this.#streamed(pin.name, pin.listing, progress);
+  async #model(spec: PinnedSpec, pin: ModelPin, progress: ObtainProgress): Promise<Omit<NamedModel, 'name'>> {
+    const memory = memoryStream(spec);
+    if (pin.listing === undefined || (memory === null && pin.sha256 !== null)) {
+      return { content: await this.#kept(spec.modelRoot, pin, progress) };
+    }
+    return {
+      content: await this.#streamed(pin.name, { listing: pin.listing, memory }, progress),
+      isMoving: memory !== null,
+    };
+  }
+
+  async #kept(modelRoot: string, pin: ModelPin, progress: ObtainProgress): Promise<NamedModel['content']> {
+    if (pin.sha256 === null)
+      return await this.#streamed(pin.name, { listing: pin.listing, memory: null }, progress);
     const { store } = this.#dependencies;
     return (
       (await this.#known(pin.sha256)) ??
@@ -171,15 +190,24 @@ export class NodeContents {
   }
 
   /** A model that may still be on its way; one that others have whole is fetched from them. */
-  async #streamed(name: string, listing: string, progress: ObtainProgress): Promise<NamedModel['content']> {
+  async #streamed(
+    name: string,
+    { listing, memory }: { readonly listing: string; readonly memory: MemoryStream | null },
+    progress: ObtainProgress,
+  ): Promise<NamedModel['content']> {
     const { store, streams } = this.#dependencies;
     progress.onProgress(`looking for model ${name}`);
-    const streamed = await unlessAborted(streams.join(listing), progress.signal);
+    const streamed = await unlessAborted(streams.join(listing, memory), progress.signal);
     if (streamed.kind === 'whole') return streamed.content;
     if (streamed.kind === 'coming') return streamed.model;
     const { hash } = streamed;
     const wish = { hash, what: `model ${name}`, target: store.pathOf(hash) };
     return (await this.#known(hash)) ?? (await this.#fetch(wish, progress));
+  }
+
+  #streamedOf(pins: readonly ModelPin[]): readonly ComingModel[] {
+    const { streams } = this.#dependencies;
+    return pins.flatMap(({ listing }) => (listing === undefined ? [] : (streams.find(listing) ?? [])));
   }
 
   async #known(hash: string): Promise<StoredContent | null> {

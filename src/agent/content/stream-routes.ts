@@ -7,9 +7,9 @@ import type { StoredContent } from '../../lib/content/content-store.ts';
 import { isHash, type Manifest } from '../../lib/content/manifest.ts';
 import { codeOf, messageOf, ServeError } from '../../lib/errors.ts';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
+import type { ComingModel } from '../../models/streaming/coming-model.ts';
 import type { Listings } from '../../models/streaming/listings.ts';
 import type { ModelStreams } from '../../models/streaming/model-streams.ts';
-import type { StreamedModel } from '../../models/streaming/streamed-model.ts';
 import { parse, rangeIn } from './read-request.ts';
 
 export interface StreamRoutesDependencies {
@@ -79,7 +79,7 @@ async function sendPart(
 }
 
 /** A model that has just come whole is given its name, and lies elsewhere from one moment to the next. */
-async function openIn(here: StoredContent | StreamedModel, path: string): Promise<FileHandle> {
+async function openIn(here: StoredContent | ComingModel, path: string): Promise<FileHandle> {
   try {
     return await open(join(here.root, path));
   } catch (error) {
@@ -92,7 +92,7 @@ async function openIn(here: StoredContent | StreamedModel, path: string): Promis
 async function hereOf(
   listing: string,
   { streams }: StreamRoutesDependencies,
-): Promise<StoredContent | StreamedModel> {
+): Promise<StoredContent | ComingModel> {
   const coming = streams.find(listing);
   if (coming !== null) return coming;
   const streamed = await orBroken(streams.join(listing));

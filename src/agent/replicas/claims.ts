@@ -1,6 +1,7 @@
 import { type AdmissionRequest, admit } from '../../cluster/placement/admit.ts';
 import type { Claim, NodeCapacity } from '../../cluster/placement/types.ts';
 import type { ReplicaAssignment } from '../../cluster/replicas/types.ts';
+import { reservedMemoryBytes } from '../../cluster/spec/memory.ts';
 
 interface Waiter {
   readonly assignment: ReplicaAssignment;
@@ -83,9 +84,9 @@ export class Claims {
 }
 
 function requestOf({ slices, spec }: ReplicaAssignment): AdmissionRequest {
-  return { cpuMilli: spec.cpuMilli, memoryBytes: spec.memoryBytes, gpuMilli: spec.gpuMilli, slices };
+  return { cpuMilli: spec.cpuMilli, memoryBytes: reservedMemoryBytes(spec), gpuMilli: spec.gpuMilli, slices };
 }
 
 function claimOf({ replicaId, deployment, slices, spec }: ReplicaAssignment): Claim {
-  return { replicaId, deployment, cpuMilli: spec.cpuMilli, memoryBytes: spec.memoryBytes, slices };
+  return { replicaId, deployment, cpuMilli: spec.cpuMilli, memoryBytes: reservedMemoryBytes(spec), slices };
 }

@@ -1,5 +1,6 @@
 import { place } from '../placement/place.ts';
 import type { PlaceableNode, PlacementRequest } from '../placement/types.ts';
+import { reservedMemoryBytes } from '../spec/memory.ts';
 import type { Draft } from './draft.ts';
 import { type Group, inFlight, stableOf, wantedReplicas } from './group.ts';
 import type { RevisedSpec } from './types.ts';
@@ -112,7 +113,7 @@ function requestFor({ spec }: RevisedSpec, replicaId: string): PlacementRequest 
     replicaId,
     deployment: spec.name,
     cpuMilli: spec.cpuMilli,
-    memoryBytes: spec.memoryBytes,
+    memoryBytes: reservedMemoryBytes(spec),
     gpuMilli: spec.gpuMilli,
     mayExceedCpu: false,
   };

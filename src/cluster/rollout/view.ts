@@ -1,5 +1,6 @@
 import type { Claim, PlaceableNode } from '../placement/types.ts';
 import type { ReplicaAssignment, ReplicaStatus } from '../replicas/types.ts';
+import { reservedMemoryBytes } from '../spec/memory.ts';
 import type { ObservedNode, Plan, World } from './types.ts';
 
 /** An assigned replica that is still there, or may be. */
@@ -57,7 +58,7 @@ export function isHeardOf(member: Member): boolean {
 /** What an assignment promises a replica on its node. */
 export function claimOf(assignment: ReplicaAssignment): Claim {
   const { replicaId, deployment, slices, spec } = assignment;
-  return { replicaId, deployment, slices, cpuMilli: spec.cpuMilli, memoryBytes: spec.memoryBytes };
+  return { replicaId, deployment, slices, cpuMilli: spec.cpuMilli, memoryBytes: reservedMemoryBytes(spec) };
 }
 
 /** Why nothing new goes to a node, or null. */

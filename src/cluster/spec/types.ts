@@ -29,6 +29,12 @@ interface ListingPin extends NamedPin {
   readonly listing: string;
 }
 
+/** Models of URIs lie in memory, and not on the disk, while they are loaded. */
+export interface MemoryStream {
+  /** how long after the last open of a file their memory is given back */
+  readonly expireMs: number;
+}
+
 /** A package as a revision pins it: replicas start only from this snapshot. */
 export interface PackagePin {
   /** SHA-256 over the package's file names, modes and contents */
@@ -56,8 +62,8 @@ export interface DeploymentSpec {
   readonly memoryBytes: number;
   /** names below the model folder, and URIs, as written in conf.ini */
   readonly models: readonly string[];
-  /** whether replicas start while models that URIs name are still being fetched */
-  readonly stream: boolean;
+  /** whether replicas start while models that URIs name are still being fetched, and where those go that are not to be kept */
+  readonly stream: boolean | MemoryStream;
   readonly userConfig: JsonValue | null;
   readonly maxOngoingRequests: number;
   readonly maxQueuedRequests: number;

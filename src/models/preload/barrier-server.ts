@@ -7,15 +7,19 @@ import type { Log } from '../../lib/log.ts';
 export interface WholeFiles {
   /** Resolves once all bytes are there; the call itself says that somebody wants the file now. @throws when it cannot be had */
   whenFile(path: string, signal: AbortSignal): Promise<void>;
-  /** Somebody reads files from now on who cannot be made to wait: what is whole stays so. */
-  keep?(): void;
+  /**
+   * Somebody reads files from now on who cannot be made to wait: what is whole stays so, and comes again where
+   * it was given back. @throws when it cannot be had
+   */
+  keep?(signal: AbortSignal): Promise<void>;
 }
 
 /** Who is told of files that are not whole, before and after. */
 export interface Placeholders {
   /** call it when the file is there, and before anybody else can see it */
-  protect(path: string): Promise<void>;
-  forget(path: string): void;
+  /** @param name what the file is called from then on, where that is another path */
+  protect(path: string, name?: string): Promise<void>;
+  forget(name: string): void;
 }
 
 export interface BarrierServerOptions {
@@ -145,8 +149,9 @@ export class BarrierServer implements Placeholders {
   }
 
   async #whenAllWhole(signal: AbortSignal): Promise<string> {
-    this.#files.keep?.();
+    const keeping = this.#files.keep?.(signal).catch(() => undefined); // the answer for its file says why
     const answers = await Promise.all([...this.#numbers.keys()].map((name) => this.#whenWhole(name, signal)));
+    await keeping;
     return answers.find((answer) => answer !== 'OK') ?? 'OK';
   }
 }

@@ -4,7 +4,7 @@ import type { Log } from '../../lib/log.ts';
 import { Rounds } from '../../lib/rounds.ts';
 import { Filler } from '../filling/filler.ts';
 import type { ModelSource } from '../sources/types.ts';
-import type { WholeFiles } from './barrier-server.ts';
+import type { Placeholders, WholeFiles } from './barrier-server.ts';
 import type { LocalFile } from './model-directory.ts';
 import { finishPlaceholder, makePlaceholder } from './placeholder.ts';
 
@@ -13,8 +13,8 @@ export interface ExpiringFilesOptions {
   readonly afterMs: number;
   readonly connections: number;
   readonly log: Log;
-  /** answers for a placeholder under the name that it is about to get */
-  readonly protect: (placeholder: string, path: string) => Promise<void>;
+  /** told of a placeholder under the name that it is about to get, and of files that are whole for good */
+  readonly placeholders: Placeholders;
 }
 
 /** Of file systems in memory, as statfs has them: tmpfs, ramfs. */
@@ -49,7 +49,7 @@ export class ExpiringFiles implements WholeFiles {
   constructor(options: ExpiringFilesOptions, first: Filler, source: ModelSource) {
     this.#options = options;
     this.#first = first;
-    const onFile = (path: string, error: Error | null): void => this.#end(path, error);
+    const onFile = async (path: string, error: Error | null): Promise<void> => await this.#end(path, error);
     this.#again = new Filler(source, { connections: options.connections, budgetBytes: 0, onFile });
     this.#rounds = new Rounds(options.afterMs / LOOKS_PER_EXPIRY, async () => await this.#look());
   }
@@ -65,13 +65,22 @@ export class ExpiringFiles implements WholeFiles {
     }
   }
 
-  keep(): void {
+  async keep(signal: AbortSignal): Promise<void> {
     this.#isKept = true;
+    await this.#turn;
+    const whole = [...this.#whole.keys()];
+    this.#whole.clear();
+    for (const path of whole) await this.#finish(path);
+    const released = [...this.#released.keys()].filter((path) => !whole.includes(path));
+    await Promise.all(released.map(async (path) => await this.whenFile(path, signal)));
   }
 
   /** From now on the memory of these files is given back; all of them are whole. */
-  begin(files: readonly LocalFile[]): void {
-    for (const file of files) this.#whole.set(file.path, file);
+  async begin(files: readonly LocalFile[]): Promise<void> {
+    for (const file of files) {
+      if (this.#isKept) await this.#finish(file.path);
+      else this.#whole.set(file.path, file);
+    }
     this.#usedAtMs = performance.now();
     this.#rounds.start();
   }
@@ -83,9 +92,17 @@ export class ExpiringFiles implements WholeFiles {
     return [...this.#whole.keys()];
   }
 
-  #end(path: string, error: Error | null): void {
+  async #finish(path: string): Promise<void> {
+    await finishPlaceholder(path);
+    this.#options.placeholders.forget(path);
+  }
+
+  async #end(path: string, error: Error | null): Promise<void> {
     const file = this.#released.get(path);
-    if (file !== undefined && error === null) this.#whole.set(path, file);
+    if (file !== undefined && error === null) {
+      if (this.#isKept) await this.#finish(path);
+      else this.#whole.set(path, file);
+    }
     if (error !== null) {
       this.#failed.add(path);
       this.#options.log.error(
@@ -121,7 +138,7 @@ export class ExpiringFiles implements WholeFiles {
       const { path, remote } = file;
       await makePlaceholder(path + DRAFT, remote.sizeBytes ?? 0);
       await finishPlaceholder(path); // who has just opened it asks about a file that nobody knows any more
-      await this.#options.protect(path + DRAFT, path);
+      await this.#options.placeholders.protect(path + DRAFT, path);
       (this.#released.has(path) ? this.#again : this.#first).release(path);
       await rename(path + DRAFT, path);
       this.#released.set(path, file);

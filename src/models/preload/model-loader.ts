@@ -7,7 +7,7 @@ import type { Log } from '../../lib/log.ts';
 import { Filler } from '../filling/filler.ts';
 import { listRemote } from '../remote-listing.ts';
 import type { ModelSource } from '../sources/types.ts';
-import { BarrierServer } from './barrier-server.ts';
+import { BarrierServer, type Placeholders } from './barrier-server.ts';
 import { ExpiringFiles, isInMemory } from './expiring-files.ts';
 import { type LocalFile, ModelDirectory, RUN_DIR_PREFIX } from './model-directory.ts';
 import { finishPlaceholder } from './placeholder.ts';
@@ -58,9 +58,11 @@ export class ModelLoader {
     const { log, onJoin, connections, expireMs } = options;
     const onFile = async (path: string, error: Error | null): Promise<void> => await this.#end(path, error);
     this.#filler = new Filler(source, { connections, onFile });
-    const protect = async (placeholder: string, path: string): Promise<void> =>
-      await this.#server.protect(placeholder, path);
-    const expiry = { afterMs: expireMs, connections, log, protect };
+    const placeholders: Placeholders = {
+      protect: async (path, name) => await this.#server.protect(path, name),
+      forget: (name) => this.#server.forget(name),
+    };
+    const expiry = { afterMs: expireMs, connections, log, placeholders };
     this.#expiring = isInMemory ? new ExpiringFiles(expiry, this.#filler, source) : null;
     const files = this.#expiring ?? this.#filler;
     this.#server = new BarrierServer({ socketPath: this.socketPath, log, onJoin }, files);
@@ -157,7 +159,7 @@ export class ModelLoader {
     if (this.#missing > 0) return;
     const { fetchedBytes, bytesPerSecond } = this.#filler.progress;
     log.info({ fetchedBytes, bytesPerSecond, failed: this.#failed }, 'model loaded');
-    this.#expiring?.begin(this.#marked);
+    await this.#expiring?.begin(this.#marked);
     if (this.#isDone) this.#whenIdle?.();
   }
 }

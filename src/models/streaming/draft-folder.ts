@@ -24,7 +24,7 @@ export interface DraftFile {
   /** absolute */
   readonly source: string;
   readonly sizeBytes: number;
-  readonly held: PieceSet;
+  held: PieceSet;
 }
 
 /**
@@ -92,6 +92,13 @@ export class DraftFolder {
       });
     this.#noting = noting;
     await noting;
+  }
+
+  /** Writes down that a file has no bytes from now on. */
+  async drop(source: string): Promise<void> {
+    const file = this.files.find((one) => one.source === source);
+    if (file !== undefined) file.held = new PieceSet(file.held.size);
+    await this.note();
   }
 
   /** Writes all through to the disk and gives it its name. */

@@ -1,27 +1,36 @@
+import { rm, rmdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import type { MemoryStream } from '../../cluster/spec/types.ts';
 import type { ModelFetch } from '../../cluster/status/types.ts';
 import type { ContentStore, StoredContent } from '../../lib/content/content-store.ts';
 import type { Room } from '../../lib/content/room.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { namesIn } from '../../lib/files.ts';
 import type { Log } from '../../lib/log.ts';
 import { Rounds } from '../../lib/rounds.ts';
 import type { Placeholders } from '../preload/barrier-server.ts';
+import { type ComingModel, StreamError } from './coming-model.ts';
 import type { Listings } from './listings.ts';
+import { MemoryModel } from './memory-model.ts';
 import type { OpenListing, StreamOrigin } from './stream-origin.ts';
-import { StreamError, StreamedModel } from './streamed-model.ts';
+import { StreamedModel } from './streamed-model.ts';
 
 export interface ModelStreamsOptions {
   /** where models grow, each in a folder of its listing's name */
   readonly partialDir: string;
+  /** where those lie that are in memory */
+  readonly memoryDir: string;
   /** requests at once, of each model */
   readonly connections: number;
+  /** what nobody has asked for this long ends; a minute by default: another node asks for each part, and may be slow to write */
+  readonly idleMs?: number;
 }
 
 export interface ModelStreamsDependencies {
   readonly listings: Listings;
   readonly store: ContentStore;
   readonly room: Room;
-  readonly placeholders?: Placeholders;
+  readonly placeholders: Placeholders;
   /** asked in this order */
   readonly origins: readonly StreamOrigin[];
   readonly log: Log;
@@ -30,20 +39,23 @@ export interface ModelStreamsDependencies {
 /** What a listing has come to on this machine. */
 export type Streamed =
   | { readonly kind: 'whole'; readonly content: StoredContent }
-  | { readonly kind: 'coming'; readonly model: StreamedModel }
+  | { readonly kind: 'coming'; readonly model: ComingModel }
   /** it is not here, and to be had by its hash from the nodes that have it */
   | { readonly kind: 'named'; readonly hash: string };
 
 interface Entry {
   readonly opening: Promise<Streamed>;
   /** null while it is being opened */
-  model: StreamedModel | null;
+  model: ComingModel | null;
   usedAtMs: number;
 }
 
-const LOOK_MS = 5_000;
-/** What nobody has asked for this long ends: another node asks for each part, and may be slow to write. */
+/** Where each is to lie: null: on the disk. */
+export type WantedListings = ReadonlyMap<string, MemoryStream | null>;
+
+const NOT_TO_ITS_END = 'a model does not come to its end';
 const IDLE_MS = 60_000;
+const LOOKS_PER_IDLE = 12;
 
 /**
  * The models that come to this machine while they are loaded, by listing. One is fetched for as long as something that may run
@@ -54,18 +66,23 @@ export class ModelStreams {
   readonly #dependencies: ModelStreamsDependencies;
   readonly #entries = new Map<string, Entry>();
   readonly #stopping = new AbortController();
-  readonly #looking = new Rounds(LOOK_MS, () => this.#endIdle());
-  #wanted: ReadonlySet<string> = new Set();
+  readonly #idleMs: number;
+  readonly #looking: Rounds;
+  #wanted: WantedListings = new Map();
 
   constructor(options: ModelStreamsOptions, dependencies: ModelStreamsDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
+    this.#looking = new Rounds(this.#idleMs / LOOKS_PER_IDLE, () => this.#endIdle());
     this.#looking.start();
   }
 
   /** What is being fetched at the moment. */
   get running(): readonly ModelFetch[] {
-    return this.#models().flatMap((model) => (model.failure === null ? [model.progress] : []));
+    return this.#models().flatMap((model) =>
+      model.failure === null && !model.isWhole ? [model.progress] : [],
+    );
   }
 
   /** What a listing holds, if all of it has come. */
@@ -79,19 +96,23 @@ export class ModelStreams {
 
   /**
    * Begins to fetch what a listing names, or goes on; one that has failed is tried again.
-   * @throws StreamError STREAM_UNKNOWN when no origin knows it; what an origin throws
+   * @param memory where it is to lie if it is not under way; by default as what is assigned here wants it
+   * @throws StreamError STREAM_UNKNOWN when no origin knows it, STREAM_NO_ROOM; what an origin throws
    */
-  async join(listing: string): Promise<Streamed> {
+  async join(
+    listing: string,
+    memory: MemoryStream | null = this.#wanted.get(listing) ?? null,
+  ): Promise<Streamed> {
     const entry = this.#entries.get(listing);
     if (entry !== undefined && (entry.model === null || entry.model.failure === null)) {
       entry.usedAtMs = performance.now();
       return await entry.opening;
     }
-    return await this.#begin(listing, entry?.model?.stop()).opening;
+    return await this.#begin(listing, memory, entry?.model?.stop()).opening;
   }
 
   /** The model of that listing while it comes, also when it has failed; null when nothing is under way. */
-  find(listing: string): StreamedModel | null {
+  find(listing: string): ComingModel | null {
     const entry = this.#entries.get(listing);
     if (entry !== undefined) entry.usedAtMs = performance.now();
     return entry?.model ?? null;
@@ -103,7 +124,9 @@ export class ModelStreams {
    * @throws what its model fails with; StreamError STREAM_UNKNOWN when nobody fetches it
    */
   async whenFile(source: string, signal: AbortSignal): Promise<void> {
-    const [listing = ''] = relative(this.#options.partialDir, source).split(sep);
+    const { partialDir, memoryDir } = this.#options;
+    const folder = source.startsWith(memoryDir + sep) ? memoryDir : partialDir;
+    const [listing = ''] = relative(folder, source).split(sep);
     const { opening } = this.#entries.get(listing) ?? {};
     const streamed = await opening;
     if (streamed?.kind === 'coming') await streamed.model.whenSource(source, signal);
@@ -111,9 +134,10 @@ export class ModelStreams {
   }
 
   /** What may run here is pinned by these listings: they are fetched to their end, the others are not. */
-  want(listings: ReadonlySet<string>): void {
-    const fresh = [...listings].filter((listing) => !this.#wanted.has(listing));
+  want(listings: WantedListings): void {
+    const fresh = [...listings.keys()].filter((listing) => !this.#wanted.has(listing));
     this.#wanted = listings;
+    void this.#removeLeftovers();
     for (const listing of fresh) {
       // Whoever prepares what needs it asks again, and is told why it cannot be had.
       this.#resume(listing).catch((error: unknown) => {
@@ -122,11 +146,17 @@ export class ModelStreams {
     }
   }
 
+  /** Somebody reads files in memory from now on who cannot be made to wait. */
+  async keep(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#models().map(async (model) => await model.keep?.(signal)));
+  }
+
   /** Ends all fetches; what has come stays for the next time. Idempotent. */
   async stop(): Promise<void> {
     this.#stopping.abort(new StreamError('this node stops', { code: 'STREAM_STOPPED' }));
     await this.#looking.stop();
     await Promise.all([...this.#entries.keys()].map(async (listing) => await this.#end(listing)));
+    await this.#removeLeftovers();
   }
 
   async #resume(listing: string): Promise<void> {
@@ -134,8 +164,8 @@ export class ModelStreams {
   }
 
   /** @param before what has to be over first */
-  #begin(listing: string, before: Promise<void> = Promise.resolve()): Entry {
-    const opening = before.then(async () => await this.#open(listing));
+  #begin(listing: string, memory: MemoryStream | null, before: Promise<void> = Promise.resolve()): Entry {
+    const opening = before.then(async () => await this.#open(listing, memory));
     const entry: Entry = { opening, model: null, usedAtMs: performance.now() };
     this.#entries.set(listing, entry);
     opening.then(
@@ -148,11 +178,12 @@ export class ModelStreams {
     return entry;
   }
 
-  async #open(listing: string): Promise<Streamed> {
+  async #open(listing: string, memory: MemoryStream | null): Promise<Streamed> {
     this.#stopping.signal.throwIfAborted();
     const content = await this.known(listing);
     if (content !== null) return { kind: 'whole', content };
     const found = await this.#ask(listing);
+    if (memory !== null) return { kind: 'coming', model: await this.#openInMemory(listing, found, memory) };
     if (found.content !== null) {
       await this.#record(listing, found.content, found);
       return { kind: 'named', hash: found.content };
@@ -165,6 +196,28 @@ export class ModelStreams {
     return { kind: 'coming', model };
   }
 
+  async #openInMemory(listing: string, found: OpenListing, { expireMs }: MemoryStream): Promise<ComingModel> {
+    const { connections, memoryDir } = this.#options;
+    const { placeholders, log } = this.#dependencies;
+    const options = { folder: join(memoryDir, listing), connections, expireMs, placeholders, log };
+    const model = await MemoryModel.open(found, options);
+    model.whole.then(
+      () => log.info({ model: found.model }, 'model fetched into memory while it was loaded'),
+      (error: unknown) => log.warn({ model: found.model, error: messageOf(error) }, NOT_TO_ITS_END),
+    );
+    return model;
+  }
+
+  /** What lies in memory for nobody: its node process was killed. */
+  async #removeLeftovers(): Promise<void> {
+    const { memoryDir } = this.#options;
+    for (const name of await namesIn(memoryDir)) {
+      if (this.#wanted.has(name) || this.#entries.has(name)) continue;
+      await rm(join(memoryDir, name), { recursive: true, force: true });
+    }
+    await rmdir(memoryDir).catch(() => undefined); // while there are others, it stays
+  }
+
   /** Notes what it holds once it is whole. */
   async #follow(listing: string, from: OpenListing, model: StreamedModel): Promise<void> {
     const { log } = this.#dependencies;
@@ -175,7 +228,7 @@ export class ModelStreams {
       const entry = this.#entries.get(listing);
       if (entry?.model === model) this.#entries.delete(listing);
     } catch (error) {
-      log.warn({ model: from.model, error: messageOf(error) }, 'a model does not come to its end');
+      log.warn({ model: from.model, error: messageOf(error) }, NOT_TO_ITS_END);
     }
   }
 
@@ -198,7 +251,7 @@ export class ModelStreams {
 
   async #endIdle(): Promise<void> {
     for (const [listing, { usedAtMs, model }] of this.#entries) {
-      const isIdle = performance.now() - usedAtMs > IDLE_MS && !this.#wanted.has(listing);
+      const isIdle = performance.now() - usedAtMs > this.#idleMs && !this.#wanted.has(listing);
       if (isIdle && model !== null) await this.#end(listing);
     }
   }
@@ -207,7 +260,10 @@ export class ModelStreams {
     const entry = this.#entries.get(listing);
     if (entry === undefined) return;
     const streamed = await entry.opening.catch(() => null);
-    if (streamed?.kind === 'coming') await streamed.model.stop();
+    if (streamed?.kind === 'coming') {
+      await streamed.model.stop();
+      if (!this.#wanted.has(listing)) await streamed.model.discard?.();
+    }
     this.#forget(listing, entry);
   }
 
@@ -215,7 +271,7 @@ export class ModelStreams {
     if (this.#entries.get(listing) === entry) this.#entries.delete(listing);
   }
 
-  #models(): readonly StreamedModel[] {
+  #models(): readonly ComingModel[] {
     return [...this.#entries.values()].flatMap(({ model }) => (model === null ? [] : [model]));
   }
 }

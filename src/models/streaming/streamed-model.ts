@@ -6,21 +6,14 @@ import { mapConcurrently } from '../../lib/concurrency.ts';
 import type { ContentStore, StoredContent } from '../../lib/content/content-store.ts';
 import { contentHash } from '../../lib/content/manifest.ts';
 import type { Room } from '../../lib/content/room.ts';
-import { codeOf, ServeError } from '../../lib/errors.ts';
 import { digestFile } from '../../lib/file-digests.ts';
 import { Filler } from '../filling/filler.ts';
 import type { Placeholders } from '../preload/barrier-server.ts';
 import { finishPlaceholder } from '../preload/placeholder.ts';
 import type { ByteRange } from '../sources/types.ts';
+import { CHUNK_BYTES, type ComingModel, explained, inOrder, StreamError } from './coming-model.ts';
 import { DraftFolder } from './draft-folder.ts';
 import type { OpenListing } from './stream-origin.ts';
-
-/** A model that is streamed cannot be had; the message names it and why. */
-export class StreamError extends ServeError<{
-  readonly code: 'STREAM_FAILED' | 'STREAM_NO_ROOM' | 'STREAM_UNKNOWN' | 'STREAM_STOPPED';
-}> {
-  override readonly name = 'StreamError';
-}
 
 export interface StreamedModelOptions {
   /** where it grows */
@@ -33,8 +26,6 @@ export interface StreamedModelOptions {
   readonly placeholders?: Placeholders | undefined;
 }
 
-/** What one request asks for. */
-const CHUNK_BYTES = 8 * 1024 ** 2;
 /** What a kill costs at most, beside what is under way: chunks that came within this time. */
 const NOTE_AFTER_MS = 200;
 const FILES_AT_ONCE = 2;
@@ -45,7 +36,7 @@ const SMALL_BYTES = 4 * 1024 ** 2;
  * One model that comes while it is loaded. Its files are there from the start, as placeholders; those that are asked for come
  * first. The first that cannot be had ends all: whoever waits for anything of it is told so, and no placeholder becomes a file.
  */
-export class StreamedModel {
+export class StreamedModel implements ComingModel {
   /** resolves when all of it is here and kept by its hash; rejects with what `failure` says */
   readonly whole: Promise<StoredContent>;
   readonly #listing: OpenListing;
@@ -82,7 +73,7 @@ export class StreamedModel {
     this.whole.catch((error: Error) => this.#fail(error));
     const remote = new Map(listing.files.map((one) => [one.path, one.file]));
     this.#filler.add(
-      inOrder(filled).flatMap(({ path, source, held }) => {
+      inOrder(filled, SMALL_BYTES).flatMap(({ path, source, held }) => {
         const file = remote.get(path);
         return file === undefined ? [] : [{ remote: file, path: source, held }];
       }),
@@ -107,7 +98,10 @@ export class StreamedModel {
     return model;
   }
 
-  /** Where it is: what others link to. */
+  /** Once it is, it is a model like any other, and this is let go of. */
+  readonly isWhole = false;
+  readonly isInMemory = false;
+
   get root(): string {
     return this.#root ?? this.#draft.root;
   }
@@ -116,7 +110,6 @@ export class StreamedModel {
     return this.#draft.files;
   }
 
-  /** Why it cannot be had; null as long as nothing is known against it. */
   get failure(): Error | null {
     return this.#failure;
   }
@@ -125,30 +118,22 @@ export class StreamedModel {
     return { model: this.#listing.model, ...this.#filler.progress };
   }
 
-  /**
-   * Waits until a file can be read, which comes next.
-   * @param path within the model
-   * @throws what `failure` says; the signal's reason
-   */
   async whenFile(path: string, signal: AbortSignal): Promise<void> {
     const source = this.#missing.get(path);
     if (source !== undefined) await this.#orFailure(this.#filler.whenFile(source, signal));
   }
 
-  /** The same by where the file lies while it comes. @throws StreamError STREAM_UNKNOWN for a file that is not of this model */
   async whenSource(source: string, signal: AbortSignal): Promise<void> {
     const path = this.#paths.get(source);
     if (path !== undefined) return await this.whenFile(path, signal);
     throw new StreamError(`${source} is not fetched any more`, { code: 'STREAM_UNKNOWN' });
   }
 
-  /** The same for a part of a file, which comes before whole files. */
   async whenRange(path: string, range: ByteRange, signal: AbortSignal): Promise<void> {
     const source = this.#missing.get(path);
     if (source !== undefined) await this.#orFailure(this.#filler.whenRange(source, range, signal));
   }
 
-  /** Ends the fetch; what has come stays for the next time, and nobody is told any more why a file is not there. Idempotent. */
   async stop(): Promise<void> {
     const { model } = this.#listing;
     this.#fail(new StreamError(`${model}: it is fetched no further`, { code: 'STREAM_STOPPED' }));
@@ -168,7 +153,8 @@ export class StreamedModel {
 
   /** A file has its bytes only once its bit is gone; whoever waits hears of it after that. */
   async #fileEnded(source: string, error: Error | null): Promise<void> {
-    if (error !== null) return this.#fail(explained(error, this.#listing.model));
+    if (error !== null)
+      return this.#fail(explained(error, this.#listing.model, 'the disk of the state directory'));
     await finishPlaceholder(source);
     this.#missing.delete(this.#paths.get(source) ?? '');
     this.#options.placeholders?.forget(source);
@@ -220,14 +206,6 @@ export class StreamedModel {
   }
 }
 
-/** Small files first, then the large ones by name. */
-function inOrder<File extends { readonly path: string; readonly sizeBytes: number }>(
-  files: readonly File[],
-): readonly File[] {
-  const rank = ({ sizeBytes }: File): number => (sizeBytes <= SMALL_BYTES ? 0 : 1);
-  return [...files].sort((left, right) => rank(left) - rank(right) || (left.path < right.path ? -1 : 1));
-}
-
 async function reserve(
   model: string,
   { folder, room }: StreamedModelOptions,
@@ -241,11 +219,4 @@ async function reserve(
     `${model}: too little is free ${where} (${sizeText(neededBytes)} are needed, ${sizeText(freeBytes)} are free); make room`,
     { code: 'STREAM_NO_ROOM' },
   );
-}
-
-function explained(error: Error, model: string): Error {
-  if (codeOf(error) !== 'ENOSPC' && codeOf(error) !== 'EDQUOT') return error;
-  return new StreamError(`${model}: the disk of the state directory is full; make room there`, {
-    code: 'STREAM_NO_ROOM',
-  });
 }

@@ -1,6 +1,8 @@
+import { execFile, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import type { PinnedSpec } from '../../../src/cluster/spec/types.ts';
 import { silentLog } from '../../../src/lib/log.ts';
@@ -132,6 +134,44 @@ test('a worker whose head is started anew in the middle goes on with what is mis
   });
   await coming?.whole;
   expect((await worker.service.store.find(sha(content)))?.hash).toBe(sha(content));
+});
+
+test('in memory a worker gets it from the head as well, and programs wait for what was given back', async () => {
+  const { web, worker, spec } = await streamed();
+  const inMemory = { ...spec, stream: { expireMs: 1_000 } };
+  web.sentBytes = 0;
+  const { modelRoot } = await worker.service.contents.obtainModels(inMemory, quiet());
+  const path = join(modelRoot, 'm.bin');
+  await worker.service.contents.coming(inMemory)?.whole;
+  expect([web.sentBytes, sha(readFileSync(path))]).toEqual([content.length, sha(content)]);
+  expect(realpathSync(path).startsWith(worker.paths.memory)).toBe(true);
+  expect([worker.service.contents.coming(inMemory), existsSync(worker.paths.models)]).toEqual([null, false]);
+  await expect.poll(() => isSticky(path) && statSync(path).blocks, { timeout: 20_000 }).toBe(0);
+  const program = { command: 'sha256sum', env: { PATH: process.env['PATH'] ?? '' } };
+  const variables = await worker.service.contents.enter(inMemory, program, quiet());
+  const run = promisify(execFile)(program.command, [path], { env: { ...program.env, ...variables } });
+  expect((await run).stdout.split(' ')[0]).toBe(sha(content));
+});
+
+test('a statically linked interpreter starts when all is there, which is said meanwhile', async (context) => {
+  const command = join(tempDir(), 'interpreter');
+  writeFileSync(`${command}.c`, 'int main(void) { return 0; }');
+  const { status } = spawnSync('cc', ['-static', '-o', command, `${command}.c`]);
+  context.skip(status !== 0, 'cc links no static program here: libc.a is missing');
+  const { web, head, spec } = await streamed();
+  const letGo = held(web);
+  const { modelRoot } = await head.service.contents.obtainModels(spec, quiet());
+  const lines: string[] = [];
+  const progress = { ...quiet(), onProgress: (line: string) => void lines.push(line) };
+  const entering = head.service.contents.enter(spec, { command, env: {} }, progress);
+  await expect
+    .poll(() => lines[0], { timeout: 20_000 })
+    .toMatch(
+      /^fetching http:.*m\.bin: .*; it is waited for, since \/.*interpreter is linked statically, and waits for no file$/,
+    );
+  letGo();
+  expect(await entering).toEqual({});
+  expect(sha(readFileSync(join(modelRoot, 'm.bin')))).toBe(sha(content));
 });
 
 test('a listing that no head knows is said to be missing, with what to do', async () => {

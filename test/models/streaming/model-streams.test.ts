@@ -1,7 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { canMount, smallDisk } from '../../support/small-disk.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 import { startWebServer, type WebServer } from '../web-server.ts';
 import { coming, streamingPlace } from './place.ts';
 
@@ -145,13 +147,57 @@ it('is fetched for as long as something that is assigned here needs it', async (
   const web = await slowServer();
   const place = streamingPlace();
   const { listing = '' } = await place.pin(`${web.url}${PATH}`);
-  place.streams.want(new Set([listing]));
+  place.streams.want(new Map([[listing, null]]));
   const total = () => place.streams.find(listing)?.progress.totalBytes;
   await expect.poll(total, { timeout: 20_000 }).toBe(content.length);
   web.letGo();
   const known = async () => (await place.streams.known(listing))?.hash;
   await expect.poll(known, { timeout: 20_000 }).toBe(sha(content));
 });
+
+it('is not fetched any more once nothing here needs it: no request is left, and what has come stays', async () => {
+  const web = await slowServer();
+  const { streams, pin, root } = streamingPlace(tempDir(), { idleMs: 300 });
+  const { listing = '' } = await pin(`${web.url}${PATH}`);
+  let open = 0;
+  web.trouble = (request, response) => {
+    if (request.headers.range?.startsWith('bytes=0-') === true) return false;
+    open += 1;
+    response.once('close', () => {
+      open -= 1;
+    });
+    return true;
+  };
+  streams.want(new Map([[listing, null]]));
+  const model = await coming(streams, listing);
+  await model.whenRange('', { offset: 0, length: 8 * MIB }, never);
+  await expect.poll(() => open, { timeout: 20_000 }).toBeGreaterThan(0);
+  streams.want(new Map()); // drained, or rolled back
+  await expect(model.whole).rejects.toMatchObject({ code: 'STREAM_STOPPED' });
+  await expect.poll(() => [open, streams.running], { timeout: 20_000 }).toEqual([0, []]);
+  expect(isSticky(model.root)).toBe(true);
+  expect(readdirSync(join(root, 'partial'))).toEqual([listing]);
+});
+
+it.skipIf(!canMount('a disk that fills up while a model is streamed'))(
+  'that fills the disk half-way fails with the reason, and is no file with holes',
+  async () => {
+    const web = await slowServer();
+    const disk = smallDisk(48);
+    const { streams, pin } = streamingPlace(disk);
+    const { listing } = await pin(`${web.url}${PATH}`);
+    const model = await coming(streams, listing);
+    const { bavail, bsize } = statfsSync(disk);
+    writeFileSync(join(disk, 'ballast'), Buffer.alloc(bavail * bsize - 9 * MIB));
+    const waiting = model.whenFile('', never);
+    web.letGo();
+    await expect(waiting).rejects.toMatchObject({
+      code: 'STREAM_NO_ROOM',
+      message: expect.stringMatching(/m\.bin: the disk of the state directory is full; make room there/),
+    });
+    expect(isSticky(model.root)).toBe(true);
+  },
+);
 
 function refuse(...[request, response]: Parameters<WebServer['trouble']>): boolean {
   if (request.headers.range === 'bytes=0-0') return false;
