@@ -24,6 +24,7 @@ import { Claims } from './replicas/claims.ts';
 import { LIFE_SIGN_LIMITS } from './replicas/hang.ts';
 import { ReplicaRecords } from './replicas/records.ts';
 import { ReplicaSet } from './replicas/replica-set.ts';
+import { WorkBook } from './replicas/work-book.ts';
 import { openStateDir } from './run-as/places.ts';
 
 /** How long a node that leaves waits for its replicas to be taken over by others. */
@@ -75,6 +76,7 @@ export class Agent {
   readonly #environments: NodeEnvironments;
   readonly #modelAgents: ModelAgents;
   readonly #replicas: ReplicaSet;
+  readonly #works = new WorkBook();
   readonly #ingress: IngressProcess;
   readonly #follower: AssignmentFollower;
   readonly #membership: Membership;
@@ -111,6 +113,7 @@ export class Agent {
       { nodeId, paths, lifeSignLimits: LIFE_SIGN_LIMITS },
       {
         preparations: this.#environments.preparations,
+        works: this.#works,
         ...{ agents: this.#modelAgents, claims, log, nowMs, values },
         records: new ReplicaRecords(paths.processes),
         contents: dependencies.content.contents,
@@ -177,6 +180,8 @@ export class Agent {
       gpus: () => this.#gpus.gpus,
       gpuUses: () => this.#gpus.uses,
       modelBytes: async () => await this.#dependencies.content.modelBytes(),
+      builds: () => this.#environments.preparations.tally.sample,
+      works: () => this.#works.samples(this.#dependencies.nowMs()),
     });
   }
 

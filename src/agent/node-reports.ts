@@ -1,10 +1,12 @@
 import { cpus, freemem, totalmem } from 'node:os';
 import type {
+  BuildsSample,
   EnvironmentSample,
   GpuSample,
   IngressSample,
   MachineSample,
   NodeSample,
+  ReplicaWork,
 } from '../cluster/metrics/samples.ts';
 import type { Gpu } from '../cluster/placement/types.ts';
 import type { StatePaths } from '../config/paths.ts';
@@ -22,6 +24,8 @@ export interface NodeReportsDependencies {
   readonly gpus: () => readonly Gpu[];
   readonly gpuUses: () => ReadonlyMap<string, GpuUse>;
   readonly modelBytes: () => Promise<number>;
+  readonly builds: () => BuildsSample;
+  readonly works: () => readonly ReplicaWork[];
 }
 
 /** What is looked up on the disk is as old as this at most. */
@@ -40,12 +44,12 @@ export class NodeReports {
   }
 
   async measure(): Promise<NodeSample> {
-    const { nodeId, sampler, ingress, gpus, gpuUses } = this.#dependencies;
+    const { nodeId, sampler, ingress, gpus, gpuUses, builds, works } = this.#dependencies;
     const [disk, counted] = await Promise.all([this.#readDisk(), ingress().catch(() => null)]);
     const uses = gpuUses();
     return {
       ...{ nodeId, atMs: Date.now(), ingress: counted, process: sampler.sample, ...disk },
-      machine: machineSample(),
+      ...{ machine: machineSample(), builds: builds(), works: works() },
       gpus: gpus()
         .filter(({ virtual }) => !virtual)
         .map((gpu) => gpuSample(gpu, uses.get(gpu.uuid))),

@@ -83,6 +83,8 @@ export interface RequestHead {
   readonly timeout_ms: number;
   /** whether a traceback may go to the client */
   readonly expose_errors: boolean;
+  /** the answer's head shall have `user_us`; the last field where it is there */
+  readonly timed?: true;
 }
 
 /** A request's head as it goes out. */
@@ -102,6 +104,8 @@ export interface ResponseHead {
   readonly headers: readonly (readonly [string, string])[];
   /** false: user code failed, or its result says `status: 0`; counts as an application error */
   readonly ok: boolean;
+  /** for a request that was `timed`: how many microseconds it was in user code by now */
+  readonly user_us?: number;
 }
 
 /** The request was not begun; it may go elsewhere at no cost. */
@@ -137,8 +141,18 @@ export interface ControlResult {
 export type Notification =
   | { readonly event: 'state'; readonly state: ReplicaState }
   | { readonly event: 'beat'; readonly ongoing: number }
+  /** to agents only, with a beat, where calls have ended since the last one; counts since the process began */
+  | ({ readonly event: 'work' } & WorkReport)
   /** link only: which replicas of the far node can serve now, and how many calls each lets in */
   | { readonly event: 'replicas'; readonly ready: readonly ReadyReplica[] };
+
+/** What calls have taken in user code. `buckets`: index and count in turn, of those that are not empty. */
+export interface WorkReport {
+  /** how long each was there (of a batch each of its calls), in the buckets of cluster/metrics/histogram.ts */
+  readonly times: { readonly sum_s: number; readonly buckets: readonly number[] };
+  /** how many calls were in each batch, in the buckets of cluster/metrics/sizes.ts */
+  readonly batches: { readonly sum: number; readonly buckets: readonly number[] };
+}
 
 export interface ReadyReplica {
   readonly replica: string;

@@ -124,6 +124,7 @@ export class Measurer implements Measurements {
       looks: leader.looks,
       nodes: this.#measurer.nodes,
       totals: this.#measurer.totals,
+      works: this.#measurer.works,
     });
   }
 

@@ -8,6 +8,7 @@ import { Claims } from '../../src/agent/replicas/claims.ts';
 import { LIFE_SIGN_LIMITS, type LifeSignLimits } from '../../src/agent/replicas/hang.ts';
 import { ReplicaRecords } from '../../src/agent/replicas/records.ts';
 import { ReplicaSet } from '../../src/agent/replicas/replica-set.ts';
+import { WorkBook } from '../../src/agent/replicas/work-book.ts';
 import type { Gpu, NodeCapacity } from '../../src/cluster/placement/types.ts';
 import type { ReplicaAssignment, ReplicaStatus } from '../../src/cluster/replicas/types.ts';
 import type { PinnedSpec } from '../../src/cluster/spec/types.ts';
@@ -110,6 +111,7 @@ export function workplace(variables: Readonly<Record<string, string>> = {}): Wor
 }
 
 export interface TestSet {
+  readonly works: WorkBook;
   readonly set: ReplicaSet;
   readonly claims: Claims;
   /** the capacity from now on */
@@ -135,11 +137,13 @@ export function replicaSet(place: Workplace, lifeSignLimits: LifeSignLimits = LI
   const claims = new Claims(() => capacity);
   const preparations = new Preparations(place.prepareOptions, ALL_HERE, NO_AGENTS);
   const records = new ReplicaRecords(place.paths.processes);
+  const works = new WorkBook();
   const set = new ReplicaSet(
     { nodeId: 'n1', paths: place.paths, lifeSignLimits },
     {
       ...{ preparations, claims, records, log: silentLog, nowMs: Date.now },
       ...{ agents: NO_AGENTS, contents: ALL_HERE, values: place.prepareOptions.values },
+      works,
       onChange: () => undefined,
     },
   );
@@ -151,6 +155,7 @@ export function replicaSet(place: Workplace, lifeSignLimits: LifeSignLimits = LI
   return {
     set,
     claims,
+    works,
     resize: (next) => {
       capacity = next;
       claims.recheck();

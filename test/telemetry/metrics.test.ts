@@ -25,7 +25,13 @@ const echo: DeploymentSample = {
 };
 const process = { pid: 1, cpuS: 1, residentBytes: 2, loopBusyS: 3, loopDelayS: 0.004 };
 const node: NodeSample = {
-  ...{ nodeId: 'n1', atMs: 0, environments: { ready: 1, building: 0 }, modelBytes: 9 },
+  ...{
+    nodeId: 'n1',
+    atMs: 0,
+    environments: { ready: 1, building: 0 },
+    modelBytes: 9,
+    builds: { built: 2, failed: 1, seconds: 3 },
+  },
   ingress: {
     ...{ startedAtMs: 0, connections: 1, unrouted: 2, deployments: [echo] },
     processes: [
@@ -51,7 +57,16 @@ const status = {
 } as unknown as StatusDocument;
 
 const text = clusterExposition({
-  ...{ version: '1.2.3', status, isLeader: true, epoch: 4, looks: histogram, nodes: [node], totals: [echo] },
+  ...{
+    version: '1.2.3',
+    status,
+    isLeader: true,
+    epoch: 4,
+    looks: histogram,
+    nodes: [node],
+    totals: [echo],
+    works: [{ deployment: 'Echo', times: histogram, batches: { sum: 9, buckets: [2, 1, 3, 1] } }],
+  },
 });
 
 describe('the metrics of a cluster', () => {
@@ -59,6 +74,9 @@ describe('the metrics of a cluster', () => {
     const metrics = parseMetrics(text);
     expect(metrics.get('modelserve_requests_total{deployment="Echo",outcome="timeout"}')).toBe(1);
     expect(metrics.get('modelserve_request_duration_seconds_bucket{deployment="Echo",le="+Inf"}')).toBe(3);
+    expect(metrics.get('modelserve_batch_size_bucket{deployment="Echo",le="4"}')).toBe(1);
+    expect(metrics.get('modelserve_batch_size_bucket{deployment="Echo",le="8"}')).toBe(2);
+    expect(metrics.get('modelserve_environment_builds_total{node="n1",outcome="failed"}')).toBe(1);
     expect(metrics.get('modelserve_gpu_held{node="n1",gpu="0"}')).toBe(0.75);
     expect(metrics.get('modelserve_replica_restarts{deployment="Echo"}')).toBe(2);
     expect(metrics.get('modelserve_process_cpu_seconds_total{node="n1",process="ingress-helper-2"}')).toBe(1);

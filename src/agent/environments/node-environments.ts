@@ -17,7 +17,7 @@ export class NodeEnvironments {
   readonly #keeper: EnvironmentKeeper;
   readonly #software: SoftwareWatch;
 
-  constructor(options: Omit<PrepareOptions, 'builds'>, dependencies: NodeEnvironmentsDependencies) {
+  constructor(options: Omit<PrepareOptions, 'builds' | 'tally'>, dependencies: NodeEnvironmentsDependencies) {
     this.preparations = new Preparations(options, dependencies.contents, dependencies.agents);
     this.#keeper = new EnvironmentKeeper(options, dependencies);
     this.#software = new SoftwareWatch(options.baseEnv, dependencies.onChange);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { hashOf } from '../../lib/hash.ts';
 import type { Progress, SharedWork } from '../../lib/shared-work.ts';
 import { buildOnce } from './build-once.ts';
+import type { BuildTally } from './build-tally.ts';
 import type { EnvironmentPlan, PackageInPlace } from './plan.ts';
 import { noteUse } from './uses.ts';
 
@@ -12,6 +13,8 @@ export interface BuildPlace {
   readonly environmentsDir: string;
   /** folders of builds that are under way in this process */
   readonly builds: SharedWork<string>;
+  /** not given: nobody asks how many there were */
+  readonly tally?: BuildTally;
 }
 
 /** An environment that can be used. */
@@ -45,7 +48,10 @@ export async function obtainEnvironment<Entry>(
     ({ onProgress, signal }) =>
       buildOnce({
         ...{ folder, description, onProgress, signal },
-        build: (target, say) => build.fill(target, say, signal),
+        build: async (target, say) => {
+          const fill = () => build.fill(target, say, signal);
+          await (place.tally?.count(signal, fill) ?? fill());
+        },
       }),
     progress,
   );

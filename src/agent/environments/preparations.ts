@@ -5,6 +5,7 @@ import type { JsonValue } from '../../lib/json.ts';
 import { type Progress, SharedWork } from '../../lib/shared-work.ts';
 import type { NodeContents } from '../content/node-contents.ts';
 import type { ModelAgents } from '../model-agents/model-agents.ts';
+import { BuildTally } from './build-tally.ts';
 import { PreparationError } from './preparation-error.ts';
 import {
   type EnterModels,
@@ -43,11 +44,17 @@ export class Preparations {
   readonly #options: PrepareOptions;
   readonly #contents: Contents;
   readonly #agents: Loader;
+  /** of environments that were built for these */
+  readonly tally = new BuildTally();
   readonly #running = new SharedWork<SharedBackend>();
   readonly #done = new Map<string, SharedBackend>();
 
-  constructor(options: Omit<PrepareOptions, 'builds' | 'enter'>, contents: Contents, agents: Loader) {
-    this.#options = { ...options, builds: new SharedWork() };
+  constructor(
+    options: Omit<PrepareOptions, 'builds' | 'tally' | 'enter'>,
+    contents: Contents,
+    agents: Loader,
+  ) {
+    this.#options = { ...options, builds: new SharedWork(), tally: this.tally };
     this.#contents = contents;
     this.#agents = agents;
   }

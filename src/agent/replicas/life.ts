@@ -1,5 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ReplicaState as ChannelState, ControlRequest, ControlResult } from '../../channel/messages.ts';
+import type {
+  ReplicaState as ChannelState,
+  ControlRequest,
+  ControlResult,
+  WorkReport,
+} from '../../channel/messages.ts';
 import type { Exit } from '../../lib/process/exit.ts';
 import { type ProcessIdentity, readProcessStat } from '../../lib/process/identity.ts';
 import { killSession, signalProcess } from '../../lib/process/signals.ts';
@@ -32,6 +37,8 @@ export interface LifeHandlers {
   readonly onState: (state: ChannelState) => void;
   /** it cannot be spoken to: it is of another version of modelserve */
   readonly onForeign: (message: string) => void;
+  /** what its calls have taken by now */
+  readonly onWork: (report: WorkReport) => void;
   readonly onSuspect: () => void;
   readonly onRecovered: () => void;
   readonly onHung: () => void;
@@ -61,6 +68,7 @@ export class Life {
         onState: handlers.onState,
         onForeign: handlers.onForeign,
         onBeat: () => this.#hear(),
+        onWork: handlers.onWork,
         onLost: process.check,
       },
     );

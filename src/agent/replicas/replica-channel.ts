@@ -6,6 +6,7 @@ import type {
   ControlRequest,
   ControlResult,
   Notification,
+  WorkReport,
 } from '../../channel/messages.ts';
 import { codeOf, messageOf } from '../../lib/errors.ts';
 
@@ -25,6 +26,8 @@ export interface ReplicaChannelHandlers {
   /** at the handshake and at each change */
   readonly onState: (state: ChannelState) => void;
   readonly onBeat: () => void;
+  /** what its calls have taken by now */
+  readonly onWork: (report: WorkReport) => void;
   /** it speaks another version of the protocol; the message names both */
   readonly onForeign: (message: string) => void;
   /** the connection ended; it is made again until `stop` */
@@ -123,6 +126,7 @@ class Inbox {
 
   take(notification: Notification): void {
     if (notification.event === 'beat') this.#handlers.onBeat();
+    if (notification.event === 'work') this.#handlers.onWork(notification);
     if (notification.event !== 'state') return;
     if (this.#isOpen) this.#handlers.onState(notification.state);
     else this.#early = notification.state;

@@ -16,6 +16,7 @@ import { HealthCheck } from './health-check.ts';
 import { Life, type LifeOptions, type LiveProcess } from './life.ts';
 import { type Coming, ModelWatch } from './model-watch.ts';
 import { type AppliedSettings, syncSettings } from './settings.ts';
+import type { WorkBook } from './work-book.ts';
 
 /** A runner that said it failed ends itself; one that does not within this time is killed. */
 const FAILED_GRACE_MS = 5_000;
@@ -47,6 +48,7 @@ export interface RunContext {
   readonly coming: () => Coming | null;
   /** tells a person what it waits for */
   readonly say: (note: string) => void;
+  readonly works: WorkBook;
   /** see NodeValues.configOf */
   readonly configOf: (spec: PinnedSpec) => JsonValue | null;
   readonly nowMs: () => number;
@@ -86,6 +88,7 @@ export class Run {
     });
     this.life = new Life(start.process, lifeOptions, {
       onState: (state) => this.#follow(state),
+      onWork: (report) => context.works.heard(this.#processOf(start), report),
       onForeign: (message) => {
         this.#reported = { message, traceback: '' };
         void this.life.kill(); // started again from this version
@@ -113,6 +116,15 @@ export class Run {
       onWhole: () => this.#modelsAreWhole(),
       onFailure: (failure) => void this.#giveUpModels(failure),
     });
+  }
+
+  #processOf({ process: { identity } }: RunStart): {
+    replicaId: string;
+    deployment: string;
+    pid: number;
+  } {
+    const { replicaId, deployment } = this.#context.assignment();
+    return { replicaId, deployment, pid: identity.pid };
   }
 
   get settings(): Pick<RunStart, 'applied' | 'reconfigured' | 'startedAtMs' | 'startedWith'> {
@@ -156,6 +168,7 @@ export class Run {
   async bury(): Promise<void> {
     this.#clearTimers();
     await this.life.kill();
+    this.#context.works.ended(this.#processOf(this.#start), this.#context.nowMs());
   }
 
   /** Stops watching; the process goes on. */

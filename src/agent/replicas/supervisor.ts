@@ -30,6 +30,7 @@ import type { ReplicaRecord, ReplicaRecords } from './records.ts';
 import { Run, type RunStart } from './run.ts';
 import { settingsOf } from './settings.ts';
 import { statusOf } from './status.ts';
+import type { WorkBook } from './work-book.ts';
 
 export interface SupervisorOptions {
   readonly nodeId: string;
@@ -39,6 +40,7 @@ export interface SupervisorOptions {
 
 export interface SupervisorDependencies {
   readonly preparations: Preparations;
+  readonly works: WorkBook;
   readonly values: Pick<NodeValues, 'configOf'>;
   readonly agents: Pick<ModelAgents, 'tell'>;
   readonly contents: Pick<Contents, 'coming'>;
@@ -275,6 +277,7 @@ export class ReplicaSupervisor {
         say: (note) => this.#say(note),
         configOf: (spec) => this.#dependencies.values.configOf(spec),
         nowMs: this.#dependencies.nowMs,
+        works: this.#dependencies.works,
         log: this.#dependencies.log,
       },
     );

@@ -70,6 +70,28 @@ export interface GpuSample {
   readonly memoryTotalBytes: number;
 }
 
+/** What calls have taken in one process of a replica, since it began. */
+export interface ReplicaWork {
+  readonly replicaId: string;
+  readonly deployment: string;
+  readonly pid: number;
+  /** how long each call was in user code */
+  readonly times: Histogram;
+  /** how many calls were in each batch */
+  readonly batches: SizeHistogram;
+}
+
+/** The same of all replicas of a deployment. */
+export type DeploymentWork = Omit<ReplicaWork, 'replicaId' | 'pid'>;
+
+/** Environments that a node process has built since it began. */
+export interface BuildsSample {
+  readonly built: number;
+  readonly failed: number;
+  /** how long all of them took */
+  readonly seconds: number;
+}
+
 /** What a node says of itself when it is asked. */
 export interface NodeSample {
   readonly nodeId: string;
@@ -83,8 +105,12 @@ export interface NodeSample {
   readonly gpus: readonly GpuSample[];
   /** environments that are built here, and being built */
   readonly environments: { readonly ready: number; readonly building: number };
+  /** not there: a node of an earlier version */
+  readonly builds?: BuildsSample;
   /** of models that are kept here */
   readonly modelBytes: number;
+  /** of processes that are there, and of those that have ended in the last minute; not there: an earlier version */
+  readonly works?: readonly ReplicaWork[];
 }
 
 /** An environment that a node has built, or builds. */

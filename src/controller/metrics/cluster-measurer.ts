@@ -1,13 +1,15 @@
-import { quantileMs } from '../../cluster/metrics/histogram.ts';
+import { addHistograms, EMPTY_HISTOGRAM, quantileMs, since } from '../../cluster/metrics/histogram.ts';
 import { FAILURES, OUTCOMES } from '../../cluster/metrics/outcomes.ts';
 import {
   addDeployment,
   type DeploymentSample,
+  type DeploymentWork,
   deploymentSince,
   type MachineSample,
   type NodeSample,
 } from '../../cluster/metrics/samples.ts';
 import type { DeploymentTick, GpuTick, MetricTick, NodeTick } from '../../cluster/metrics/series.ts';
+import { addSizes, NO_SIZES, sizesSince } from '../../cluster/metrics/sizes.ts';
 import type { StatusDocument } from '../../cluster/status/types.ts';
 import { SeriesStore } from './series-store.ts';
 
@@ -28,6 +30,7 @@ export class ClusterMeasurer {
   readonly series: SeriesStore;
   readonly #nodes = new Map<string, NodeSample>();
   readonly #totals = new Map<string, DeploymentSample>();
+  readonly #works = new Map<string, Omit<DeploymentWork, 'deployment'>>();
   #slot = -1;
   /** what has come in the slot so far, by key of the series */
   #slotCounts = new Map<string, DeploymentSample>();
@@ -52,6 +55,11 @@ export class ClusterMeasurer {
     });
   }
 
+  /** What calls took in user code, by deployment, of all nodes since this head began, and what they had counted by then. */
+  get works(): readonly DeploymentWork[] {
+    return [...this.#works].map(([deployment, work]) => ({ deployment, ...work }));
+  }
+
   /** as they answered last */
   get nodes(): readonly NodeSample[] {
     return [...this.#nodes.values()];
@@ -62,7 +70,10 @@ export class ClusterMeasurer {
     this.#enter(SeriesStore.slotOf(atMs - coversMs / 2));
     this.#lastMs = atMs;
     const fresh = new Map<string, DeploymentSample>();
-    for (const sample of samples) this.#count(sample, fresh);
+    for (const sample of samples) {
+      this.#count(sample, fresh);
+      this.#countWork(sample);
+    }
     const there = new Set(status.nodes.map(({ id }) => id));
     const nodes = samples.map((sample) => this.#nodeTick(sample, status));
     for (const sample of samples) this.#nodes.set(sample.nodeId, sample);
@@ -102,6 +113,21 @@ export class ClusterMeasurer {
       const since = earlier === undefined ? now : deploymentSince(now, earlier);
       add(this.#totals, since);
       add(fresh, isOld ? deploymentSince(now, now) : since);
+    }
+  }
+
+  #countWork({ nodeId, works = [] }: NodeSample): void {
+    const before = this.#nodes.get(nodeId)?.works ?? [];
+    for (const { deployment, replicaId, pid, times, batches } of works) {
+      const earlier = before.find((one) => one.replicaId === replicaId && one.pid === pid);
+      const sum = this.#works.get(deployment) ?? { times: EMPTY_HISTOGRAM, batches: NO_SIZES };
+      this.#works.set(deployment, {
+        times: addHistograms(sum.times, earlier === undefined ? times : since(times, earlier.times)),
+        batches: addSizes(
+          sum.batches,
+          earlier === undefined ? batches : sizesSince(batches, earlier.batches),
+        ),
+      });
     }
   }
 
@@ -163,7 +189,9 @@ export class ClusterMeasurer {
   /** Sums of a deployment that is gone would stay in every scrape. */
   #forgetDeployments({ deployments }: Look['status']): void {
     const names = new Set(deployments.map(({ name }) => name));
-    for (const name of this.#totals.keys()) if (!names.has(name)) this.#totals.delete(name);
+    for (const sums of [this.#totals, this.#works]) {
+      for (const name of sums.keys()) if (!names.has(name)) sums.delete(name);
+    }
   }
 }
 

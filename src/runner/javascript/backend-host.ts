@@ -39,9 +39,13 @@ export class BackendHost {
 
   /** Calls user code; what it throws is an answer, too. */
   async answer(call: IncomingCall): Promise<Answer> {
+    const beganMs = performance.now();
     try {
-      return await toAnswer(await this.#call(new BackendRequest(call)), call);
+      const result = await this.#call(new BackendRequest(call));
+      call.userMs = performance.now() - beganMs;
+      return await toAnswer(result, call);
     } catch (error) {
+      call.userMs ||= performance.now() - beganMs;
       noteFailure(call.head.id, error);
       return failureAnswer(error, call);
     }

@@ -40,7 +40,7 @@ async function resultsOf(
   predictBatch: PredictBatch,
 ): Promise<readonly (readonly [Item, unknown])[]> {
   try {
-    const results = await predictBatch(items.map((item) => item.parameters));
+    const results = await timed(items, () => predictBatch(items.map((item) => item.parameters)));
     if (!Array.isArray(results) || results.length !== items.length) throw wrongLength(results, items.length);
     return items.map((item, index) => [item, results[index]] as const);
   } catch (error) {
@@ -50,6 +50,16 @@ async function resultsOf(
     const alone: (readonly [Item, unknown])[] = [];
     for (const item of items) alone.push(...(await resultsOf([item], predictBatch)));
     return alone;
+  }
+}
+
+/** User code has these together for as long as that takes. */
+async function timed(items: readonly Item[], run: () => unknown): Promise<unknown> {
+  const beganMs = performance.now();
+  try {
+    return await run();
+  } finally {
+    for (const { call } of items) call.userMs += performance.now() - beganMs;
   }
 }
 

@@ -3,6 +3,7 @@ import type { BackendHost } from './backend-host.ts';
 import type { Offers } from './offers.ts';
 import { NOTHING_MORE, RunningCall } from './running-call.ts';
 import { type CallMessage, type CallReply, type GivenCall, MOST_COPIED_BYTES } from './thread-calls.ts';
+import type { WorkMeter } from './work-meter.ts';
 
 /** What runs user code. */
 type Answering = Pick<BackendHost, 'answer' | 'answerTogether'>;
@@ -12,6 +13,12 @@ type GivenMessage = Extract<CallMessage, { readonly kind: 'call' | 'batch' }>;
 /** When calls have taken so long together, the timers and sockets of user code have their turn. */
 const TURN_MS = 5;
 
+/** What the thread shares with the main one. */
+interface SharedMemory {
+  readonly offers: Offers;
+  readonly meter: WorkMeter;
+}
+
 /**
  * The calls that a thread was given, which it runs strictly one after the other: the next one begins without a word from the main thread in
  * between. Each answer leaves before the next call begins, since nobody knows how long that will keep the thread.
@@ -20,6 +27,7 @@ export class CallLine {
   readonly #port: MessagePort;
   readonly #offers: Offers;
   readonly #host: Answering;
+  readonly #meter: WorkMeter;
   /** bounded by whoever gives them */
   readonly #given: GivenMessage[] = [];
   readonly #post = (reply: CallReply): void => this.#send(reply);
@@ -27,10 +35,11 @@ export class CallLine {
   #running: RunningCall | null = null;
   #workedMs = 0;
 
-  constructor(port: MessagePort, offers: Offers, host: Answering) {
+  constructor(port: MessagePort, host: Answering, { offers, meter }: SharedMemory) {
     this.#port = port;
     this.#offers = offers;
     this.#host = host;
+    this.#meter = meter;
   }
 
   /** Takes calls from now on, for as long as the thread lives. */
@@ -70,6 +79,7 @@ export class CallLine {
     this.#running = running;
     await running.answer(await this.#host.answer(running.incoming));
     this.#running = null;
+    this.#meter.took(running.incoming.userMs);
   }
 
   /** What of a batch is cancelled goes on with the others: what comes of it is thrown away. */
@@ -77,7 +87,9 @@ export class CallLine {
     const batch = calls.filter((call) => this.#takes(call)).map((call) => new RunningCall(call, this.#post));
     if (batch.length === 0) return;
     const answers = await this.#host.answerTogether(batch.map(({ incoming }) => incoming));
+    this.#meter.gathered(batch.length);
     batch.forEach((running, index) => {
+      this.#meter.took(running.incoming.userMs);
       const answer = answers[index];
       if (answer !== undefined) void running.answer(answer);
     });

@@ -11,6 +11,8 @@ export class IncomingCall {
   #head: RequestHead | null = null;
   #abort: AbortController | null = null;
   #cancelled: Error | null = null;
+  /** how long it was in user code by now */
+  userMs = 0;
 
   constructor(content: CallContent) {
     this.#headText = content.headText;
@@ -20,6 +22,11 @@ export class IncomingCall {
   get head(): RequestHead {
     this.#head ??= JSON.parse(this.#headText) as RequestHead;
     return this.#head;
+  }
+
+  /** Whether the ingress wants to know how long it was in user code; the head need not be parsed for that. */
+  get isTimed(): boolean {
+    return this.#headText.endsWith('"timed":true}');
   }
 
   get hasBody(): boolean {

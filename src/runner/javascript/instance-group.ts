@@ -1,5 +1,5 @@
 import type { LaunchFile } from '../../channel/launch.ts';
-import type { ControlResult, LoadTimes } from '../../channel/messages.ts';
+import type { ControlResult, LoadTimes, WorkReport } from '../../channel/messages.ts';
 import type { JsonValue } from '../../lib/json.ts';
 import { findBackendFile } from './backend-file.ts';
 import { importableBackend } from './bundle.ts';
@@ -7,6 +7,7 @@ import { type Instance, type OnDeath, startInstances } from './instance-pool.ts'
 import { note } from './note.ts';
 import { type Job, MOST_AHEAD, Scheduler } from './scheduler.ts';
 import type { Outcome, StartTask } from './thread-tasks.ts';
+import { WorkMeter } from './work-meter.ts';
 
 type GroupLaunch = LaunchFile & Pick<StartTask, 'ownLog'>;
 
@@ -54,6 +55,15 @@ export class InstanceGroup {
       import_ms: Math.max(...started.map((reply) => reply.load.import_ms)),
       construct_ms: Math.max(...started.map((reply) => reply.load.construct_ms)),
     };
+  }
+
+  /** Calls that have left user code so far. */
+  get callCount(): number {
+    return this.#instances.reduce((sum, { meter }) => sum + meter.count, 0);
+  }
+
+  get work(): WorkReport {
+    return WorkMeter.report(this.#instances.map(({ meter }) => meter));
   }
 
   submit(job: Job): void {

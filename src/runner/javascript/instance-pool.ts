@@ -8,6 +8,7 @@ import { CallDesk } from './call-desk.ts';
 import { Offers } from './offers.ts';
 import type { Job } from './scheduler.ts';
 import type { Outcome, StartReply, StartTask, ThreadTaskName, ThreadTasks } from './thread-tasks.ts';
+import { WorkMeter } from './work-meter.ts';
 
 /** Posts a task to the thread of one instance. */
 type Post = <Name extends ThreadTaskName>(
@@ -32,6 +33,7 @@ export class Instance {
   readonly #post: Post;
   readonly #offers: Offers;
   readonly #channel = new MessageChannel();
+  readonly meter = new WorkMeter();
 
   /** @param slots how many calls it may be given at once */
   constructor(post: Post, slots: number) {
@@ -43,7 +45,11 @@ export class Instance {
   /** @throws StartFailedError with the traceback of user code */
   async start(task: StartTask): Promise<Extract<StartReply, { ok: true }>> {
     const callPort = this.#channel.port2;
-    const reply = await this.#post('start', { ...task, callPort, offers: this.#offers.memory }, [callPort]);
+    const reply = await this.#post(
+      'start',
+      { ...task, callPort, offers: this.#offers.memory, meter: this.meter.memory },
+      [callPort],
+    );
     if (reply.ok) return reply;
     throw new StartFailedError(reply.message, { code: 'START_FAILED', traceback: reply.traceback });
   }

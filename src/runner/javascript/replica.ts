@@ -6,6 +6,7 @@ import type {
   Refusal,
   ReplicaState,
   RequestHead,
+  WorkReport,
 } from '../../channel/messages.ts';
 import { LONGEST_TIMER_MS, within } from '../within.ts';
 import { describe, tracebackOf } from './answer.ts';
@@ -61,6 +62,16 @@ export class Replica {
       error: this.#error,
       load: this.#load,
     };
+  }
+
+  /** Calls that have left user code so far. */
+  get callCount(): number {
+    return this.#group.callCount;
+  }
+
+  /** What calls have taken since the process began. */
+  get work(): WorkReport {
+    return this.#group.work;
   }
 
   /** Tells each change of phase or limits to one listener. */

@@ -72,7 +72,9 @@ export class RunningCall {
   }
 
   async #sendPortion(rest: ChunkSource): Promise<void> {
+    const beganMs = performance.now();
     const portion = await rest.next();
+    this.incoming.userMs += performance.now() - beganMs;
     if (this.#rest === null) return; // cancelled meanwhile
     if (!portion.done) {
       this.#reply({ headText: null, chunk: portion.bytes, more: true, failure: null });
@@ -105,7 +107,8 @@ export class RunningCall {
 
   /** The first part; an error in its place when the head is too large for a frame. */
   #begin(head: ResponseHead, chunk: AnswerBytes, more: boolean): AnswerPart {
-    const headText = JSON.stringify(head);
+    const { isTimed, userMs } = this.incoming;
+    const headText = JSON.stringify(isTimed ? { ...head, user_us: Math.round(userMs * 1000) } : head);
     if (fitsInFrame(headText)) return { headText, chunk, more, failure: null };
     const sizeBytes = Buffer.byteLength(headText);
     const tooLarge = `headers of ${sizeBytes} bytes are over the limit of ${MAX_PAYLOAD_BYTES}`;

@@ -25,12 +25,17 @@ export class ReplicaServer {
   #onAgent: (() => void) | null = null;
   #hadAgent = false;
   #awareTimer: NodeJS.Timeout | null = null;
+  /** how many calls agents know of */
+  #toldCount = 0;
 
   constructor(replica: Replica) {
     this.#replica = replica;
     this.#server = createServer((socket) => {
       const connection = new ReplicaConnection(socket, replica, {
-        onHello: () => this.#watchForOrphan(),
+        onHello: (greeted) => {
+          if (replica.callCount > 0) this.#tellWork([greeted]);
+          this.#watchForOrphan();
+        },
         onClose: (closed) => {
           this.#connections.delete(closed);
           this.#watchForOrphan();
@@ -77,6 +82,7 @@ export class ReplicaServer {
     this.#awareTimer = null;
     this.#beat = null;
     this.#orphanTimer = null;
+    this.#tellWork(this.#greeted());
     const closed = new Promise<true>((resolve) => this.#server.close(() => resolve(true)));
     for (const connection of this.#connections) connection.end();
     if ((await within(CLOSE_MS, closed)) === null) {
@@ -102,6 +108,15 @@ export class ReplicaServer {
   #sendBeat(): void {
     const { ongoing } = this.#replica.state;
     for (const connection of this.#greeted()) connection.beat(ongoing);
+    if (this.#replica.callCount !== this.#toldCount) this.#tellWork(this.#greeted());
+  }
+
+  #tellWork(connections: readonly ReplicaConnection[]): void {
+    this.#toldCount = this.#replica.callCount;
+    const { work } = this.#replica;
+    for (const connection of connections) {
+      if (connection.role === 'agent') connection.notify({ event: 'work', ...work });
+    }
   }
 
   #greeted(): readonly ReplicaConnection[] {

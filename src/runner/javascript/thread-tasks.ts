@@ -35,6 +35,8 @@ export interface CallEnd {
   readonly callPort: MessagePort;
   /** of Offers; shared */
   readonly offers: SharedArrayBuffer;
+  /** of WorkMeter; shared */
+  readonly meter: SharedArrayBuffer;
 }
 
 export type StartReply =

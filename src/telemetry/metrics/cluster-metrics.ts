@@ -1,5 +1,5 @@
 import { countOf, type Histogram } from '../../cluster/metrics/histogram.ts';
-import type { DeploymentSample, NodeSample } from '../../cluster/metrics/samples.ts';
+import type { DeploymentSample, DeploymentWork, NodeSample } from '../../cluster/metrics/samples.ts';
 import type { ReplicaPhase } from '../../cluster/replicas/types.ts';
 import type { StatusDocument } from '../../cluster/status/types.ts';
 import { Exposition, type Sample } from './exposition.ts';
@@ -15,6 +15,7 @@ export interface ClusterFacts {
   /** as nodes answered last */
   readonly nodes: readonly NodeSample[];
   readonly totals: readonly DeploymentSample[];
+  readonly works: readonly DeploymentWork[];
 }
 
 /** What a head says of the whole cluster, under `/metrics`. */
@@ -23,6 +24,7 @@ export function clusterExposition(facts: ClusterFacts): string {
   exposition.gauge('modelserve_build_info', 'The version of modelserve.', [[{ version: facts.version }, 1]]);
   addLeadership(exposition, facts);
   addRequests(exposition, facts.totals);
+  addWorks(exposition, facts.works);
   addDeployments(exposition, facts.status);
   addReplicas(exposition, facts.status);
   addNodes(exposition, facts);
@@ -49,6 +51,23 @@ function addLeadership(exposition: Exposition, { status, isLeader, epoch, looks 
       [[{}, looks]],
     );
   }
+}
+
+/** 1 to 4096: the most that max_batch_size takes. */
+const BATCH_BOUNDS: readonly number[] = Array.from({ length: 13 }, (_, step) => 2 ** step);
+
+function addWorks(exposition: Exposition, works: readonly DeploymentWork[]): void {
+  exposition.histogram(
+    'modelserve_request_user_code_seconds',
+    'How long calls were in user code; those of a batch as long as the batch.',
+    works.filter(({ times }) => countOf(times) > 0).map((one) => [{ deployment: one.deployment }, one.times]),
+  );
+  exposition.sizes(
+    { name: 'modelserve_batch_size', help: 'Calls in a batch.', bounds: BATCH_BOUNDS },
+    works
+      .filter(({ batches }) => batches.sum > 0)
+      .map((one) => [{ deployment: one.deployment }, one.batches]),
+  );
 }
 
 const HEALTHS = ['PENDING', 'UPDATING', 'HEALTHY', 'DEGRADED', 'UNHEALTHY', 'DEPLOY_FAILED', 'STOPPING'];
@@ -126,6 +145,7 @@ function addNodes(exposition: Exposition, { status, nodes }: ClusterFacts): void
       [{ node, state: 'building' }, environments.building],
     ]),
   );
+  addBuilds(exposition, nodes);
   exposition.gauge(
     'modelserve_node_model_bytes',
     'Bytes of models that a node keeps.',
@@ -140,6 +160,28 @@ function addNodes(exposition: Exposition, { status, nodes }: ClusterFacts): void
     'modelserve_node_unrouted_requests_total',
     'Requests to a node whose path is no deployment’s.',
     nodes.map(({ nodeId, ingress }) => [{ node: nodeId }, ingress?.unrouted ?? 0]),
+  );
+}
+
+function addBuilds(exposition: Exposition, nodes: readonly NodeSample[]): void {
+  exposition.counter(
+    'modelserve_environment_builds_total',
+    'Environments that a node has built, or failed to, since its process began.',
+    nodes.flatMap(({ nodeId: node, builds }): Sample[] =>
+      builds === undefined
+        ? []
+        : [
+            [{ node, outcome: 'built' }, builds.built],
+            [{ node, outcome: 'failed' }, builds.failed],
+          ],
+    ),
+  );
+  exposition.counter(
+    'modelserve_environment_build_seconds_total',
+    'How long that took.',
+    nodes.flatMap(({ nodeId: node, builds }): Sample[] =>
+      builds === undefined ? [] : [[{ node }, builds.seconds]],
+    ),
   );
 }
 

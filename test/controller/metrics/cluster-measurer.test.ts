@@ -125,6 +125,27 @@ describe('an ingress that', () => {
   });
 });
 
+it('sums what calls took in user code over replicas that come, go and are started again', () => {
+  const measurer = new ClusterMeasurer(BEGIN_MS);
+  const took = (replicaId: string, pid: number, calls: number) => ({
+    ...{ deployment: 'Echo', replicaId, pid },
+    times: { sumS: calls / 100, buckets: [bucketOf(10), calls] },
+    batches: { sum: 2 * calls, buckets: [1, calls] },
+  });
+  const at = (afterS: number, ...works: ReturnType<typeof took>[]) =>
+    measurer.take(look(afterS, { ...sample('n1', BEGIN_MS, counted(0)), works }));
+  at(10, took('a', 1, 5), took('b', 2, 1));
+  at(20, took('a', 1, 7), took('a', 3, 4));
+  at(30, took('a', 3, 5));
+  expect(measurer.works).toEqual([
+    {
+      deployment: 'Echo',
+      times: { sumS: expect.closeTo(0.13), buckets: [bucketOf(10), 13] },
+      batches: { sum: 26, buckets: [1, 13] },
+    },
+  ]);
+});
+
 describe('values over time', () => {
   it('come back from a file as they were, and go after a day', async () => {
     const file = join(tempDir(), 'series.gz');

@@ -11,6 +11,7 @@ import {
   type ReplicaState,
   type RequestHead,
   type ResponseHead,
+  type WorkReport,
 } from '../../../src/channel/messages.ts';
 import type { ClientStream } from '../../../src/channel/streams.ts';
 import { type DetachedProcess, spawnDetached } from '../../../src/lib/process/detached.ts';
@@ -47,6 +48,8 @@ export interface TestReplica {
   readonly channel: ReplicaChannel;
   readonly states: readonly ReplicaState[];
   readonly beats: () => number;
+  /** what it said last of its calls */
+  readonly work: () => WorkReport | null;
   readonly send: (options?: SendOptions) => SentRequest;
   /** sends, and parses the answer as JSON */
   readonly json: (body: unknown) => Promise<unknown>;
@@ -86,9 +89,11 @@ export async function startReplica(options: ReplicaOptions): Promise<TestReplica
   });
   const states: ReplicaState[] = [];
   let beats = 0;
+  let work: WorkReport | null = null;
   const onNotify = (notification: Notification): void => {
     if (notification.event === 'state') states.push(notification.state);
     if (notification.event === 'beat') beats += 1;
+    if (notification.event === 'work') work = notification;
   };
   const stop = async (): Promise<void> => {
     await killSession(running.identity.pid);
@@ -107,7 +112,19 @@ export async function startReplica(options: ReplicaOptions): Promise<TestReplica
       const answer = await send({ body: JSON.stringify(body) }).answer;
       return JSON.parse(answer.body.toString());
     };
-    return { launch, process: running, control, channel, states, beats: () => beats, send, json, log, stop };
+    return {
+      launch,
+      process: running,
+      control,
+      channel,
+      states,
+      beats: () => beats,
+      work: () => work,
+      send,
+      json,
+      log,
+      stop,
+    };
   } catch (error) {
     const log = await readFile(launch.log, 'utf8').catch(() => '');
     await stop();

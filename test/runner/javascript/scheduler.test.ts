@@ -9,6 +9,7 @@ import type { IncomingCall } from '../../../src/runner/javascript/incoming-call.
 import { Offers } from '../../../src/runner/javascript/offers.ts';
 import { type Job, MOST_AHEAD, Scheduler } from '../../../src/runner/javascript/scheduler.ts';
 import type { AnswerPart } from '../../../src/runner/javascript/thread-calls.ts';
+import { WorkMeter } from '../../../src/runner/javascript/work-meter.ts';
 import { eventually } from './replica-harness.ts';
 
 const ANSWER: WholeAnswer = { head: { status: 200, headers: [], ok: true }, body: 'x' };
@@ -60,7 +61,7 @@ function startInstance(): Instance {
   channels.push(channel);
   const offers = new Offers(MOST_AHEAD);
   const host = new Host();
-  new CallLine(channel.port2, new Offers(offers.memory), host).open();
+  new CallLine(channel.port2, host, { offers: new Offers(offers.memory), meter: new WorkMeter() }).open();
   return { calls: new CallDesk<Job>(channel.port1, offers, MOST_AHEAD), host };
 }
 

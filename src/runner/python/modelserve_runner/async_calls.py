@@ -121,9 +121,13 @@ class AsyncExecutor:
 
     async def _run_call(self, call):
         self._fresh.discard(call)
+        began = time.monotonic()
         try:
-            answer = answer_of(await _value_of(self._backend.call(Request(call))))
+            result = await _value_of(self._backend.call(Request(call)))
+            call.user_s = time.monotonic() - began
+            answer = answer_of(result)
         except BaseException as error:
+            call.user_s = call.user_s or time.monotonic() - began
             # SystemExit too, which would otherwise end the loop; and CancelledError, after which nobody reads this.
             answer = None if call.gone else answer_of_error(error, call.head)
         if answer is None:
@@ -139,7 +143,7 @@ class AsyncExecutor:
         for call, error in bad:
             self._answer_item(call, error)
         try:
-            for call, result in zip(calls, await self._predict(parameters)):
+            for call, result in zip(calls, await self._predict(batch, calls, parameters)):
                 self._answer_item(call, result)
         except BaseException as error:
             if len(calls) == 1:
@@ -147,20 +151,25 @@ class AsyncExecutor:
             elif not all(call.gone for call in calls):
                 report_batch(error, len(calls))
                 for call, each in zip(calls, parameters):
-                    await self._predict_alone(call, each)
+                    await self._predict_alone(batch, call, each)
         self.home.look()  # so that the next batch has all who wait by now
         self._finish(batch, batch.finish)
 
-    async def _predict(self, parameters):
+    async def _predict(self, batch, calls, parameters):
         if not parameters:
             return []
-        return checked(await _value_of(self._backend.predict_batch(parameters)), len(parameters))
+        began = time.monotonic()
+        try:
+            results = await _value_of(self._backend.predict_batch(parameters))
+        finally:
+            batch.took(time.monotonic() - began, calls)
+        return checked(results, len(parameters))
 
-    async def _predict_alone(self, call, parameters):
+    async def _predict_alone(self, batch, call, parameters):
         if call.gone:
             return
         try:
-            result = (await self._predict([parameters]))[0]
+            result = (await self._predict(batch, [call], [parameters]))[0]
         except BaseException as error:
             result = error
         self._answer_item(call, result)
@@ -179,7 +188,7 @@ class AsyncExecutor:
         chunks = answer.chunks
         layout = None
         lock = self._guard.lock
-        turn = time.monotonic()
+        began = turn = time.monotonic()
         try:
             async for item in chunks if hasattr(chunks, "__aiter__") else _each(chunks):
                 if layout is None:
@@ -196,7 +205,9 @@ class AsyncExecutor:
                     has_room = call.write(piece, None)
                 self._flush_in_time()
                 if not has_room:
+                    held_up = time.monotonic()
                     await self._room(call)
+                    began += time.monotonic() - held_up
                 elif time.monotonic() - turn > TURN_S:
                     await asyncio.sleep(0)
                     turn = time.monotonic()
@@ -209,6 +220,7 @@ class AsyncExecutor:
         except BaseException as error:
             finish = stream_failure(error, call, layout)
         await _close_quietly(chunks, call.head)
+        call.user_s += time.monotonic() - began
         return finish
 
     async def _room(self, call):

@@ -8,16 +8,30 @@ class WrongLength(Exception):
 class Batch:
     """Some calls in one go. Those that nobody waits for are left out when it begins."""
 
-    __slots__ = ("calls",)
+    __slots__ = ("calls", "_seen")
 
     #: May run beside others (see calls.Hook).
     alone = False
 
     def __init__(self, calls):
         self.calls = calls
+        self._seen = 0
         for call in calls:
             call.batch = self
             call.begin()
+
+    def took(self, seconds, calls):
+        """User code had these together for so long."""
+        self._seen = max(self._seen, len(calls))
+        for call in calls:
+            call.user_s += seconds
+
+    def measure(self, meter):
+        """User code is done with all of it."""
+        if self._seen:
+            meter.gathered(self._seen)
+        for call in self.calls:
+            call.measure(meter)
 
     def finish(self):
         """User code is done with those that were not answered: nobody waits for them any more."""

@@ -24,12 +24,13 @@ def check_head(head):
 
 
 class Call:
-    """Threads that run user code read ``head``, ``body()`` and ``gone``; everything else is done under the lock.
+    """Threads that run user code read ``head``, ``body()`` and ``gone``, and write ``user_s``; everything else is done
+    under the lock.
 
     ``deadline`` is when it is given up unless its turn has come.
     """
 
-    __slots__ = ("head", "gone", "phase", "deadline", "waiting_since", "batch", "_connection", "_stream", "_calls",
+    __slots__ = ("head", "gone", "phase", "deadline", "waiting_since", "batch", "user_s", "_connection", "_stream", "_calls",
                  "_chunks", "_ungranted", "_outbound")
 
     #: May run beside other calls (see calls.Hook).
@@ -42,6 +43,7 @@ class Call:
         self.deadline = time.monotonic() + head["timeout_ms"] / 1000
         self.waiting_since = 0.0
         self.batch = None
+        self.user_s = 0.0  # in user code
         self._connection = connection
         self._stream = stream
         self._calls = calls
@@ -91,7 +93,7 @@ class Call:
         if self.gone:
             self.finish()
         elif len(body) <= MAX_PAYLOAD_BYTES and not self._connection.paused:
-            self._answer_at_once(answer.head(), body)
+            self._answer_at_once(self._head_of(answer), body)
         else:
             self.open_stream(answer)
             self.finish(body)
@@ -99,8 +101,13 @@ class Call:
     def open_stream(self, answer):
         """Send the head of an answer whose body follows piece by piece."""
         if not self.gone:
-            self._connection.send(RESPONSE, 0, self._stream, answer.head())
+            self._connection.send(RESPONSE, 0, self._stream, self._head_of(answer))
             self._outbound = Outbound(self._calls.guard, self._connection, self._stream, self._sent)
+
+    def measure(self, meter):
+        """User code is done with it."""
+        if self.user_s:
+            meter.took(self.user_s)
 
     def write(self, piece, go_on):
         """Send a piece; return whether the next one may come now, else ``go_on()`` is called when it may."""
@@ -163,6 +170,12 @@ class Call:
         """Its deadline has passed."""
         self._fail("DEADLINE", "the deadline of the request passed while it waited for its turn in the replica")
         self.drop()
+
+    def _head_of(self, answer):
+        head = answer.head()
+        if "timed" in self.head:
+            head = head[:-1] + b',"user_us":%d}' % int(self.user_s * 1000000)
+        return head
 
     def _answer_at_once(self, head, body):
         # What Outbound would do, in one piece: of most answers this is all there is.

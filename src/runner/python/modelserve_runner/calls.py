@@ -4,6 +4,7 @@ import time
 from collections import deque
 
 from .batch import Batch
+from .meter import Meter
 
 
 class Hook:
@@ -21,6 +22,9 @@ class Hook:
         self.done = done
         self.alone = alone
 
+    def measure(self, meter):
+        """It is no call of a client."""
+
 
 class Calls:
     """The calls that were accepted and are not over; ``concurrency`` of them, or of batches, are in user code at once.
@@ -36,6 +40,7 @@ class Calls:
         #: whether the ticks of relief.Relief are slow, and who is to hear of the first call then
         self.quiet = True
         self.on_busy = lambda: None
+        self.meter = Meter()
         self.guard = guard
         self._concurrency = launch.concurrency
         self._batch_wait_s = launch.batch_wait_timeout_s
@@ -110,6 +115,7 @@ class Calls:
         self._running -= 1
         if work.alone:
             self._alone = False
+        work.measure(self.meter)
         self.executor.release(work)
         self._start_next()
 

@@ -103,6 +103,7 @@ class Lifecycle:
         if self._stopping:
             return
         self._stopping = True
+        self._replica.tell_work()
         # User code that does not return, in shutdown() or a call that was cut off, must not keep the process.
         self._guard.later(EXIT_LIMIT_S, os._exit, 0)
         self._replica.calls.executor.stop()

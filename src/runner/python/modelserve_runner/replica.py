@@ -68,6 +68,15 @@ class Replica:
     def beat(self):
         """Show that the reader thread is alive. A peer that does not read is not sent ever more of them."""
         self._notify({"event": "beat", "ongoing": self.calls.ongoing}, skip_paused=True)
+        self.tell_work()
+
+    def tell_work(self):
+        """Tell agents what calls have taken, where some have ended since they were told last."""
+        news = self.calls.meter.news()
+        if news is not None:
+            for connection in self.connections:
+                if connection.role == "agent":
+                    connection.send_json(frames.NOTIFY, 0, 0, news)
 
     def go_away(self, reason):
         """Tell everybody to send nothing new."""
@@ -92,6 +101,10 @@ class Replica:
             "deployment": launch.deployment, "pid": self._pid, "state": self.state()})
         if self.phase == "draining":
             connection.send_json(frames.GOAWAY, 0, 0, {"reason": "draining"})
+        if connection.role == "agent":
+            news = self.calls.meter.news(anew=True)
+            if news is not None:
+                connection.send_json(frames.NOTIFY, 0, 0, news)
         self.relief.greeted(connection)
         self.on_agents()
 

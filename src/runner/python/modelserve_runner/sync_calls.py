@@ -152,9 +152,13 @@ class SyncExecutor:
             self._replica.calls.hook_returned(hook, *outcome)
 
     def _run_call(self, call):
+        began = time.monotonic()
         try:
-            answer = answer_of(self._backend.call(SyncRequest(call)))
+            result = self._backend.call(SyncRequest(call))
+            call.user_s = time.monotonic() - began
+            answer = answer_of(result)
         except BaseException as error:  # sys.exit() in a call is a failed call, not the end of the replica
+            call.user_s = call.user_s or time.monotonic() - began
             answer = answer_of_error(error, call.head)
         if answer.chunks is None:
             self._finish(call, call.answer, answer)
@@ -171,7 +175,7 @@ class SyncExecutor:
         for call, error in bad:
             self._answer_item(call, error)
         try:
-            for call, result in zip(calls, self._predict(parameters)):
+            for call, result in zip(calls, self._predict(batch, calls, parameters)):
                 self._answer_item(call, result)
         except BaseException as error:
             if len(calls) == 1:
@@ -179,19 +183,26 @@ class SyncExecutor:
             else:
                 report_batch(error, len(calls))
                 for call, each in zip(calls, parameters):
-                    self._predict_alone(call, each)
+                    self._predict_alone(batch, call, each)
         with self._guard.lock:
             batch.finish()
             self._replica.calls.left_user_code(batch)
 
-    def _predict(self, parameters):
-        return checked(self._backend.predict_batch(parameters), len(parameters)) if parameters else []
+    def _predict(self, batch, calls, parameters):
+        if not parameters:
+            return []
+        began = time.monotonic()
+        try:
+            results = self._backend.predict_batch(parameters)
+        finally:
+            batch.took(time.monotonic() - began, calls)
+        return checked(results, len(parameters))
 
-    def _predict_alone(self, call, parameters):
+    def _predict_alone(self, batch, call, parameters):
         if call.gone:
             return
         try:
-            result = self._predict([parameters])[0]
+            result = self._predict(batch, [call], [parameters])[0]
         except BaseException as error:
             result = error
         self._answer_item(call, result)
@@ -211,6 +222,7 @@ class SyncExecutor:
         layout = None
         lock = self._guard.lock
         go_on = threading.Event()
+        began = time.monotonic()
         try:
             for item in chunks:
                 if layout is None:
@@ -229,8 +241,10 @@ class SyncExecutor:
                     self._flush_soon()
                 else:
                     self._guard.post(self._replica.relief.relieve)
+                    held_up = time.monotonic()
                     go_on.wait()
                     go_on.clear()
+                    began += time.monotonic() - held_up
                 if call.gone:
                     break
             if layout is None:
@@ -240,6 +254,7 @@ class SyncExecutor:
         except BaseException as error:
             finish = stream_failure(error, call, layout)
         _close_quietly(chunks, call.head)
+        call.user_s += time.monotonic() - began
         return finish
 
     def _flush(self):
