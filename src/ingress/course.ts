@@ -1,5 +1,6 @@
 import type { ResponseHead } from '../channel/messages.ts';
-import { OUTCOMES } from '../cluster/metrics/outcomes.ts';
+import { FAILURES, OUTCOMES, type Outcome } from '../cluster/metrics/outcomes.ts';
+import type { RequestTrace } from '../telemetry/request-trace.ts';
 import { CANCELLED, OK, outcomeOfAnswer, outcomeOfError } from './deployment-meter.ts';
 import type { Call } from './exchange.ts';
 import type { FrameworkError } from './framework-error.ts';
@@ -38,26 +39,42 @@ export class Course {
   /** It goes to a replica. @returns when that was */
   sent(target: Target): number {
     const nowMs = performance.now();
-    if (this.#queuedMs !== 0) this.#waitedMs += nowMs - this.#queuedMs;
+    const { trace } = this.#call.traced;
+    if (this.#queuedMs !== 0) {
+      this.#waitedMs += nowMs - this.#queuedMs;
+      trace?.waited(this.#queuedMs, nowMs);
+    }
     this.#queuedMs = 0;
     this.#sentMs = nowMs;
     this.#target = target;
+    trace?.sent(nowMs, { 'modelserve.replica': target.replicaId, 'modelserve.node': target.nodeId });
     return nowMs;
+  }
+
+  /** What of its trace the replica is told. */
+  get toldOfTrace(): { readonly traceparent: string | null; readonly isTimed: boolean } {
+    const { trace, traceparent } = this.#call.traced;
+    return trace === null
+      ? { traceparent, isTimed: false }
+      : { traceparent: trace.traceparent, isTimed: true };
   }
 
   /** The replica gave it back, unseen by user code. */
   refused(): void {
     this.#call.queue.meter.countRefusal();
+    this.#call.traced.trace?.left(performance.now(), 'the replica had no room');
   }
 
   /** The replica died with it, and another one gets it. */
   retried(): void {
     this.#retries += 1;
     this.#call.queue.meter.countRetry();
+    this.#call.traced.trace?.left(performance.now(), 'the replica died, or had to go');
   }
 
-  begins({ status, ok }: ResponseHead): void {
+  begins({ status, ok, user_us }: ResponseHead): void {
     this.#status = status;
+    if (user_us !== undefined) this.#call.traced.trace?.answered(performance.now(), user_us / 1000);
     this.#outcome = outcomeOfAnswer(status, ok);
   }
 
@@ -100,7 +117,27 @@ export class Course {
       else meter.worked(durationMs, this.#waitedMs, endedMs - this.#sentMs);
     }
     const outcome = OUTCOMES[this.#outcome] ?? 'ok';
+    if (this.#call.traced.trace !== null) this.#endTrace(this.#call.traced.trace, outcome, code);
     if (this.#journal.wants(outcome)) this.#tell({ receivedBytes, endedMs, code });
+  }
+
+  #endTrace(trace: RequestTrace, outcome: Outcome, code: string | null): void {
+    const { request, id, path, queue } = this.#call;
+    const method = request.method ?? '';
+    const hasFailed = FAILURES.includes(outcome);
+    const error = code ?? outcome;
+    trace.end({
+      ...{ name: `${method} /${queue.route.route}`, startMs: this.arrivedMs, endMs: performance.now() },
+      error: hasFailed ? error : null,
+      attributes: {
+        ...{ 'http.request.method': method, 'http.route': `/${queue.route.route}`, 'url.path': path },
+        ...{ 'url.scheme': 'http', 'http.response.status_code': this.#status },
+        'client.address': request.socket.remoteAddress ?? '',
+        ...{ 'modelserve.deployment': queue.route.deployment, 'modelserve.request_id': id },
+        ...{ 'modelserve.outcome': outcome, 'modelserve.retries': this.#retries },
+        ...(hasFailed ? { 'error.type': error } : {}),
+      },
+    });
   }
 
   #tell(end: {

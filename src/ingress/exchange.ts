@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { EncodedHead, Refusal, ResponseHead, StreamFailure } from '../channel/messages.ts';
 import type { ClientStream, StreamListener } from '../channel/streams.ts';
 import type { Place } from '../lib/wait-queue.ts';
+import type { Traced } from '../telemetry/tracer.ts';
 import { Answer } from './answer.ts';
 import type { Casualties } from './casualties.ts';
 import { probeClient } from './client-probe.ts';
@@ -37,6 +38,7 @@ export interface Call {
   readonly exposesErrors: boolean;
   /** its connection carries no further request */
   readonly isLast: boolean;
+  readonly traced: Traced;
 }
 
 export interface ExchangeDependencies {
@@ -213,7 +215,8 @@ export class Exchange implements Waiting, StreamListener {
     const { request, id, path, query, exposesErrors } = this.#call;
     const leftMs = this.#call.timeoutMs - (this.#course.sent(target) - this.#course.arrivedMs);
     const timeoutMs = Math.max(1, Math.round(leftMs));
-    return requestHead(request, { id, replica: target.replicaId, path, query, timeoutMs, exposesErrors });
+    const fields = { id, replica: target.replicaId, path, query, timeoutMs, exposesErrors };
+    return requestHead(request, { ...fields, ...this.#course.toldOfTrace });
   }
 
   #onGathered(outcome: Gathered): void {

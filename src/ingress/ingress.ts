@@ -5,6 +5,7 @@ import type { RequestListener, ServerStream } from '../channel/server-streams.ts
 import { type IngressSample, sumIngress } from '../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
 import { componentLog, type StatePaths } from '../config/paths.ts';
+import type { TracingSettings } from '../config/tracing-settings.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { ForkedProcess } from '../lib/process/fork.ts';
@@ -34,6 +35,8 @@ export interface IngressOptions {
   /** 0, or one taken by somebody else: any free one */
   readonly linkPort: number;
   readonly paths: StatePaths;
+  /** null: no spans are made */
+  readonly tracing: TracingSettings | null;
   readonly limits: IngressLimits;
 }
 
@@ -168,10 +171,10 @@ export class Ingress {
   }
 
   #assemble({ log, forkHelper }: IngressDependencies): Parts {
-    const { host, nodeId, clusterId, linkKey, metricsKey, version, paths, limits } = this.#options;
+    const { host, nodeId, clusterId, linkKey, metricsKey, version, paths, limits, tracing } = this.#options;
     const measure = (): Promise<IngressSample> => this.measure();
     const pathOptions = {
-      ...{ host, nodeId, clusterId, linkKey, metricsKey, version, limits },
+      ...{ host, nodeId, clusterId, linkKey, metricsKey, version, limits, tracing },
       socketsDir: paths.sockets,
       accessLog: componentLog(paths, 'access'),
     };

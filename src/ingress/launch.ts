@@ -1,3 +1,5 @@
+import type { TracingSettings } from '../config/tracing-settings.ts';
+
 /** The JSON file (mode 0600) that an ingress process is started with. */
 export interface IngressLaunch {
   readonly nodeId: string;
@@ -18,4 +20,6 @@ export interface IngressLaunch {
   readonly linkKey: string;
   /** bearer key for `/-/metrics` */
   readonly metricsKey: string;
+  /** null: no spans are made */
+  readonly tracing: TracingSettings | null;
 }

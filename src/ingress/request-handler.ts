@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DeploymentRoute } from '../cluster/routing/types.ts';
+import type { Traced, Tracer } from '../telemetry/tracer.ts';
 import { sendFrameworkError } from './answer.ts';
 import type { ApiKeys } from './api-keys.ts';
 import type { ByteBudget } from './byte-budget.ts';
@@ -24,6 +25,8 @@ export interface HandlerDependencies {
   readonly budget: ByteBudget;
   readonly casualties: Casualties;
   readonly journal: RequestJournal;
+  /** null: spans go nowhere */
+  readonly tracer: Tracer | null;
   readonly apiKeys: ApiKeys;
   /** of request bodies, as the newest routing table says */
   readonly maxBodyBytes: () => number;
@@ -32,6 +35,8 @@ export interface HandlerDependencies {
   /** the ingress listens on loopback only */
   readonly isLoopback: boolean;
 }
+
+const UNTRACED: Traced = { trace: null, traceparent: null };
 
 /** Takes every request that is for a deployment. Nothing it does depends on how many deployments there are. */
 export class RequestHandler {
@@ -59,7 +64,7 @@ export class RequestHandler {
   handle(request: IncomingMessage, response: ServerResponse): void {
     const id = sentRequestId(request) ?? this.newId();
     const { path, query } = splitTarget(request.url ?? '/');
-    const { dispatcher, isDraining, journal } = this.#dependencies;
+    const { dispatcher, isDraining, journal, tracer } = this.#dependencies;
     const isLast = isDraining();
     const reject = (error: FrameworkError) => {
       sendFrameworkError(response, error, { requestId: id, isLast });
@@ -89,7 +94,8 @@ export class RequestHandler {
       return;
     }
     const exposesErrors = this.#exposesErrors(queue.route);
-    this.#begin({ request, response, id, path, query, queue, timeoutMs, exposesErrors, isLast });
+    const traced = tracer?.begin(request.headers['traceparent']) ?? UNTRACED;
+    this.#begin({ request, response, id, path, query, queue, timeoutMs, exposesErrors, isLast, traced });
   }
 
   /** @returns true once no request is under way; false when some still are after `timeoutMs` */

@@ -3,6 +3,7 @@ import { FAILURES, OUTCOMES, type Outcome } from '../cluster/metrics/outcomes.ts
 import type { Log } from '../lib/log.ts';
 import { type AccessEntry, AccessLog } from '../telemetry/access-log.ts';
 import { readTraceparent } from '../telemetry/trace-context.ts';
+import type { Traced } from '../telemetry/tracer.ts';
 import { outcomeOfError } from './deployment-meter.ts';
 import type { FrameworkError } from './framework-error.ts';
 
@@ -17,6 +18,8 @@ export interface Identified {
   readonly request: IncomingMessage;
   readonly id: string;
   readonly path: string;
+  /** where it has one of this ingress */
+  readonly traced?: Traced;
 }
 
 /**
@@ -53,10 +56,11 @@ export class RequestJournal {
     request,
     id,
     path,
+    traced,
   }: Identified): Pick<AccessEntry, 'requestId' | 'traceId' | 'client' | 'method' | 'path'> {
     return {
       ...{ requestId: id, path, method: request.method ?? '' },
-      traceId: readTraceparent(request.headers['traceparent'])?.traceId ?? null,
+      traceId: traced?.trace?.traceId ?? readTraceparent(request.headers['traceparent'])?.traceId ?? null,
       client: request.socket.remoteAddress ?? '',
     };
   }

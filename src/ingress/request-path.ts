@@ -4,9 +4,11 @@ import type { ReadyReplica } from '../channel/messages.ts';
 import type { IngressSample, PartialIngress } from '../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
 import { childEnvironment } from '../config/environment.ts';
+import type { TracingSettings } from '../config/tracing-settings.ts';
 import type { Log } from '../lib/log.ts';
 import { isLoopback } from '../lib/loopback.ts';
 import { ProcessSampler } from '../telemetry/process-sampler.ts';
+import { Tracer } from '../telemetry/tracer.ts';
 import { adminRoutes } from './admin-routes.ts';
 import { ApiKeys } from './api-keys.ts';
 import { ByteBudget } from './byte-budget.ts';
@@ -35,6 +37,8 @@ export interface RequestPathOptions {
   readonly socketsDir: string;
   /** lines of requests, where the routing table asks for them */
   readonly accessLog: string;
+  /** null: no spans are made */
+  readonly tracing: TracingSettings | null;
   readonly limits: RequestPathLimits;
 }
 
@@ -72,12 +76,14 @@ export class RequestPath {
   readonly #connections: Connections;
   readonly #sampler: ProcessSampler;
   readonly #journal: RequestJournal;
+  readonly #tracer: Tracer | null;
   readonly #life: { table: RoutingTable | null; draining: boolean; unwatch: () => void };
 
   constructor(options: RequestPathOptions, { log, onLocalChange, measure, role }: RequestPathDependencies) {
     const { nodeId, clusterId, linkKey, metricsKey, version, limits } = options;
     this.#sampler = new ProcessSampler(role);
     this.#journal = new RequestJournal(log, options.accessLog);
+    this.#tracer = options.tracing && new Tracer(options.tracing, { id: nodeId, version, log });
     this.#options = options;
     this.#log = log;
     this.#life = { table: null, draining: false, unwatch: () => {} };
@@ -93,6 +99,7 @@ export class RequestPath {
       budget: this.#budget,
       casualties: this.#casualties,
       journal: this.#journal,
+      tracer: this.#tracer,
       apiKeys: new ApiKeys(childEnvironment(), log),
       maxBodyBytes: () => this.#life.table?.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
       isDraining,
@@ -189,5 +196,6 @@ export class RequestPath {
     await this.#admin.close();
     this.#fleet.close();
     await this.#journal.close();
+    await this.#tracer?.close();
   }
 }

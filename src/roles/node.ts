@@ -12,6 +12,7 @@ import type { PinnedSpec } from '../cluster/spec/types.ts';
 import { childEnvironment, visibleDevices } from '../config/environment.ts';
 import type { StatePaths } from '../config/paths.ts';
 import type { ClusterKeys } from '../config/token.ts';
+import { readTracing } from '../config/tracing-settings.ts';
 import { modelserveVersion } from '../config/version.ts';
 import type { Log } from '../lib/log.ts';
 import { packageRoot } from '../lib/package-root.ts';
@@ -95,6 +96,7 @@ export function createAgent(parts: AgentParts): Agent {
           metricsKey: keys.metricsKey,
           clusterId: keys.clusterId,
           version: modelserveVersion(),
+          tracing: readTracing(),
         },
         entry: join(root, 'dist', 'roles', 'ingress-main.js'),
         nodePath: process.execPath,

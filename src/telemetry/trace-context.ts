@@ -18,3 +18,7 @@ export function readTraceparent(text: string | readonly string[] | undefined): T
   const { traceId = '', spanId = '', flags = '' } = groups;
   return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & 1) === 1 };
 }
+
+export function writeTraceparent({ traceId, spanId, isSampled }: TraceContext): string {
+  return `00-${traceId}-${spanId}-0${isSampled ? 1 : 0}`;
+}

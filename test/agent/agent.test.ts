@@ -53,6 +53,7 @@ function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): Te
           metricsKey: 'metrics key',
           clusterId: 'c',
           version: '1',
+          tracing: null,
         },
       },
     },

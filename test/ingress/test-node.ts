@@ -216,6 +216,7 @@ export class TestNode {
         httpPortFixed: true,
         linkPort: 0,
         paths: this.paths,
+        tracing: null,
         ...change,
         limits: { ...DEFAULT_LIMITS, ...change.limits },
       },

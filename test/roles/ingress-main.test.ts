@@ -42,6 +42,7 @@ function launch(change: Partial<IngressLaunch> = {}): Running {
     nodeId: 'node-a',
     clusterId: 'test',
     version: '0.0.0',
+    tracing: null,
     host: '127.0.0.1',
     httpPort: 0,
     httpPortFixed: true,

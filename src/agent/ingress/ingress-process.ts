@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { restartDelayMs } from '../../cluster/replicas/restart-delay.ts';
 import { componentLog, ingressSocket, type StatePaths } from '../../config/paths.ts';
+import type { TracingSettings } from '../../config/tracing-settings.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
 import { readIfThere, writeDurably } from '../../lib/files.ts';
 import type { Log } from '../../lib/log.ts';
@@ -47,6 +48,8 @@ export interface IngressLaunch {
   readonly metricsKey: string;
   readonly clusterId: string;
   readonly version: string;
+  /** null: no spans are made */
+  readonly tracing: TracingSettings | null;
 }
 
 export interface IngressOptions {

@@ -39,6 +39,7 @@ function ingress(
         metricsKey: 'metrics key',
         clusterId: 'c',
         version: '1',
+        tracing: null,
         ...over.launch,
       },
     },
