@@ -63,8 +63,9 @@ export class ClusterLogs implements LogSource {
       case 'request': {
         const { requestId, deployment } = query;
         const place: LogPlace = { kind: 'request', requestId, deployment };
-        return merged(
-          nodes.filter(wanted).map((nodeId) => this.#framework(nodeId, place, { lines: 0, follow: false })),
+        const extent = { lines: 0, follow: false };
+        return byTime(
+          nodes.filter(wanted).map((nodeId) => this.#framework(nodeId, place, extent)),
           signal,
         );
       }

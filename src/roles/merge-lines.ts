@@ -28,24 +28,45 @@ export async function* merged(sources: readonly LineSource[], signal: AbortSigna
   }
 }
 
-/** Sources that end, each in the order of its times, put together in that order. */
+/** A line that is to be given out next of its source. */
+interface Head {
+  readonly line: string;
+  /** ISO 8601 */
+  readonly time: string;
+}
+
+/** Behind all times. */
+const LAST = '~';
+
+/**
+ * Sources that end, each in the order of its times, put together in that order. A line without one keeps its place in its
+ * source, or comes behind all that have one where there was none before it.
+ */
 export async function* byTime(sources: readonly LineSource[], signal: AbortSignal): AsyncGenerator<string> {
   const readers = sources.map((source) => linesOf(source, signal));
-  const heads = await Promise.all(readers.map(async (reader) => await reader.next()));
-  for (;;) {
-    let first = -1;
-    for (const [index, { done }] of heads.entries()) {
-      if (done !== true && (first < 0 || timeAt(heads, index) < timeAt(heads, first))) first = index;
-    }
-    const reader = readers[first];
-    if (reader === undefined || signal.aborted) return;
-    yield `${heads[first]?.value}\n`;
-    heads[first] = await reader.next();
+  const heads = await Promise.all(readers.map(async (reader) => await headOf(reader, LAST)));
+  while (!signal.aborted) {
+    const first = earliest(heads);
+    const [reader, head] = [readers[first], heads[first] ?? null];
+    if (reader === undefined || head === null) return;
+    yield `${head.line}\n`;
+    heads[first] = await headOf(reader, head.time);
   }
 }
 
-function timeAt(heads: readonly IteratorResult<string, void>[], index: number): string {
-  return /"time":"([^"]+)"/.exec(heads[index]?.value ?? '')?.[1] ?? '';
+/** @returns -1 where there is none */
+function earliest(heads: readonly (Head | null)[]): number {
+  return heads.reduce((first, head, index) => {
+    const best = heads[first] ?? null;
+    return head !== null && (best === null || head.time < best.time) ? index : first;
+  }, -1);
+}
+
+/** @param before time of the line before */
+async function headOf(reader: AsyncGenerator<string, void>, before: string): Promise<Head | null> {
+  const { done, value } = await reader.next();
+  if (done === true || value === undefined) return null;
+  return { line: value, time: /^\{.*?"time":"([^"]+)"/.exec(value)?.[1] ?? before };
 }
 
 interface Next {

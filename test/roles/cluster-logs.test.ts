@@ -134,12 +134,14 @@ describe('what modelserve itself writes', () => {
   it('is put together in the order of its times', async () => {
     const source = (...seconds: number[]): LineSource => ({
       open: async function* () {
-        for (const second of seconds) yield Buffer.from(`${lineAt(second)}\n`);
+        for (const second of seconds) yield Buffer.from(second === 0 ? 'raw\n' : `${lineAt(second)}\n`);
       },
       mark: (line) => line,
     });
-    const text = await all(byTime([source(1, 4, 5), source(2, 3, 6), source()], NEVER));
-    expect(text).toBe([1, 2, 3, 4, 5, 6].map((second) => `${lineAt(second)}\n`).join(''));
+    const text = await all(byTime([source(0), source(1, 4, 5), source(2, 0, 3, 6), source()], NEVER));
+    const lines = text.trimEnd().split('\n');
+    const order = [lineAt(1), lineAt(2), 'raw', lineAt(3), lineAt(4), lineAt(5), lineAt(6), 'raw'];
+    expect(lines).toEqual(order);
   });
 
   it('of a request is found with what replicas wrote of it, in older files, too', async () => {

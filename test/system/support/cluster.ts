@@ -174,14 +174,9 @@ export class TestHead extends TestNode {
   }
 
   /** A worker of this head on the same machine, with a state directory and ports of its own. */
-  worker(args: readonly string[] = []): TestNode {
-    return new TestNode([
-      'worker',
-      '--address',
-      `127.0.0.1:${this.storePort}`,
-      '--token-file',
-      join(this.stateDir, 'token'),
-      ...args,
-    ]);
+  worker(args: readonly string[] = [], env: Readonly<Record<string, string>> = {}): TestNode {
+    const address = `127.0.0.1:${this.storePort}`;
+    const tokenFile = join(this.stateDir, 'token');
+    return new TestNode(['worker', '--address', address, '--token-file', tokenFile, ...args], { env });
   }
 }
