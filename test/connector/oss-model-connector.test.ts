@@ -5,6 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { OssModelConnector } from '../../src/connector/oss-model-connector.ts';
+import { canMount, smallDisk } from '../support/small-disk.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { type OssDouble, refuse, startOss } from './oss-double.ts';
 
@@ -164,6 +165,25 @@ describe('OssModelConnector', () => {
     expect((await object.read()).equals(content)).toBe(true);
     expect(heldIn(folder).length).toBeLessThanOrEqual(2);
   });
+
+  it.skipIf(!canMount('memory that is full'))(
+    'says when memory is full, and goes on once there is room',
+    async () => {
+      const contents = [randomBytes(6 * MIB), randomBytes(6 * MIB)];
+      const oss = await startOss({ 'bkt/a': contents[0] as Buffer, 'bkt/b': contents[1] as Buffer });
+      const prefetch = { directory: smallDisk(8), memoryBytes: 64 * MIB };
+      const { connector } = connectTo(oss, {}, { prefetch });
+      const first = await connector.open('oss://bkt/a');
+      expect((await first.read()).equals(contents[0] as Buffer)).toBe(true);
+      const second = await connector.open('oss://bkt/b');
+      await expect(second.read()).rejects.toMatchObject({
+        code: 'CONNECTOR_MEMORY',
+        message: expect.stringMatching(/there is no room left in memory; .* set prefetch\.memoryBytes lower/),
+      });
+      await first.close();
+      expect((await second.read()).equals(contents[1] as Buffer)).toBe(true);
+    },
+  );
 
   it('takes new credentials of its file when the old ones expire or are refused', async () => {
     const oss = await startOss({ 'bkt/a': Buffer.from('a') });
