@@ -4,6 +4,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf } from '../../lib/errors.ts';
 import { namesIn, readIfThere, writeDurably } from '../../lib/files.ts';
+import { runCommand } from '../../lib/process/command.ts';
 import { identityOf, isRunning } from '../../lib/process/identity.ts';
 import { lockFile } from '../../lib/process/lock-file.ts';
 import type { OnProgress } from '../../lib/shared-work.ts';
@@ -11,6 +12,8 @@ import { PreparationError } from './preparation-error.ts';
 
 /** Large environments (torch with CUDA: several GB) over a slow line take their time. */
 const BUILD_TIMEOUT_MS = 60 * 60 * 1000;
+/** Hundreds of thousands of files on a busy disk. */
+const REMOVE_MS = 10 * 60 * 1000;
 const MARKER = 'complete.json';
 const BUILD_FOLDER = /^build-(\d+)-(\d+)-/;
 
@@ -102,8 +105,20 @@ function appendIfRoom(log: string, line: string): void {
 export async function removeBuild(folder: string): Promise<void> {
   await rm(join(folder, MARKER), { force: true });
   for (const name of await namesIn(folder)) {
-    if (name !== LOCK_NAME) await rm(join(folder, name), { recursive: true, force: true });
+    if (name !== LOCK_NAME) await removeTree(join(folder, name));
   }
+}
+
+/**
+ * By the program, which holds on to each folder that it enters: a user who has a folder in there (see stageCode) cannot lead
+ * it elsewhere meanwhile, as could be done to `rm` of node:fs.
+ */
+async function removeTree(path: string): Promise<void> {
+  const run = await runCommand('rm', ['-rf', '--', path], {
+    env: { PATH: '/usr/bin:/bin' },
+    timeoutMs: REMOVE_MS,
+  });
+  if (run.exitCode !== 0) throw new Error(`cannot remove ${path}: ${run.output.trim()}`);
 }
 
 /** What builders that died left behind; one that still runs (a lock lost to a race) keeps its folder. */
@@ -112,7 +127,7 @@ async function removeLeftovers(folder: string): Promise<void> {
     const match = BUILD_FOLDER.exec(name);
     if (match === null) continue;
     const owner = { pid: Number(match[1]), startTicks: Number(match[2]) };
-    if (!isRunning(owner)) await rm(join(folder, name), { recursive: true, force: true });
+    if (!isRunning(owner)) await removeTree(join(folder, name));
   }
 }
 

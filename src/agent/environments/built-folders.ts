@@ -6,8 +6,9 @@ import { isLocked, lockFile } from '../../lib/process/lock-file.ts';
 import { finishedBuild, LOCK_NAME, removeBuild } from './build-once.ts';
 import { type EnvironmentUse, readUses } from './uses.ts';
 
-/** Folders of environments, and of staged code, as buildOnce fills them. */
-const NAME = /^(?:(?:venv|conda|npm|python|node)-[0-9a-f]{32}|[0-9a-f]{64}-(?:plain|[0-9a-f]{16}))$/;
+/** Folders of environments, and of staged code (for a user of its own: `-u1000`), as buildOnce fills them. */
+const NAME =
+  /^(?:(?:venv|conda|npm|python|node)-[0-9a-f]{32}|[0-9a-f]{64}-(?:plain|[0-9a-f]{16})(?:-u\d+)?)$/;
 
 /** Something that was built on this node, finished or not. */
 export interface BuiltFolder {

@@ -4,7 +4,6 @@ import type { LaunchFile } from '../../channel/launch.ts';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
 import { localModelName } from '../../config/model-uri.ts';
 import { completeSpec } from '../../config/pin.ts';
-import { compiledFolder } from '../run-as/places.ts';
 import type { User } from '../run-as/user.ts';
 
 /** A log is rotated when it is larger. */
@@ -60,7 +59,12 @@ export function launchOf(
   };
 }
 
-/** The same for a process of another user, which can neither write beside the node's own files nor turn its log. */
-export function launchFor(user: User | null, launch: LaunchFile, stageDir: string): LaunchFile {
-  return user === null ? launch : { ...launch, log: null, pycache_dir: compiledFolder(user, stageDir) };
+/**
+ * The same for a process of another user, which can neither turn its log nor write beside the node's own files: what Python
+ * compiles of the package is kept nowhere then, since root tidies up only where nobody else writes.
+ */
+export function launchFor(user: User | null, launch: LaunchFile): LaunchFile {
+  if (user === null) return launch;
+  const { pycache_dir: _, ...rest } = launch;
+  return { ...rest, log: null };
 }

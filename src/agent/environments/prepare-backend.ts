@@ -150,7 +150,7 @@ async function checkOnce({ spec, options, progress }: Preparation, backend: Prep
     ...backend,
     env: { ...backend.env, ...entry },
     cwd: spec.projectDir,
-    launch: launchFor(user, launchOf(spec, backend.codeDir, stageDir), stageDir),
+    launch: launchFor(user, launchOf(spec, backend.codeDir, stageDir)),
     packageName: spec.packageName,
     language: spec.language,
     needsGpu: spec.gpuMilli > 0,

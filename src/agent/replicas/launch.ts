@@ -66,7 +66,7 @@ function launchContent(
     ...{ replica: replicaId, revision, log },
     socket: user === null ? socket : openSocketFor(user, paths.sockets, socket),
   });
-  return launchFor(user, content, paths.stage);
+  return launchFor(user, content);
 }
 
 /**

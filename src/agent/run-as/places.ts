@@ -105,14 +105,3 @@ export function removeSocket(socket: string): void {
 export function giveFile(user: User | null, file: string): void {
   if (user !== null) chownSync(file, user.uid, user.gid);
 }
-
-/**
- * Where Python keeps what it compiles for a user: what that user writes is read by nobody else.
- * @param stageDir see StatePaths.stage
- */
-export function compiledFolder(user: User, stageDir: string): string {
-  const folder = join(stageDir, `pycache-u${user.uid}`);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  chownSync(folder, user.uid, user.gid);
-  return folder;
-}

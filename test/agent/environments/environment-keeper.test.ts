@@ -59,6 +59,7 @@ test('what nothing has used for a month goes by itself; what runs here stays, an
   await build(environmentsDir, recent, 'recent');
   const code = `${'0'.repeat(64)}-plain`;
   makeOld(await build(stageDir, code, 'code'));
+  makeOld(await build(stageDir, `${code}-u65534`, 'code of another user'));
   mkdirSync(join(stageDir, 'pycache', 'deep'), { recursive: true });
   const compiled = join(stageDir, 'pycache', 'deep', 'x.pyc');
   writeFileSync(compiled, '');

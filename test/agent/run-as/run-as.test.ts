@@ -1,13 +1,15 @@
 import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { replicaFiles } from '../../../src/agent/replicas/launch.ts';
 import { openStateDir } from '../../../src/agent/run-as/places.ts';
 import { findUser } from '../../../src/agent/run-as/user.ts';
 import type { ReplicaAssignment } from '../../../src/cluster/replicas/types.ts';
+import { statePaths } from '../../../src/config/paths.ts';
 import { runCommand } from '../../../src/lib/process/command.ts';
 import { findProgram } from '../../../src/lib/process/find-program.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 import { baseEnv, replicaSet, type TestSet, type Workplace, workplace } from '../harness.ts';
 
 const SOON = { timeout: 20_000, interval: 20 };
@@ -101,6 +103,20 @@ async function stable(replicas: TestSet): Promise<number> {
     .toBe(true);
   return replicas.status('Echo-1')?.pid ?? expect.fail('it has no process');
 }
+
+test('of a state directory others pass to what backends read, and to no other folder there is', async () => {
+  const root = tempDir();
+  const paths = statePaths(root);
+  const files = [paths.token, paths.lock, paths.nodeId, paths.assignment, paths.routing, paths.series];
+  const folders = Object.values(paths).filter((path) => dirname(path) === root && !files.includes(path));
+  for (const folder of folders) mkdirSync(folder, { mode: 0o755 });
+  await openStateDir(paths);
+  const passed = folders.filter((folder) => (statSync(folder).mode & 0o077) !== 0);
+  expect(passed.map((folder) => basename(folder)).sort()).toEqual([
+    ...['environments', 'models', 'snapshots', 'stage', 'views'],
+  ]);
+  for (const folder of [root, ...passed]) expect(statSync(folder).mode & 0o777).toBe(0o711);
+});
 
 describe.skipIf(missing !== undefined)(`a replica as another user than root${suffix}`, () => {
   test('is that user for good, reads what it serves, and no secret of the node', async () => {
