@@ -1,6 +1,9 @@
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import type { Dispatcher } from 'undici';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { overTls } from '../lib/tls/https-server.ts';
+import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { docsPage } from './docs-page.ts';
 import { Guard } from './guard.ts';
 import { openApiDocument } from './openapi.ts';
@@ -26,6 +29,8 @@ export interface AdminOptions {
   readonly metricsKey: string;
   /** nobody changes anything by this API */
   readonly isReadOnly: boolean;
+  /** null: plain HTTP */
+  readonly tls: LiveTls | null;
   /** of modelserve */
   readonly version: string;
 }
@@ -37,6 +42,8 @@ export interface AdminDependencies {
   readonly measurements: Measurements;
   readonly logs: LogSource;
   readonly live: LiveSource;
+  /** connections to the nodes' HTTP ports */
+  readonly routes: Dispatcher;
   readonly log: Log;
 }
 
@@ -79,7 +86,7 @@ export class AdminServer {
   constructor(options: AdminOptions, dependencies: AdminDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
-    this.#app = Fastify({ forceCloseConnections: true, bodyLimit: 1024 * 1024 });
+    this.#app = Fastify({ forceCloseConnections: true, bodyLimit: 1024 * 1024, ...overTls(options.tls) });
     const guard = new Guard(options, dependencies.measurements);
     this.#app.addHook('onRequest', async (request) => guard.authorize(request));
     this.#app.setErrorHandler((error, _request, reply) => this.#answerError(error, reply));
@@ -128,7 +135,7 @@ export class AdminServer {
 }
 
 function routesOf(dependencies: AdminDependencies): readonly Route[] {
-  const { backend, uploads, revisions, measurements, logs, live } = dependencies;
+  const { backend, uploads, revisions, measurements, logs, live, routes } = dependencies;
   return [
     ...clusterRoutes(backend, measurements),
     ...applyRoutes(backend),
@@ -136,7 +143,7 @@ function routesOf(dependencies: AdminDependencies): readonly Route[] {
     ...measurementRoutes(measurements),
     ...streamRoutes(logs, live),
     ...uploadRoutes(uploads),
-    ...trialRoutes(backend),
+    ...trialRoutes(backend, routes),
   ];
 }
 

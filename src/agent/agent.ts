@@ -161,6 +161,7 @@ export class Agent {
       ...{ nodeId, role, hostname, host, modelserveVersion },
       httpPort: this.#ingress.state?.httpPort ?? 0,
       linkPort: this.#ingress.state?.linkPort ?? 0,
+      tls: this.#encrypted,
       contentPort: this.#dependencies.content.port,
       pid: process.pid,
       capacity: this.capacity,
@@ -169,6 +170,11 @@ export class Agent {
       protocols: { channel: PROTOCOL_VERSION, store: STORE_SCHEMA_VERSION },
       startedAtMs: this.#life.startedAtMs,
     };
+  }
+
+  get #encrypted(): NonNullable<NodeRecord['tls']> {
+    const { nodes, clients } = this.#options.ingress.launch.tls;
+    return { nodes: nodes !== null, clients: clients !== null };
   }
 
   /** What it says of its node when the head asks; to be made once. */

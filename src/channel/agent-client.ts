@@ -39,6 +39,7 @@ export function connectControl(options: ControlOptions): Promise<ControlChannel>
       {
         address: { path: options.socketPath },
         hello: { protocol: PROTOCOL_VERSION, role: 'agent', node: options.nodeId },
+        tls: null,
         timeoutMs: options.timeoutMs,
       },
       {

@@ -41,6 +41,7 @@ export class ReplicaChannel {
       {
         address: { path: options.socketPath },
         hello: { protocol: PROTOCOL_VERSION, role: 'ingress', node: options.nodeId },
+        tls: null,
         timeoutMs: options.timeoutMs,
       },
       {

@@ -1,5 +1,8 @@
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { messageOf } from '../lib/errors.ts';
+import { isUntrusted } from '../lib/tls/errors.ts';
+import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { FrameConnection } from './connection.ts';
 import { ChannelError } from './errors.ts';
 import { type Frame, FrameType, PROTOCOL_VERSION } from './frames.ts';
@@ -12,6 +15,8 @@ export type PeerAddress = { readonly path: string } | { readonly host: string; r
 export interface DialOptions {
   readonly address: PeerAddress;
   readonly hello: ConnectorHello;
+  /** null: plain, as on Unix sockets */
+  readonly tls: LiveTls | null;
   /** for connecting and the peer's hello together */
   readonly timeoutMs: number;
 }
@@ -44,7 +49,10 @@ export function dial(options: DialOptions, handlers: DialHandlers): FrameConnect
       return true;
     },
   };
-  const connection = new FrameConnection(connect({ ...options.address, onread }), {
+  const target = { ...options.address, onread };
+  const socket =
+    options.tls === null ? connect(target) : connectTls({ ...target, ...options.tls.clientOptions });
+  const connection = new FrameConnection(socket, {
     onFrame: (frame) => {
       if (greeted) {
         handlers.onFrame(frame);
@@ -107,6 +115,10 @@ function readHello(frame: Frame, where: string): object {
 
 function connectError(where: string, error: Error | null): ChannelError {
   if (error instanceof ChannelError) return error;
+  if (isUntrusted(error)) {
+    const message = `${where} shows no certificate of this cluster (${messageOf(error)}): is it of another cluster, or was the token changed?`;
+    return new ChannelError('CHANNEL_AUTH', message, { cause: error });
+  }
   const why = error === null ? 'it closed the connection before its hello' : messageOf(error);
   return new ChannelError('CHANNEL_CONNECT', `cannot connect to ${where}: ${why}`, { cause: error });
 }

@@ -1,4 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { FrameConnection } from './connection.ts';
 import { parsePayload } from './dial.ts';
 import { ChannelError } from './errors.ts';
@@ -15,6 +17,8 @@ const HANDSHAKE_MS = 3_000;
 export interface LinkServerOptions {
   readonly nodeId: string;
   readonly linkKey: string;
+  /** the certificate of this node; null: links are plain */
+  readonly tls: LiveTls | null;
 }
 
 /** What the node behind the listener does for other nodes. */
@@ -30,11 +34,21 @@ export class LinkServer {
   readonly #service: LinkService;
   readonly #server: Server;
   readonly #connections = new Set<AcceptedLink>();
+  /** what lies below connections whose certificate has not been seen, by the peer's address */
+  readonly #handshakes = new Map<string, Socket>();
 
   constructor(options: LinkServerOptions, service: LinkService) {
     this.#options = options;
     this.#service = service;
-    this.#server = createServer((socket) => this.#accept(socket));
+    const { tls } = options;
+    const accept = (socket: Socket): void => this.#accept(socket);
+    if (tls === null) this.#server = createServer(accept);
+    else {
+      const server = createTlsServer({ ...tls.serverOptions, handshakeTimeout: HANDSHAKE_MS }, accept);
+      server.once('close', tls.attach(server));
+      server.on('connection', (socket: Socket) => this.#watchHandshake(socket));
+      this.#server = server;
+    }
   }
 
   /**
@@ -63,10 +77,23 @@ export class LinkServer {
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const link of [...this.#connections]) link.close();
+    for (const socket of this.#handshakes.values()) socket.destroy();
     await closed;
   }
 
+  /** One that shakes hands is a stranger, too. */
+  #watchHandshake(socket: Socket): void {
+    if (this.#handshakes.size >= MAX_STRANGERS) {
+      socket.destroy();
+      return;
+    }
+    const peer = peerOf(socket);
+    this.#handshakes.set(peer, socket);
+    socket.once('close', () => this.#handshakes.delete(peer));
+  }
+
   #accept(socket: Socket): void {
+    this.#handshakes.delete(peerOf(socket));
     const strangers = [...this.#connections].filter((link) => !link.isAccepted).length;
     if (strangers >= MAX_STRANGERS) {
       socket.destroy();
@@ -79,6 +106,10 @@ export class LinkServer {
     });
     this.#connections.add(link);
   }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 interface AcceptedOptions extends LinkServerOptions {

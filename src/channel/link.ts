@@ -1,3 +1,4 @@
+import type { LiveTls } from '../lib/tls/live-tls.ts';
 import type { FrameConnection } from './connection.ts';
 import { describeAddress, dial, type PeerAddress, parsePayload } from './dial.ts';
 import { ChannelError } from './errors.ts';
@@ -25,6 +26,8 @@ export interface LinkOptions {
   /** who is expected to answer */
   readonly peerNodeId: string;
   readonly linkKey: string;
+  /** the certificate of this node; null: links are plain */
+  readonly tls: LiveTls | null;
   /** for connecting and the peer's challenge together */
   readonly timeoutMs: number;
 }
@@ -58,7 +61,7 @@ export class Link {
       nonce: this.#nonce,
     };
     this.#connection = dial(
-      { address: options.address, hello, timeoutMs: options.timeoutMs },
+      { address: options.address, hello, tls: options.tls, timeoutMs: options.timeoutMs },
       {
         onHello: (challenge) => this.#prove(challenge as LinkChallenge),
         onFrame: (frame) => this.#receive(frame),

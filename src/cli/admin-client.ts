@@ -14,11 +14,14 @@ import type {
 import type { ModelFetch, Progress, RevisionSummary, StatusDocument } from '../cluster/status/types.ts';
 import type { Manifest } from '../lib/content/manifest.ts';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
+import { isTlsError } from '../lib/tls/errors.ts';
 import { sendRequest } from './http-request.ts';
 
 export interface AdminTarget {
-  /** `HOST:PORT` of a head's admin API */
+  /** `HOST:PORT` of a head's admin API; with `https://` before it where that speaks TLS */
   readonly address: string;
+  /** PEM of the authorities that may have signed its certificate */
+  readonly authorities?: readonly string[];
   readonly apiKey: string;
 }
 
@@ -34,6 +37,11 @@ export class AdminClient {
 
   constructor(target: AdminTarget) {
     this.#target = target;
+  }
+
+  /** whose certificates are believed, as PEM; none where the admin API itself is plain */
+  get authorities(): readonly string[] {
+    return this.#target.authorities ?? [];
   }
 
   async status(): Promise<StatusDocument> {
@@ -187,10 +195,10 @@ export class AdminClient {
     payload: unknown,
     options: { readonly signal: AbortSignal },
   ): Promise<IncomingMessage> {
-    const { address, apiKey } = this.#target;
+    const { address, apiKey, authorities = [] } = this.#target;
     try {
-      return await sendRequest(`http://${address}${path}`, {
-        method,
+      return await sendRequest(`${address.startsWith('https:') ? '' : 'http://'}${address}${path}`, {
+        ...{ method, authorities },
         headers: {
           authorization: `Bearer ${apiKey}`,
           ...(payload === undefined ? {} : { 'content-type': typeOf(payload) }),
@@ -199,6 +207,7 @@ export class AdminClient {
         signal: options.signal,
       });
     } catch (cause) {
+      if (isTlsError(cause)) throw this.#untrusted(cause);
       throw new ServeError(
         `no cluster answers at ${address} (${codeOf(cause) ?? messageOf(cause)}). Start a head with \`modelserve head\`, or name one with --address HOST:8265.`,
         { code: 'CLUSTER_UNREACHABLE' },
@@ -207,8 +216,21 @@ export class AdminClient {
     }
   }
 
+  #untrusted(cause: unknown): ServeError {
+    const { address } = this.#target;
+    return new ServeError(
+      `the connection to ${address} is not trusted (${messageOf(cause)}). Its head must have been started with --tls; give the cluster's token, or its certificate authority (tls/ca.pem in the head's state directory) with --ca FILE.`,
+      { code: 'CLUSTER_UNREACHABLE' },
+      { cause },
+    );
+  }
+
   #failureOf(statusCode: number, text: string): ServeError {
     const failure = failureIn(text);
+    if (failure?.code === 'TLS_REQUIRED') {
+      const { address } = this.#target;
+      throw new ServeError(`${address} speaks TLS: give --address https://${address}`, { code: 'BAD_USAGE' });
+    }
     if (failure !== null) return new ServeError(failure.info, { code: failure.code });
     return new ServeError(
       `what answers at ${this.#target.address} is no admin API of this version: ${statusCode} ${text.slice(0, 200)}`,

@@ -1,4 +1,4 @@
-import { request } from 'undici';
+import { Agent, request } from 'undici';
 import { messageOf } from '../lib/errors.ts';
 import type { AdminClient } from './admin-client.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
@@ -24,7 +24,7 @@ export async function callCommand(client: AdminClient, options: CallOptions): Pr
   }
   const method = deployment.methods.includes('GET') ? 'GET' : 'POST';
   const started = performance.now();
-  const answer = await send(`${node.http}${path}`, method, body);
+  const answer = await send(`${node.http}${path}`, { method, body, authorities: client.authorities });
   const type = String(answer.headers['content-type'] ?? '');
   const bytes = Buffer.from(await answer.body.arrayBuffer());
   printError(
@@ -46,11 +46,19 @@ function saysThatItFailed(json: string): boolean {
   }
 }
 
-async function send(url: string, method: 'GET' | 'POST', body: string): ReturnType<typeof request> {
+async function send(
+  url: string,
+  what: {
+    readonly method: 'GET' | 'POST';
+    readonly body: string;
+    readonly authorities: readonly string[];
+  },
+): ReturnType<typeof request> {
+  const { method, body, authorities } = what;
+  const dispatcher = new Agent(authorities.length === 0 ? {} : { connect: { ca: [...authorities] } });
   try {
     return await request(url, {
-      method,
-      body,
+      ...{ method, body, dispatcher },
       headers: { 'content-type': 'application/json' },
       headersTimeout: 0,
       bodyTimeout: 0,

@@ -15,7 +15,11 @@ export function withTarget(command: Command): Command {
   return command
     .option(
       '--address <host:port>',
-      "the head's admin API (MODELSERVE_ADDRESS; default: this user's local head)",
+      "the head's admin API, https://HOST:PORT where it has TLS (MODELSERVE_ADDRESS; default: this user's local head)",
+    )
+    .option(
+      '--ca <file>',
+      "whom to trust beside public authorities (MODELSERVE_CA; the cluster's own follows from its token)",
     )
     .option('--token <token>', 'cluster token or API key (MODELSERVE_TOKEN)')
     .option('--token-file <file>', "file that holds the token (default: the local state directory's)");

@@ -1,4 +1,5 @@
 import { type IncomingMessage, request } from 'node:http';
+import { request as secureRequest } from 'node:https';
 import { pipeline, type Readable } from 'node:stream';
 
 export interface HttpRequest {
@@ -7,6 +8,8 @@ export interface HttpRequest {
   /** null: none */
   readonly body: string | Readable | null;
   readonly signal: AbortSignal;
+  /** PEM of the authorities that are trusted, of an address with https */
+  readonly authorities: readonly string[];
 }
 
 /**
@@ -22,7 +25,9 @@ export function sendRequest(url: string, options: HttpRequest): Promise<Incoming
       ...options.headers,
       ...(typeof body === 'string' ? { 'content-length': Buffer.byteLength(body) } : {}),
     };
-    const sent = request(url, { method, headers, signal }, resolve);
+    const sent = url.startsWith('https:')
+      ? secureRequest(url, { method, headers, signal, ca: [...options.authorities] }, resolve)
+      : request(url, { method, headers, signal }, resolve);
     sent.on('error', fail);
     if (body === null || typeof body === 'string') sent.end(body ?? undefined);
     else pipeline(body, sent, (error) => (error == null ? undefined : fail(error)));

@@ -4,16 +4,23 @@ import { defaultStateDir } from '../config/environment.ts';
 import { byteSize } from '../config/value-forms.ts';
 import { parseHostPort } from '../roles/addresses.ts';
 import type { NodeFlags } from '../roles/node.ts';
+import type { TlsFlags, TlsScope } from '../roles/node-security.ts';
 import { wholeNumber, withTarget } from './client-commands.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
 import { print } from './output.ts';
 import { adminClient, type TargetOptions, tokenOf } from './target.ts';
+
+const TLS_SCOPES: readonly TlsScope[] = ['all', 'nodes', 'off'];
 
 interface NodeOptions {
   readonly httpPort?: number;
   readonly numCpus?: number;
   readonly numGpus?: number;
   readonly modelCache?: number;
+  readonly tls?: TlsScope | true;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsName?: readonly string[];
   readonly stateDir?: string;
 }
 
@@ -70,7 +77,18 @@ function withNodeOptions(command: Command): Command {
       '--model-cache <size>',
       'what models may take on its disk, such as 200GB (default: what is free)',
       size,
-    );
+    )
+    .option(
+      '--tls [what]',
+      'encrypt: all, nodes (only what nodes say to each other), off (default: nodes where --host is beyond loopback)',
+      tlsScope,
+    )
+    .option(
+      '--tls-cert <file>',
+      "certificate for clients (PEM, with its chain) in place of the cluster's own",
+    )
+    .option('--tls-key <file>', 'its private key (PEM)')
+    .option('--tls-name <name...>', "further names of this machine for the cluster's own certificate");
 }
 
 function addHead(program: Command): void {
@@ -177,7 +195,26 @@ function nodeFlags(options: NodeOptions, role: 'head' | 'worker'): NodeFlags {
     numCpus: options.numCpus ?? null,
     numGpus: options.numGpus ?? null,
     modelCacheBytes: options.modelCache ?? null,
+    tls: tlsFlags(options),
   };
+}
+
+/** @throws CommandFailure for a certificate without its key, or that nobody would be shown */
+function tlsFlags({ tls, tlsCert, tlsKey, tlsName }: NodeOptions): TlsFlags {
+  const scope = tls === true ? 'all' : (tls ?? null);
+  const names = tlsName ?? [];
+  if (tlsCert === undefined && tlsKey === undefined) return { scope, given: null, names };
+  if (tlsCert === undefined || tlsKey === undefined)
+    throw new CommandFailure('give --tls-cert and --tls-key together', ExitCode.usage);
+  if (scope !== null && scope !== 'all')
+    throw new CommandFailure(`--tls ${scope} shows no client the certificate of --tls-cert`, ExitCode.usage);
+  return { scope: 'all', given: { certFile: resolve(tlsCert), keyFile: resolve(tlsKey) }, names };
+}
+
+function tlsScope(text: string): TlsScope {
+  const scope = TLS_SCOPES.find((one) => one === text);
+  if (scope === undefined) throw new InvalidArgumentError(`expected ${TLS_SCOPES.join(', ')}`);
+  return scope;
 }
 
 function folder(text: string): string {

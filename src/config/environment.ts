@@ -11,6 +11,8 @@ interface Environment {
   readonly address: string | null;
   /** `MODELSERVE_TOKEN` */
   readonly token: string | null;
+  /** `MODELSERVE_CA`: file of authorities that commands trust */
+  readonly caFile: string | null;
   /** `MODELSERVE_STATE_DIR`: in place of the default state directory, for head and worker alike */
   readonly stateDir: string | null;
   /** `XDG_STATE_HOME`, or `~/.local/state` */
@@ -27,6 +29,7 @@ export function readEnvironment(env: Variables = process.env): Environment {
   return {
     address: env['MODELSERVE_ADDRESS'] || null,
     token: env['MODELSERVE_TOKEN'] || null,
+    caFile: env['MODELSERVE_CA'] || null,
     stateDir: env['MODELSERVE_STATE_DIR'] || null,
     // The XDG specification has relative paths ignored.
     stateHome: isAbsolute(stateHome) ? stateHome : join(env['HOME'] || homedir(), '.local', 'state'),

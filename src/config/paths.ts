@@ -41,6 +41,8 @@ export interface StatePaths {
   /** JavaScript packages beside their node_modules, launch files, pycache */
   readonly stage: string;
   readonly routing: string;
+  /** the cluster's authority (`ca.pem`), this node's certificate and its key */
+  readonly tls: string;
   readonly store: string;
   /** what was measured in the last day */
   readonly series: string;
@@ -73,6 +75,7 @@ export function statePaths(root: string): StatePaths {
     environments: join(root, 'environments'),
     stage: join(root, 'stage'),
     routing: join(root, 'routing.json'),
+    tls: join(root, 'tls'),
     store: join(root, 'store'),
     series: join(root, 'series.gz'),
     memory: join('/dev/shm', `modelserve-${userInfo().uid}-${short}`),

@@ -21,6 +21,8 @@ export interface ClusterKeys {
   readonly contentKey: string;
   /** bearer key that is good for `/metrics` and nothing else */
   readonly metricsKey: string;
+  /** what the authority follows from that signs the nodes' certificates */
+  readonly authoritySecret: string;
   /** no secret: tells one cluster from another */
   readonly clusterId: string;
 }
@@ -37,6 +39,7 @@ export function clusterKeys(token: string): ClusterKeys {
     linkKey: `msl_${deriveKey(token, 'link key')}`,
     contentKey: `msc_${deriveKey(token, 'content key')}`,
     metricsKey: `msm_${deriveKey(token, 'metrics key')}`,
+    authoritySecret: deriveKey(token, 'certificate authority'),
     clusterId: deriveKey(token, 'cluster id').slice(0, 12),
   };
 }

@@ -1,3 +1,4 @@
+import { httpAddress } from '../cluster/nodes/http-address.ts';
 import type { NodeRecord } from '../cluster/nodes/types.ts';
 import type {
   Casualty,
@@ -79,7 +80,7 @@ function nodeStatus({ record, alive, reported }: NodeFacts): NodeStatus {
     role: record.role,
     hostname: record.hostname,
     address: record.host,
-    http: `http://${urlHost(record.host)}:${record.httpPort}`,
+    http: httpAddress(record),
     alive,
     draining: record.draining,
     cpus: record.capacity.cpuMilli / 1000,
@@ -193,8 +194,4 @@ function waitingDetail(assignment: ReplicaAssignment, node: string): ReplicaDeta
     started_at: null,
     error: null,
   };
-}
-
-function urlHost(host: string): string {
-  return host.includes(':') ? `[${host}]` : host;
 }

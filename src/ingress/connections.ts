@@ -70,12 +70,12 @@ export class Connections {
     if (this.#isClosed) return this.untilGone();
     this.#isClosed = true;
     this.#retire(this.#current);
-    const cut = setTimeout(() => {
-      for (const { server } of this.#retired) server.closeAllConnections();
+    const deadline = setTimeout(() => {
+      for (const generation of this.#retired) cut(generation);
     }, CLOSE_MS);
     for (const { server } of this.#retired) server.close();
     await this.untilGone();
-    clearTimeout(cut);
+    clearTimeout(deadline);
   }
 
   #begin(): Generation {
@@ -91,7 +91,7 @@ export class Connections {
     server.prependListener('request', (_request, response) => {
       response.shouldKeepAlive = false;
     });
-    generation.deadline = setTimeout(() => server.closeAllConnections(), LONGEST_RETIREMENT_MS);
+    generation.deadline = setTimeout(() => cut(generation), LONGEST_RETIREMENT_MS);
     this.#settle(generation);
   }
 
@@ -105,4 +105,10 @@ export class Connections {
     this.#onGone = [];
     for (const resolve of waiting) resolve();
   }
+}
+
+/** The server knows those that speak HTTP; others may still be shaking hands. */
+function cut({ server, sockets }: Generation): void {
+  server.closeAllConnections();
+  for (const socket of sockets) socket.destroy();
 }

@@ -2,6 +2,7 @@ import type { ReadyReplica } from '../channel/messages.ts';
 import type { Endpoint, NodeAddress, RoutingTable } from '../cluster/routing/types.ts';
 import { replicaSocket } from '../config/paths.ts';
 import type { Log } from '../lib/log.ts';
+import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { LocalReplica } from './local-replica.ts';
 import { NodeLink } from './node-link.ts';
 import { Target } from './target.ts';
@@ -12,6 +13,8 @@ export interface FleetOptions {
   readonly nodeId: string;
   readonly socketsDir: string;
   readonly linkKey: string;
+  /** of links; null: they are plain */
+  readonly tls: LiveTls | null;
   /** uniform in [0, 1) */
   readonly random: () => number;
   readonly log: Log;
@@ -153,8 +156,8 @@ export class Fleet {
     const key = linkKeyOf(address);
     const known = this.#links.get(key);
     if (known !== undefined) return known;
-    const { nodeId, linkKey, random, log } = this.#options;
-    const link = new NodeLink({ peer: address, nodeId, linkKey, random, log }, () => {
+    const { nodeId, linkKey, tls, random, log } = this.#options;
+    const link = new NodeLink({ peer: address, nodeId, linkKey, tls, random, log }, () => {
       const there = [...this.#members.values()].filter((member) => member.linkKey === key);
       for (const deployment of new Set(there.map((member) => member.deployment))) {
         this.#listener.onRoom(deployment);

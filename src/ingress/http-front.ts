@@ -2,6 +2,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { codeOf } from '../lib/errors.ts';
+import { lastAnswer } from '../lib/last-answer.ts';
+import { createHttpsServer } from '../lib/tls/https-server.ts';
+import type { LiveTls } from '../lib/tls/live-tls.ts';
+import { CLUSTER_HEADER } from './admin-routes.ts';
 import type { RequestHandler } from './request-handler.ts';
 
 export interface FrontOptions {
@@ -11,32 +15,39 @@ export interface FrontOptions {
   readonly maxHeaderBytes: number;
 }
 
+export interface FrontDependencies {
+  readonly handler: RequestHandler;
+  readonly admin: FastifyInstance;
+  /** null: plain HTTP */
+  readonly tls: LiveTls | null;
+  readonly clusterId: string;
+}
+
 /** Load balancers keep connections for 60 s: closing later than they do avoids requests that cross a close. */
 const KEEP_ALIVE_MS = 65_000;
 
 /**
- * An HTTP server, for connections that are given to it. What is for deployments goes straight to the handler: fastify's parsing, validation and
+ * An HTTP server, for connections that are given to it; with TLS each shakes hands in the process that serves it. What is for deployments goes straight to the handler: fastify's parsing, validation and
  * serialisation have nothing to do there, and GET has a body like any other method. What is under `/-/` is fastify's.
  */
-export function createFront(
-  options: FrontOptions,
-  dependencies: { readonly handler: RequestHandler; readonly admin: FastifyInstance },
-): Server {
-  const { handler, admin } = dependencies;
-  const server = createServer(
-    {
-      headersTimeout: options.headersTimeoutMs,
-      requestTimeout: 0,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      maxHeaderSize: options.maxHeaderBytes,
-      connectionsCheckingInterval: Math.min(1_000, options.headersTimeoutMs),
-      noDelay: true,
-    },
-    (request: IncomingMessage, response: ServerResponse) => {
-      if (isAdminPath(request.url ?? '')) admin.routing(request, response);
-      else handler.handle(request, response);
-    },
-  );
+export function createFront(options: FrontOptions, dependencies: FrontDependencies): Server {
+  const { handler, admin, tls, clusterId } = dependencies;
+  const settings = {
+    headersTimeout: options.headersTimeoutMs,
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: options.maxHeaderBytes,
+    connectionsCheckingInterval: Math.min(1_000, options.headersTimeoutMs),
+    noDelay: true,
+  };
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
+    if (isAdminPath(request.url ?? '')) admin.routing(request, response);
+    else handler.handle(request, response);
+  };
+  const server =
+    tls === null
+      ? createServer(settings, serve)
+      : createHttpsServer(tls, serve, { settings, plainHeaders: [`${CLUSTER_HEADER}: ${clusterId}`] });
   server.on('clientError', (error, socket) => answerMalformed(error, socket as Socket, handler.newId()));
   return server;
 }
@@ -65,12 +76,5 @@ function answerMalformed(error: Error, socket: Socket, requestId: string): void 
     'BAD_REQUEST',
     `this is not HTTP/1.1: ${error.message}`,
   ];
-  const body = JSON.stringify({ status: 0, code, info, request_id: requestId });
-  const head = [
-    `HTTP/1.1 ${status}`,
-    'content-type: application/json; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+  socket.end(lastAnswer({ status, code, info, requestId }), () => socket.destroy());
 }

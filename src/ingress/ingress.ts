@@ -9,6 +9,7 @@ import type { TracingSettings } from '../config/tracing-settings.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { ForkedProcess } from '../lib/process/fork.ts';
+import type { NodeTls, NodeTlsFiles } from '../lib/tls/node-tls.ts';
 import { Helpers } from './helpers/helpers.ts';
 import { HttpListener } from './http-listener.ts';
 import { deafListener, splice } from './link-service.ts';
@@ -23,6 +24,8 @@ export interface IngressOptions {
   readonly nodeId: string;
   readonly clusterId: string;
   readonly linkKey: string;
+  /** for helpers, which open it themselves */
+  readonly tls: NodeTlsFiles;
   /** bearer key for `/-/metrics` */
   readonly metricsKey: string;
   readonly version: string;
@@ -56,6 +59,8 @@ export const DEFAULT_LIMITS: IngressLimits = {
 
 export interface IngressDependencies {
   readonly log: Log;
+  /** what `IngressOptions.tls` names, opened; its owner starts and stops it */
+  readonly tls: NodeTls;
   /** starts the program of a helper; used where a routing table asks for more than one process */
   readonly forkHelper: () => ForkedProcess;
 }
@@ -170,16 +175,17 @@ export class Ingress {
     await links.close();
   }
 
-  #assemble({ log, forkHelper }: IngressDependencies): Parts {
+  #assemble({ log, tls, forkHelper }: IngressDependencies): Parts {
     const { host, nodeId, clusterId, linkKey, metricsKey, version, paths, limits, tracing } = this.#options;
     const measure = (): Promise<IngressSample> => this.measure();
     const pathOptions = {
       ...{ host, nodeId, clusterId, linkKey, metricsKey, version, limits, tracing },
       socketsDir: paths.sockets,
       accessLog: componentLog(paths, 'access'),
+      tls: this.#options.tls,
     };
     const onLocalChange = (): void => this.#announce();
-    const path = new RequestPath(pathOptions, { log, onLocalChange, measure, role: 'ingress' });
+    const path = new RequestPath(pathOptions, { log, tls, onLocalChange, measure, role: 'ingress' });
     const helpers = new Helpers(pathOptions, {
       ...{ log, measure },
       fork: forkHelper,
@@ -187,7 +193,7 @@ export class Ingress {
       onReturned: (socket) => this.#deal(socket),
     });
     const links = new LinkServer(
-      { nodeId, linkKey },
+      { nodeId, linkKey, tls: tls.nodes },
       {
         ready: () => path.readyHere(),
         onRequest: (head, end, stream) => this.#serveLink(head, end, stream),

@@ -1,4 +1,5 @@
 import type { TracingSettings } from '../config/tracing-settings.ts';
+import type { NodeTlsFiles } from '../lib/tls/node-tls.ts';
 
 /** The JSON file (mode 0600) that an ingress process is started with. */
 export interface IngressLaunch {
@@ -16,8 +17,14 @@ export interface IngressLaunch {
   readonly linkPort: number;
   readonly stateDir: string;
   /** null: serves by the saved routing table alone */
-  readonly store: { readonly url: string; readonly password: string | null } | null;
+  readonly store: {
+    readonly url: string;
+    readonly password: string | null;
+    /** it speaks TLS with the certificates of the cluster */
+    readonly tls: boolean;
+  } | null;
   readonly linkKey: string;
+  readonly tls: NodeTlsFiles;
   /** bearer key for `/-/metrics` */
   readonly metricsKey: string;
   /** null: no spans are made */

@@ -3,6 +3,7 @@ import { Reconnector } from '../channel/reconnect.ts';
 import type { NodeAddress } from '../cluster/routing/types.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import type { LiveTls } from '../lib/tls/live-tls.ts';
 import type { Carrier } from './target.ts';
 
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -14,6 +15,7 @@ export interface NodeLinkOptions {
   /** of this node */
   readonly nodeId: string;
   readonly linkKey: string;
+  readonly tls: LiveTls | null;
   /** uniform in [0, 1) */
   readonly random: () => number;
   readonly log: Log;
@@ -27,7 +29,7 @@ export class NodeLink {
 
   /** @param onChange what can be reached there has changed */
   constructor(options: NodeLinkOptions, onChange: () => void) {
-    const { peer, nodeId, linkKey, random, log } = options;
+    const { peer, nodeId, linkKey, tls, random, log } = options;
     const { host, linkPort: port } = peer;
     this.#connection = new Reconnector(
       { minDelayMs: MIN_RETRY_MS, maxDelayMs: MAX_RETRY_MS, random },
@@ -38,6 +40,7 @@ export class NodeLink {
             nodeId,
             peerNodeId: peer.nodeId,
             linkKey,
+            tls,
             timeoutMs: CONNECT_TIMEOUT_MS,
           },
           {

@@ -24,6 +24,7 @@ export interface HeadFields {
 interface Repeated {
   readonly rawHeaders: readonly string[];
   readonly client: string;
+  readonly scheme: 'http' | 'https';
   /** the JSON of the headers that go on, without the brackets, the request's id and its place in a trace */
   readonly headers: string;
   /** the JSON of the last: the client's */
@@ -42,11 +43,11 @@ interface KnownSocket extends Socket {
  */
 export function requestHead(request: IncomingMessage, fields: HeadFields): EncodedHead {
   const { id, replica, path, query, timeoutMs, exposesErrors } = fields;
-  const { client, headers, traceparent: theirs } = ofConnection(request);
+  const { client, headers, scheme, traceparent: theirs } = ofConnection(request);
   const traceparent = fields.traceparent === null ? theirs : `["traceparent","${fields.traceparent}"],`;
   const text =
     `{"id":"${id}","replica":${JSON.stringify(replica)},"method":"${request.method}",` +
-    `"path":${JSON.stringify(path)},"query":${JSON.stringify(query)},"scheme":"http",` +
+    `"path":${JSON.stringify(path)},"query":${JSON.stringify(query)},"scheme":"${scheme}",` +
     `"headers":[${headers}${traceparent}["x-request-id","${id}"]],"client":${client},` +
     `"timeout_ms":${timeoutMs},"expose_errors":${exposesErrors}${fields.isTimed ? ',"timed":true' : ''}}`;
   return { replica, text };
@@ -60,6 +61,7 @@ function ofConnection(request: IncomingMessage): Repeated {
   const pairs = forwardedHeaders(request);
   const now: Repeated = {
     rawHeaders: request.rawHeaders,
+    scheme: 'encrypted' in socket ? 'https' : 'http',
     client: JSON.stringify(remoteAddress === undefined ? null : [remoteAddress, remotePort]),
     headers: jsonOf(pairs.filter(([name]) => name !== 'traceparent')),
     traceparent: jsonOf(pairs.filter(([name]) => name === 'traceparent')),

@@ -7,6 +7,7 @@ import { childEnvironment } from '../config/environment.ts';
 import type { TracingSettings } from '../config/tracing-settings.ts';
 import type { Log } from '../lib/log.ts';
 import { isLoopback } from '../lib/loopback.ts';
+import type { NodeTls, NodeTlsFiles } from '../lib/tls/node-tls.ts';
 import { ProcessSampler } from '../telemetry/process-sampler.ts';
 import { Tracer } from '../telemetry/tracer.ts';
 import { adminRoutes } from './admin-routes.ts';
@@ -39,6 +40,8 @@ export interface RequestPathOptions {
   readonly accessLog: string;
   /** null: no spans are made */
   readonly tracing: TracingSettings | null;
+  /** for the processes that open it themselves */
+  readonly tls: NodeTlsFiles;
   readonly limits: RequestPathLimits;
 }
 
@@ -51,6 +54,7 @@ export interface RequestPathLimits {
 
 export interface RequestPathDependencies {
   readonly log: Log;
+  readonly tls: NodeTls;
   /** what this node's own replicas can take has changed */
   readonly onLocalChange: () => void;
   /** what all processes of the ingress have counted */
@@ -79,7 +83,8 @@ export class RequestPath {
   readonly #tracer: Tracer | null;
   readonly #life: { table: RoutingTable | null; draining: boolean; unwatch: () => void };
 
-  constructor(options: RequestPathOptions, { log, onLocalChange, measure, role }: RequestPathDependencies) {
+  constructor(options: RequestPathOptions, dependencies: RequestPathDependencies) {
+    const { log, tls, onLocalChange, measure, role } = dependencies;
     const { nodeId, clusterId, linkKey, metricsKey, version, limits } = options;
     this.#sampler = new ProcessSampler(role);
     this.#journal = new RequestJournal(log, options.accessLog);
@@ -91,7 +96,7 @@ export class RequestPath {
     const isDraining = () => this.#life.draining;
     this.#budget = new ByteBudget(limits.retryBufferBytes);
     this.#fleet = new Fleet(
-      { nodeId, linkKey, log, random: Math.random, socketsDir: options.socketsDir },
+      { nodeId, linkKey, tls: tls.nodes, log, random: Math.random, socketsDir: options.socketsDir },
       { onRoom: (deployment) => dispatcher.pump(deployment), onLocalChange },
     );
     const handler = new RequestHandler({
@@ -111,7 +116,9 @@ export class RequestPath {
     });
     this.#handler = handler;
     this.#admin = admin;
-    this.#connections = new Connections(() => createFront(limits, { handler, admin }));
+    this.#connections = new Connections(() =>
+      createFront(limits, { handler, admin, tls: tls.clients, clusterId }),
+    );
   }
 
   get load(): ProcessLoad {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
+import type { Dispatcher } from 'undici';
 import { LiveHub } from '../admin/live/hub.ts';
 import { AdminServer } from '../admin/server.ts';
 import type { Agent } from '../agent/agent.ts';
@@ -19,6 +20,7 @@ import { Uploads } from '../controller/uploads.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { programOnPort } from '../lib/ports.ts';
+import { ownRoutesAgent } from '../lib/tls/agents.ts';
 import { RemoteModels } from '../models/remote-models.ts';
 import { PATIENT_HEAD } from '../models/sources/exchange.ts';
 import type { Listings } from '../models/streaming/listings.ts';
@@ -46,6 +48,7 @@ import {
   type StopHow,
 } from './node.ts';
 import { NodeControl } from './node-control.ts';
+import { type NodeSecurity, secureNode } from './node-security.ts';
 import { announceHead, followUntilReady } from './start-report.ts';
 import { lockStateDir, nodeIdOf } from './state-dir.ts';
 
@@ -81,6 +84,9 @@ interface Ground {
   readonly controllerLog: Log;
   readonly adminLog: Log;
   readonly host: { readonly bound: string; readonly advertised: string };
+  readonly security: NodeSecurity;
+  /** connections to the nodes' HTTP ports */
+  readonly routes: Dispatcher;
   readonly announce: (admin: string) => Promise<void>;
 }
 
@@ -121,13 +127,18 @@ export async function startHead(flags: HeadFlags, say: Say): Promise<RunningNode
         flags,
         server: control.server,
         tokenFile: ground.paths.token,
+        security: ground.security,
         nodeId: ground.nodeId,
         capacity: agent.capacity,
       },
       say,
     );
     const tell: Say = (line) => (closers.hasRun ? undefined : say(line));
-    void followUntilReady({ ...control, conf, agent, isEnding: () => closers.hasRun }, tell);
+    const { routes, security } = ground;
+    void followUntilReady(
+      { ...control, conf, agent, routes, security, isEnding: () => closers.hasRun },
+      tell,
+    );
     return { stop, ended: closers.ended };
   } catch (error) {
     await closers.run({ keepReplicas: found.leftovers });
@@ -141,9 +152,14 @@ async function layGround(flags: HeadFlags, closers: Closers): Promise<Ground> {
   closers.add(lock.release);
   const keys = clusterKeys(await readOrMakeToken(paths.token));
   const host = { bound: flags.host, advertised: advertisedAddress(flags.host) };
+  const nodeId = await nodeIdOf(paths);
+  const log = openLog(componentLog(paths, 'agent'), 'agent');
+  const names = { ...flags.tls, names: [...flags.tls.names, advertisedAddress(flags.dashboard.host)] };
+  const security = await secureNode(names, { paths, keys, nodeId, host, log }, closers);
+  const routes = ownRoutesAgent(security.tls);
+  closers.add(async () => await routes.destroy());
   return {
-    ...{ paths, keys, host, nodeId: await nodeIdOf(paths), announce: lock.announce },
-    log: openLog(componentLog(paths, 'agent'), 'agent'),
+    ...{ paths, keys, host, nodeId, security, routes, log, announce: lock.announce },
     controllerLog: openLog(componentLog(paths, 'controller'), 'controller'),
     adminLog: openLog(componentLog(paths, 'admin'), 'admin'),
   };
@@ -160,6 +176,7 @@ async function startControl(
     host: flags.host,
     port: flags.port,
     password: keys.storePassword,
+    tls: ground.security.tls.nodes,
     paths,
     searchPath: childEnvironment()['PATH'] ?? '',
     onEvent: (event) => log.warn({ ...event }, 'store server'),
@@ -259,9 +276,9 @@ async function startAdmin(
   { ground, control, stop }: Started,
   closers: Closers,
 ): Promise<void> {
-  const { keys, adminLog: log, nodeId, paths } = ground;
+  const { keys, adminLog: log, nodeId, paths, security } = ground;
   const logs = new ClusterLogs(
-    { nodeId, linkKey: keys.linkKey, paths },
+    { nodeId, linkKey: keys.linkKey, tls: security.tls.nodes, paths },
     {
       replicasOf: (deployment) => control.plane.replicasOf(deployment),
       nodes: () => [...control.leader.view.nodes.values()].map(({ record }) => record),
@@ -278,7 +295,7 @@ async function startAdmin(
   const { plane, uploads } = control;
   const { leader, state } = control;
   const measurements = new Measurer(
-    { file: paths.series, contentKey: keys.contentKey },
+    { file: paths.series, contentKey: keys.contentKey, tls: security.tls.nodes },
     { plane, leader, state, log },
   );
   await measurements.start();
@@ -287,9 +304,12 @@ async function startAdmin(
   closers.add(async () => await live.stop());
   const { apiKey, viewerKey, metricsKey } = keys;
   const admin = new AdminServer(
-    { ...flags.dashboard, apiKey, viewerKey, metricsKey, version: modelserveVersion() },
     {
-      ...{ backend, logs, log, uploads, measurements, live },
+      ...{ ...flags.dashboard, apiKey, viewerKey, metricsKey },
+      ...{ tls: security.tls.clients, version: modelserveVersion() },
+    },
+    {
+      ...{ backend, logs, log, uploads, measurements, live, routes: ground.routes },
       revisions: revisionDesk(revisionsOf(flags, { ground, control, stop }), plane),
     },
   );
@@ -299,7 +319,8 @@ async function startAdmin(
     throw adminPortError(error, flags.dashboard);
   }
   closers.add(async () => await admin.stop());
-  await ground.announce(formatHostPort({ host: advertisedAddress(flags.dashboard.host), port: admin.port }));
+  const address = formatHostPort({ host: advertisedAddress(flags.dashboard.host), port: admin.port });
+  await ground.announce(security.tls.clients === null ? address : `https://${address}`);
 }
 
 function revisionsOf(flags: HeadFlags, { ground, control }: Started): RevisionDesk {
@@ -341,7 +362,7 @@ async function startAgent(
     flags,
     ...ground,
     ...{ store, content },
-    storeTarget: { url, password: password ?? null },
+    storeTarget: { url, password: password ?? null, tls: false },
     port: await initialPort(flags.conf, state.revision),
     onLeaveRequested: () => void stop({ keepReplicas: false }),
   });

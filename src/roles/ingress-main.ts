@@ -9,6 +9,7 @@ import type { IngressLaunch } from '../ingress/launch.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { forkProcess } from '../lib/process/fork.ts';
+import { NodeTls } from '../lib/tls/node-tls.ts';
 import { clusterPrefix } from '../store/keys.ts';
 import { connectStore } from '../store/redis-store.ts';
 import type { Store } from '../store/types.ts';
@@ -31,9 +32,11 @@ async function main(): Promise<void> {
   const paths = statePaths(launch.stateDir);
   const logFile = componentLog(paths, 'ingress');
   const log = openLog(logFile, 'ingress');
+  const tls = await NodeTls.open(launch.tls);
+  tls.start(log);
   const ingress = new Ingress(
     { ...launch, paths, limits: DEFAULT_LIMITS },
-    { log, forkHelper: () => forkProcess(HELPER_PROGRAM, [logFile]) },
+    { log, tls, forkHelper: () => forkProcess(HELPER_PROGRAM, [logFile]) },
   );
   const ending = new AbortController();
   const control = await openControl(ingressSocket(paths.sockets), ingress, () => ending.abort());
@@ -44,7 +47,7 @@ async function main(): Promise<void> {
     await ingress.stop();
     throw error;
   }
-  const store = followStore(launch, { ingress, log, signal: ending.signal });
+  const store = followStore(launch, { ingress, tls, log, signal: ending.signal });
   log.info({ httpPort: ingress.state.httpPort, linkPort: ingress.state.linkPort }, 'ingress started');
   const onSignal = () => {
     log.info({ graceMs: DRAIN_MS }, 'draining');
@@ -62,7 +65,12 @@ async function main(): Promise<void> {
 /** Connects, tries again for as long as the store refuses, and follows it. */
 async function followStore(
   { store: target, clusterId }: IngressLaunch,
-  context: { readonly ingress: Ingress; readonly log: Log; readonly signal: AbortSignal },
+  context: {
+    readonly ingress: Ingress;
+    readonly tls: NodeTls;
+    readonly log: Log;
+    readonly signal: AbortSignal;
+  },
 ): Promise<Store | null> {
   const { ingress, log, signal } = context;
   if (target === null) return null;
@@ -74,6 +82,7 @@ async function followStore(
       store = await connectStore({
         ...{ url, mayBeLost: true, prefix: clusterPrefix(clusterId) },
         ...(password === null ? {} : { password }),
+        tls: target.tls ? context.tls.nodes : null,
       });
       await ingress.follow(store);
       return store;

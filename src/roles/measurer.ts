@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Agent, request } from 'undici';
+import { type Agent, request } from 'undici';
 import type { EnvironmentList, Measurements, SeriesQuery } from '../admin/types.ts';
 import type { EnvironmentSample, NodeSample } from '../cluster/metrics/samples.ts';
 import type { MetricTick, Series } from '../cluster/metrics/series.ts';
@@ -15,6 +15,8 @@ import { mapConcurrently } from '../lib/concurrency.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { Rounds } from '../lib/rounds.ts';
+import { nodesAgent, nodeUrl } from '../lib/tls/agents.ts';
+import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { clusterExposition } from '../telemetry/metrics/cluster-metrics.ts';
 import { formatHostPort } from './addresses.ts';
 
@@ -23,6 +25,8 @@ export interface MeasurerOptions {
   readonly file: string;
   /** of the nodes' content servers, by which they are asked */
   readonly contentKey: string;
+  /** of connections between nodes; null: they are plain */
+  readonly tls: LiveTls | null;
 }
 
 export interface MeasurerDependencies {
@@ -48,7 +52,7 @@ export class Measurer implements Measurements {
   readonly #dependencies: MeasurerDependencies;
   readonly #measurer = new ClusterMeasurer(Date.now());
   readonly #rounds = new Rounds(WATCHED_MS, () => this.#round());
-  readonly #connections = new Agent({ connections: 2, connectTimeout: ANSWER_MS });
+  readonly #connections: Agent;
   readonly #listeners = new Set<(tick: MetricTick) => void>();
   #askedMs = Number.NEGATIVE_INFINITY;
   #savedMs = performance.now();
@@ -56,6 +60,7 @@ export class Measurer implements Measurements {
 
   constructor(options: MeasurerOptions, dependencies: MeasurerDependencies) {
     this.#options = options;
+    this.#connections = nodesAgent(options.tls, { connections: 2, connectTimeout: ANSWER_MS });
     this.#dependencies = dependencies;
   }
 
@@ -162,7 +167,7 @@ export class Measurer implements Measurements {
   /** @throws what the connection throws; ServeError NODE_ANSWER where the node has no such call (an earlier version) */
   async #ask<Answer>({ host, contentPort = 0 }: NodeRecord, path: string): Promise<Answer> {
     const { statusCode, body } = await request(
-      `http://${formatHostPort({ host, port: contentPort })}${path}`,
+      `${nodeUrl(this.#options.tls, formatHostPort({ host, port: contentPort }))}${path}`,
       {
         headers: { authorization: `Bearer ${this.#options.contentKey}` },
         dispatcher: this.#connections,

@@ -7,6 +7,7 @@ import {
   type ContentServiceOptions,
 } from '../agent/content/content-service.ts';
 import type { ContentNode } from '../agent/content/fetch-content.ts';
+import type { IngressLaunch } from '../agent/ingress/ingress-process.ts';
 import type { NodeRole } from '../cluster/nodes/types.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
 import { childEnvironment, visibleDevices } from '../config/environment.ts';
@@ -19,6 +20,7 @@ import { packageRoot } from '../lib/package-root.ts';
 import type { Store } from '../store/types.ts';
 import { formatHostPort } from './addresses.ts';
 import { backendPrograms } from './backend-programs.ts';
+import type { NodeSecurity, TlsFlags } from './node-security.ts';
 import { specsInForce } from './specs-on-disk.ts';
 
 /** Nodes come and go by the second; fetches ask many times a second. */
@@ -33,6 +35,7 @@ export interface NodeFlags {
   readonly numGpus: number | null;
   /** --model-cache; null: as much as the disk has */
   readonly modelCacheBytes: number | null;
+  readonly tls: TlsFlags;
 }
 
 export interface StopHow {
@@ -58,7 +61,8 @@ export interface AgentParts {
   readonly host: { readonly bound: string; readonly advertised: string };
   readonly paths: StatePaths;
   readonly keys: ClusterKeys;
-  readonly storeTarget: { readonly url: string; readonly password: string | null };
+  readonly security: NodeSecurity;
+  readonly storeTarget: IngressLaunch['store'];
   readonly store: Store;
   readonly content: ContentService;
   readonly log: Log;
@@ -93,6 +97,7 @@ export function createAgent(parts: AgentParts): Agent {
           stateDir: paths.root,
           store: parts.storeTarget,
           linkKey: keys.linkKey,
+          tls: parts.security.files,
           metricsKey: keys.metricsKey,
           clusterId: keys.clusterId,
           version: modelserveVersion(),
@@ -116,11 +121,11 @@ export function createAgent(parts: AgentParts): Agent {
 
 /** Packages and models of this machine, and the server that gives them to other nodes; the caller starts and stops it. */
 export function createContent(
-  parts: Pick<AgentParts, 'nodeId' | 'host' | 'paths' | 'keys' | 'store' | 'log'> &
+  parts: Pick<AgentParts, 'nodeId' | 'host' | 'paths' | 'keys' | 'security' | 'store' | 'log'> &
     Pick<ContentServiceDependencies, 'origins'>,
   cache: ContentServiceOptions['cache'],
 ): ContentService {
-  const { nodeId, host, paths, keys, store, log, origins } = parts;
+  const { nodeId, host, paths, keys, security, store, log, origins } = parts;
   let known: readonly ContentNode[] = [];
   let readAtMs = Number.NEGATIVE_INFINITY;
   const nodes = async (): Promise<readonly ContentNode[]> => {
@@ -132,7 +137,7 @@ export function createContent(
   };
   const needed = async (): Promise<readonly PinnedSpec[]> => await specsInForce(paths);
   return new ContentService(
-    { nodeId, paths, host, key: keys.contentKey, cache },
+    { nodeId, paths, host, key: keys.contentKey, tls: security.tls.nodes, cache },
     { nodes, needed, log, origins },
   );
 }

@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { request } from 'undici';
+import { type Dispatcher, request } from 'undici';
 import type { Agent } from '../agent/agent.ts';
+import { httpAddress } from '../cluster/nodes/http-address.ts';
 import type { NodeCapacity } from '../cluster/placement/types.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
 import { fetchLine } from '../cluster/status/fetch-line.ts';
@@ -22,26 +23,36 @@ import { advertisedAddress, formatHostPort } from './addresses.ts';
 import type { HeadFlags } from './head.ts';
 import type { InitialConf } from './initial-conf.ts';
 import type { Say } from './node.ts';
+import { type NodeSecurity, scopeFor } from './node-security.ts';
 
 export interface HeadFacts {
   readonly flags: HeadFlags;
   readonly server: StoreServer;
   readonly tokenFile: string;
+  readonly security: NodeSecurity;
   readonly nodeId: string;
   readonly capacity: NodeCapacity;
 }
 
 /** What a head says of itself once it listens: never the token, but where it lies. */
-export function announceHead({ flags, server, tokenFile, nodeId, capacity }: HeadFacts, say: Say): void {
+export function announceHead(facts: HeadFacts, say: Say): void {
+  const { flags, server, tokenFile, security, nodeId, capacity } = facts;
   const has = `${counted(capacity.cpuMilli / 1000, 'CPU')}, ${counted(capacity.gpus.length, 'GPU')}`;
   say(`modelserve ${modelserveVersion()}: head, node ${nodeId} with ${has}`);
   say(server.description);
-  say(`dashboard: http://${formatHostPort(flags.dashboard)} (log in with the token in ${tokenFile})`);
+  const scheme = security.tls.clients === null ? 'http' : 'https';
+  say(`dashboard: ${scheme}://${formatHostPort(flags.dashboard)} (log in with the token in ${tokenFile})`);
+  if (security.caFile !== null) {
+    say(`clients trust the cluster's own certificates with ${security.caFile} (curl --cacert)`);
+  }
   const where =
     flags.redisUrl === null
       ? `--address ${formatHostPort({ host: advertisedAddress(flags.host), port: flags.port })}`
       : '--redis URL';
-  say(`workers join with: modelserve worker ${where} --token-file ${shellWord(tokenFile)}`);
+  // A worker that is told nothing decides by its own address, as this head does.
+  const expected = scopeFor({ scope: null, given: null }, advertisedAddress(flags.host));
+  const tls = expected === security.scope ? '' : ` --tls ${security.scope}`;
+  say(`workers join with: modelserve worker ${where}${tls} --token-file ${shellWord(tokenFile)}`);
   if (isLoopback(flags.host)) {
     say(
       '  (on this machine: the head listens on loopback. With --host ADDRESS others can join, given a copy of the token file)',
@@ -60,6 +71,9 @@ export interface StartFacts {
   readonly leader: Leader;
   readonly desk: ApplyDesk;
   readonly plane: ControlPlane;
+  /** connections to the nodes' HTTP ports */
+  readonly routes: Dispatcher;
+  readonly security: NodeSecurity;
   /** the head was told to stop meanwhile */
   readonly isEnding: () => boolean;
 }
@@ -87,7 +101,7 @@ async function follow(facts: StartFacts, say: Say): Promise<void> {
     const { deployments } = await facts.plane.status();
     const decided = hasDecided(facts);
     if (decided) showNews(deployments);
-    if (decided && (await allHaveAnswered(deployments, facts.agent))) {
+    if (decided && (await allHaveAnswered(deployments, facts))) {
       await sayReady(deployments, facts, say);
       return;
     }
@@ -170,21 +184,23 @@ function startLine(one: DeploymentStatus, nameWidth: number): string {
 }
 
 /** Every deployment has all its replicas (and this node's ingress can reach one), or has failed, or cannot be placed. */
-async function allHaveAnswered(deployments: readonly DeploymentStatus[], agent: Agent): Promise<boolean> {
+async function allHaveAnswered(
+  deployments: readonly DeploymentStatus[],
+  facts: StartFacts,
+): Promise<boolean> {
   const answers = await Promise.all(
     deployments.map(async (one) => {
       if (one.status === 'DEPLOY_FAILED' || one.status === 'PENDING' || one.status === 'STOPPING')
         return true;
-      return one.ready >= one.target && (one.target === 0 || (await isRouted(one.route, agent)));
+      return one.ready >= one.target && (one.target === 0 || (await isRouted(one.route, facts)));
     }),
   );
   return answers.every(Boolean);
 }
 
-async function isRouted(route: string, agent: Agent): Promise<boolean> {
-  const { host, httpPort } = agent.record;
+async function isRouted(route: string, { agent, routes }: StartFacts): Promise<boolean> {
   try {
-    const answer = await request(`http://${formatHostPort({ host, port: httpPort })}/-/readyz${route}`);
+    const answer = await request(`${httpAddress(agent.record)}/-/readyz${route}`, { dispatcher: routes });
     await answer.body.dump();
     return answer.statusCode === 200;
   } catch {
@@ -197,8 +213,7 @@ async function sayReady(
   facts: StartFacts,
   say: Say,
 ): Promise<void> {
-  const { host, httpPort } = facts.agent.record;
-  const base = `http://${formatHostPort({ host, port: httpPort })}`;
+  const base = httpAddress(facts.agent.record);
   const serving = deployments.filter((one) => one.ready > 0);
   const failed = deployments.filter((one) => one.status === 'DEPLOY_FAILED');
   for (const one of failed) say(withDetails(`${one.name}: ${one.message}`, one.error ?? ''));
@@ -216,15 +231,16 @@ async function sayReady(
   const first = serving[0];
   const spec = facts.state.revision?.deployments.find((candidate) => candidate.name === first?.name);
   if (first !== undefined && spec !== undefined)
-    say(`try it:\n  ${await curlLine(`${base}${first.route}`, spec)}`);
+    say(`try it:\n  ${await curlLine(`${base}${first.route}`, spec, facts.security)}`);
 }
 
 /** A line to copy; the package's `example.json` is its body where there is one. */
-async function curlLine(url: string, spec: PinnedSpec): Promise<string> {
+async function curlLine(url: string, spec: PinnedSpec, { caFile }: NodeSecurity): Promise<string> {
   const file = join(spec.package.snapshotDir, 'algopkg', spec.packageName, 'example.json');
   const method = spec.methods.includes('GET') ? 'GET' : 'POST';
   const example = await exampleIn(file);
-  return `curl -X ${method} ${url} -H 'content-type: application/json' -d ${shellWord(example)}`;
+  const trust = caFile === null ? '' : ` --cacert ${shellWord(caFile)}`;
+  return `curl${trust} -X ${method} ${url} -H 'content-type: application/json' -d ${shellWord(example)}`;
 }
 
 /** On one line; an example that is none does not keep the head from being ready. */

@@ -1,12 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Agent } from '../agent/agent.ts';
+import { httpAddress } from '../cluster/nodes/http-address.ts';
 import { agentSocket, componentLog, statePaths } from '../config/paths.ts';
 import { clusterKeys } from '../config/token.ts';
 import { modelserveVersion } from '../config/version.ts';
-import { ServeError } from '../lib/errors.ts';
+import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
+import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { clusterPrefix } from '../store/keys.ts';
 import { addressOf } from '../store/redis-client.ts';
-import { connectStore } from '../store/redis-store.ts';
+import { connectStore, type StoreOptions } from '../store/redis-store.ts';
 import type { Store } from '../store/types.ts';
 import { openLog } from '../telemetry/logger.ts';
 import { advertisedAddress, formatHostPort, type HostPort, localAddressTowards } from './addresses.ts';
@@ -21,6 +23,7 @@ import {
   type StopHow,
 } from './node.ts';
 import { NodeControl } from './node-control.ts';
+import { secureNode } from './node-security.ts';
 import { lockStateDir, nodeIdOf } from './state-dir.ts';
 
 /** Left free on the disk beside what is fetched. */
@@ -50,12 +53,12 @@ export async function startWorker(flags: WorkerFlags, say: Say): Promise<Running
   try {
     const stop = async (how: StopHow): Promise<void> => await closers.run(how);
     const agent = await joinCluster(flags, { stop, closers, found });
-    const { host, httpPort, capacity, nodeId } = agent.record;
+    const { capacity, nodeId } = agent.record;
     const gpus = capacity.gpus.length === 1 ? '1 GPU' : `${capacity.gpus.length} GPUs`;
     say(
       `modelserve ${modelserveVersion()}: worker, node ${nodeId}, ${capacity.cpuMilli / 1000} CPUs, ${gpus}`,
     );
-    say(`joined the cluster; requests are answered at http://${formatHostPort({ host, port: httpPort })}`);
+    say(`joined the cluster; requests are answered at ${httpAddress(agent.record)}`);
     return { stop, ended: closers.ended };
   } catch (error) {
     await closers.run({ keepReplicas: found.leftovers });
@@ -81,22 +84,22 @@ async function joinCluster(
   found.leftovers = hasLeftovers(paths);
   const keys = clusterKeys(flags.token);
   const log = openLog(componentLog(paths, 'agent'), 'agent');
-  const target = storeTarget(flags, keys.storePassword);
   const bound = flags.host ?? (await localAddressTowards(storeAddress(flags), REACH_TIMEOUT_MS));
-  const store = await connectStore({ ...target, prefix: clusterPrefix(keys.clusterId) });
+  const host = { bound, advertised: advertisedAddress(bound) };
+  const nodeId = await nodeIdOf(paths);
+  const security = await secureNode(flags.tls, { paths, keys, nodeId, host, log }, closers);
+  const target = storeTarget(flags, keys.storePassword, security.tls.nodes);
+  const store = await joinStore({ ...target, prefix: clusterPrefix(keys.clusterId) });
   closers.add(async () => await store.close());
-  const ground = {
-    ...{ paths, keys, log, store },
-    nodeId: await nodeIdOf(paths),
-    host: { bound, advertised: advertisedAddress(bound) },
-  };
+  await requireSameTls(store, security.tls.nodes !== null);
+  const ground = { paths, keys, log, store, nodeId, host, security };
   const content = createContent(ground, { limitBytes: flags.modelCacheBytes, spareBytes: SPARE_BYTES });
   await content.start();
   closers.add(async ({ keepReplicas }) => await content.stop({ keepMemory: keepReplicas }));
   const agent = createAgent({
     role: 'worker',
     ...{ ...ground, flags, content },
-    storeTarget: { url: target.url, password: target.password ?? null },
+    storeTarget: { url: target.url, password: target.password ?? null, tls: target.tls !== null },
     port: (await store.readRevision())?.revision.settings.port ?? DEFAULT_PORT,
     onLeaveRequested: () => void stop({ keepReplicas: false }),
   });
@@ -113,10 +116,44 @@ async function joinCluster(
 function storeTarget(
   { cluster }: WorkerFlags,
   password: string,
-): { readonly url: string; readonly password?: string } {
-  return 'redisUrl' in cluster
-    ? { url: cluster.redisUrl }
-    : { url: `redis://${formatHostPort(cluster.address)}`, password };
+  tls: LiveTls | null,
+): { readonly url: string; readonly password?: string; readonly tls: LiveTls | null } {
+  if ('redisUrl' in cluster) return { url: cluster.redisUrl, tls: null };
+  const scheme = tls === null ? 'redis' : 'rediss';
+  return { url: `${scheme}://${formatHostPort(cluster.address)}`, password, tls };
+}
+
+/** @throws StoreError; where this node expects TLS and nobody answers so, the message says it */
+async function joinStore(options: StoreOptions): Promise<Store> {
+  try {
+    return await connectStore(options);
+  } catch (cause) {
+    if (options.tls == null || codeOf(cause) !== 'STORE_UNREACHABLE') throw cause;
+    throw new ServeError(
+      `${messageOf(cause)} This node expects TLS there: where the head was started with --tls off, or listens on loopback without --tls, start this one with --tls off, too.`,
+      { code: 'STORE_UNREACHABLE' },
+      { cause },
+    );
+  }
+}
+
+/**
+ * Where the store is a user's own it says nothing of what nodes say to each other.
+ * @throws ServeError BAD_USAGE where the cluster's heads have it otherwise
+ */
+async function requireSameTls(store: Store, isEncrypted: boolean): Promise<void> {
+  const nodes = await store.readNodes();
+  const other = nodes.find(
+    ({ record, leased }) => leased && record.role === 'head' && (record.tls?.nodes ?? false) !== isEncrypted,
+  );
+  if (other === undefined) return;
+  const { nodeId } = other.record;
+  throw new ServeError(
+    isEncrypted
+      ? `the head (node ${nodeId}) does not encrypt what nodes say to each other: start this one with --tls off`
+      : `the head (node ${nodeId}) encrypts what nodes say to each other: start this one with --tls nodes`,
+    { code: 'BAD_USAGE' },
+  );
 }
 
 /** Where the route to the head is looked up: the store's own address, or the first sentinel's. */

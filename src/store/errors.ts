@@ -1,4 +1,5 @@
 import { messageOf, ServeError } from '../lib/errors.ts';
+import { isUntrusted } from '../lib/tls/errors.ts';
 
 type StoreErrorCode =
   /** no answer within the deadline, or no connection: try again later */
@@ -32,6 +33,9 @@ const AUTH_REPLY = /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/;
 /** Replies of a server that cannot serve now: it loads its data, or is not the master any more. */
 const AWAY_REPLY = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|BUSY|TRYAGAIN|UNBLOCKED)/;
 
+/** What the front of a store answers to those who do not speak TLS. */
+export const TLS_REPLY = 'TLSREQUIRED';
+
 /** What ioredis says of a connection that is not there, in words for people. */
 const CLIENT_TEXTS: ReadonlyMap<string, string> = new Map([
   ["Stream isn't writeable and enableOfflineQueue options is false", 'the connection is lost'],
@@ -61,6 +65,21 @@ export function toStoreError(thrown: unknown, action: string, address: string): 
       'STORE_AUTH',
       `the store at ${address} refuses access (${text}): give the password in the URL, ` +
         'or use the token of the cluster that this store belongs to (--token-file)',
+      thrown,
+    );
+  }
+  if (text.startsWith(TLS_REPLY)) {
+    return storeError(
+      'STORE_AUTH',
+      `the store at ${address} speaks TLS, and this node does not: start it with --tls nodes (or all, as its head)`,
+      thrown,
+    );
+  }
+  if (isUntrusted(thrown)) {
+    return storeError(
+      'STORE_AUTH',
+      `the store at ${address} shows no certificate of this node's cluster (${text}): is the token that of its head? ` +
+        'A store of your own with TLS is given with --redis rediss://…',
       thrown,
     );
   }

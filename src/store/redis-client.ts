@@ -1,5 +1,7 @@
+import type { ConnectionOptions } from 'node:tls';
 import { Redis, type RedisOptions } from 'ioredis';
 import { messageOf } from '../lib/errors.ts';
+import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { storeError } from './errors.ts';
 
 /** Which server, and how long to wait for it. */
@@ -8,6 +10,8 @@ export interface RedisTarget {
   readonly url: string;
   /** used where the URL holds none */
   readonly password?: string;
+  /** the certificate of this node, for a store of the cluster that speaks TLS; a user's own store has `rediss://` */
+  readonly tls?: LiveTls;
   /** deadline of each command */
   readonly commandTimeoutMs: number;
 }
@@ -19,7 +23,7 @@ type ClientOverrides = Pick<
 >;
 type AddressOptions = Pick<
   RedisOptions,
-  'host' | 'port' | 'db' | 'username' | 'password' | 'tls' | 'sentinels' | 'name'
+  'host' | 'port' | 'path' | 'db' | 'username' | 'password' | 'tls' | 'sentinels' | 'name'
 >;
 
 /** Connections that are lost are tried again at least this often, for ever. */
@@ -68,6 +72,10 @@ function retryDelayMs(attempt: number): number {
 }
 
 function addressOptions(target: RedisTarget): AddressOptions {
+  if (target.url.startsWith('unix:')) {
+    const { password } = target;
+    return { path: target.url.slice('unix:'.length), ...(password === undefined ? {} : { password }) };
+  }
   const sentinel = target.url.startsWith('redis-sentinel://');
   const url = parseUrl(target.url, sentinel);
   const password = url.password === '' ? target.password : decodeURIComponent(url.password);
@@ -81,7 +89,23 @@ function addressOptions(target: RedisTarget): AddressOptions {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port === '' ? 6379 : Number(url.port),
     db: databaseNumber(url.pathname.slice(1), target.url),
-    ...(url.protocol === 'rediss:' ? { tls: {} } : {}),
+    ...(target.tls !== undefined
+      ? { tls: follow(target.tls) }
+      : url.protocol === 'rediss:'
+        ? { tls: {} }
+        : {}),
+  };
+}
+
+/** Read at each connect: the certificate may be another by then. */
+function follow(tls: LiveTls): ConnectionOptions {
+  return {
+    get secureContext() {
+      return tls.clientOptions.secureContext;
+    },
+    get checkServerIdentity() {
+      return tls.clientOptions.checkServerIdentity;
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { codeOf } from '../lib/errors.ts';
+import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { StoreConnection } from './connection.ts';
 import { storeError } from './errors.ts';
 import { type StoreKeys, storeKeys } from './keys.ts';
@@ -20,6 +21,8 @@ export interface StoreOptions {
   readonly url: string;
   /** used where the URL holds none */
   readonly password?: string;
+  /** see RedisTarget */
+  readonly tls?: LiveTls | null;
   /** hash tag of all keys, for clusters that share a server; `modelserve` by default */
   readonly prefix?: string;
   /** 2000 by default */
@@ -37,6 +40,7 @@ export function storeTarget(options: StoreOptions): RedisTarget {
     url: options.url,
     commandTimeoutMs: options.commandTimeoutMs ?? COMMAND_TIMEOUT_MS,
     ...(options.password === undefined ? {} : { password: options.password }),
+    ...(options.tls == null ? {} : { tls: options.tls }),
   };
 }
 

@@ -5,7 +5,7 @@ import { Sessions } from '../../src/admin/sessions.ts';
 import type { AdminBackend, LogSource, UploadDesk } from '../../src/admin/types.ts';
 import { clusterKeys } from '../../src/config/token.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import { echo, echoLive, echoMeasurements, echoRevisions } from '../support/admin-parts.ts';
+import { echo, echoLive, echoMeasurements, echoRevisions, plainRoutes } from '../support/admin-parts.ts';
 
 const TOKEN = 'mst_of-the-test';
 const KEYS = clusterKeys(TOKEN);
@@ -28,7 +28,7 @@ async function startServer(isReadOnly = false): Promise<void> {
       ]),
     ) as Desk;
   const server = new AdminServer(
-    { ...KEYS, host: '127.0.0.1', port: 0, isReadOnly, version: '1.2.3' },
+    { ...KEYS, host: '127.0.0.1', port: 0, isReadOnly, tls: null, version: '1.2.3' },
     {
       backend: noted<AdminBackend>(['status', 'plan', 'apply', 'stopCluster', 'events']),
       uploads: noted<UploadDesk>(['sees', 'offer', 'receive']),
@@ -36,6 +36,7 @@ async function startServer(isReadOnly = false): Promise<void> {
       measurements: echoMeasurements,
       logs: echo<LogSource>(['open']),
       live: echoLive,
+      routes: plainRoutes,
       log: silentLog,
     },
   );

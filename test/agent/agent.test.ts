@@ -10,6 +10,7 @@ import { ingressSocket } from '../../src/config/paths.ts';
 import { readIfThere } from '../../src/lib/files.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { killSession } from '../../src/lib/process/signals.ts';
+import { PLAIN_FILES } from '../../src/lib/tls/node-tls.ts';
 import { ALL_HERE, type Workplace, workplace } from './harness.ts';
 import { MemoryStore } from './memory-store.ts';
 
@@ -50,6 +51,7 @@ function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): Te
           stateDir: paths.root,
           store: null,
           linkKey: '',
+          tls: PLAIN_FILES,
           metricsKey: 'metrics key',
           clusterId: 'c',
           version: '1',

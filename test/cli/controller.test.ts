@@ -10,7 +10,7 @@ import type { DeploymentProgress, Progress } from '../../src/cluster/status/type
 import { ServeError } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { makeProject, PACKAGES } from '../config/project-fixture.ts';
-import { echoLive, echoMeasurements, echoRevisions } from '../support/admin-parts.ts';
+import { echoLive, echoMeasurements, echoRevisions, plainRoutes } from '../support/admin-parts.ts';
 import { captureOutput } from './capture.ts';
 
 const KEY = 'msa_key';
@@ -94,12 +94,12 @@ async function run(script: Script, over: Partial<ControllerOptions> = {}) {
   const logs = { open: () => Promise.reject(new Error('no logs')) };
   const server = new AdminServer(
     {
-      ...{ host: '127.0.0.1', port: 0, isReadOnly: false, version: '1.2.3' },
+      ...{ host: '127.0.0.1', port: 0, isReadOnly: false, tls: null, version: '1.2.3' },
       ...{ apiKey: KEY, viewerKey: 'v', metricsKey: 'm' },
     },
     {
       ...{ backend, logs, uploads: sameDisk, log: silentLog },
-      ...{ revisions: echoRevisions, measurements: echoMeasurements, live: echoLive },
+      ...{ revisions: echoRevisions, measurements: echoMeasurements, live: echoLive, routes: plainRoutes },
     },
   );
   await server.start();

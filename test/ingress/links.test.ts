@@ -5,6 +5,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { linkRequest } from '../../src/channel/link-request.ts';
 import type { NodeAddress } from '../../src/cluster/routing/types.ts';
 import { sha256 } from '../../src/lib/hash.ts';
+import { LiveTls } from '../../src/lib/tls/live-tls.ts';
+import { type NodeTlsFiles, PLAIN_FILES } from '../../src/lib/tls/node-tls.ts';
+import { authorityOf, issue, nodeTls, putFiles } from '../support/certificates.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import type { FakeCall } from './fake-replica.ts';
 import { call, routeOf, TestNode, until } from './test-node.ts';
 
@@ -35,10 +39,11 @@ function addressOf(node: TestNode): NodeAddress {
 /** Both nodes by one table: replica `Echo-f` on the far one. */
 async function link(
   script: (asked: FakeCall) => void,
-  options: { address?: NodeAddress; key?: string } = {},
+  options: { address?: NodeAddress; key?: string; tls?: NodeTlsFiles } = {},
 ): Promise<void> {
-  await far.start();
-  await near.start(options.key === undefined ? {} : { linkKey: options.key });
+  const { tls = PLAIN_FILES } = options;
+  await far.start({ tls });
+  await near.start(options.key === undefined ? { tls } : { linkKey: options.key });
   await far.replica('Echo-f', script);
   const table = {
     nodes: [addressOf(near), options.address ?? addressOf(far)],
@@ -48,9 +53,18 @@ async function link(
   await near.publish(routes, table);
 }
 
-describe('a link', () => {
+/** As a node of this cluster shows it to others. */
+async function certified(): Promise<NodeTlsFiles> {
+  const { certificate } = await authorityOf('mst_test');
+  return { nodes: putFiles(tempDir(), await issue('mst_test', 'node'), certificate), clients: null };
+}
+
+describe.each([
+  ['plain', async () => PLAIN_FILES],
+  ['with TLS', certified],
+])('a link, %s,', (_name, files) => {
   it('carries requests to the replicas of another node, small and large', async () => {
-    await link(digest);
+    await link(digest, { tls: await files() });
     await near.connected('Echo-f');
     for (const bytes of [0, 10, MIB, 7 * MIB + 3]) {
       const body = Buffer.alloc(bytes, 7);
@@ -61,24 +75,54 @@ describe('a link', () => {
 
   it('carries large answers under the windows of both ends', async () => {
     const total = 9 * MIB;
-    await link((asked) => {
-      const pour = async () => {
-        asked.stream.respond({ status: 200, headers: [], ok: true }, false);
-        for (let sent = 0; sent < total; ) {
-          const bytes = Math.min(asked.stream.sendableBytes, 64 * 1024, total - sent);
-          if (bytes === 0) await asked.nextWindow();
-          else {
-            sent += bytes;
-            asked.stream.write(Buffer.alloc(bytes, 120), sent === total);
+    await link(
+      (asked) => {
+        const pour = async () => {
+          asked.stream.respond({ status: 200, headers: [], ok: true }, false);
+          for (let sent = 0; sent < total; ) {
+            const bytes = Math.min(asked.stream.sendableBytes, 64 * 1024, total - sent);
+            if (bytes === 0) await asked.nextWindow();
+            else {
+              sent += bytes;
+              asked.stream.write(Buffer.alloc(bytes, 120), sent === total);
+            }
           }
-        }
-      };
-      void pour();
-    });
+        };
+        void pour();
+      },
+      { tls: await files() },
+    );
     await near.connected('Echo-f');
     expect((await call(near.port)).text.length).toBe(total);
   });
+});
 
+describe('a link with TLS', () => {
+  it('is refused to whoever shows no certificate of the cluster, or expects another', async () => {
+    await far.start({ tls: await certified() });
+    const address = { host: '127.0.0.1', port: far.ingress.state.linkPort };
+    const whole = {
+      address,
+      nodeId: 'node-a',
+      peerNodeId: 'node-b',
+      linkKey: 'the link key',
+      timeoutMs: 5_000,
+    };
+    const ask = async (tls: LiveTls | null) => await linkRequest({ ...whole, tls }, '/-/logs/Echo/x', '');
+    expect((await ask(await nodeTls(tempDir(), 'mst_test'))).status).toBe(404);
+    await expect(ask(null)).rejects.toMatchObject({ data: { code: /^CHANNEL_(CONNECT|PROTOCOL)$/ } });
+    await expect(ask(await nodeTls(tempDir(), 'mst_other'))).rejects.toMatchObject({
+      data: { code: 'CHANNEL_AUTH' },
+      message: expect.stringContaining('no certificate of this cluster'),
+    });
+    // it trusts the far node, and shows what the far node does not trust
+    const { certificate } = await authorityOf('mst_test');
+    const liar = await LiveTls.open(putFiles(tempDir(), await issue('mst_other', 'liar'), certificate));
+    await expect(ask(liar)).rejects.toMatchObject({ data: { code: 'CHANNEL_CONNECT' } });
+  });
+});
+
+describe('a link', () => {
   it('is used only when no replica of this node has room', async () => {
     const calls: FakeCall[] = [];
     await link(({ answer }) => answer('far'));
@@ -235,6 +279,7 @@ describe('the log of a far replica', () => {
     nodeId: 'node-a',
     peerNodeId: 'node-b',
     linkKey: 'the link key',
+    tls: null,
     timeoutMs: 2_000,
   });
 

@@ -14,6 +14,7 @@ import {
 import type { RoutingStore } from '../../src/ingress/routing-source.ts';
 import { type Log, silentLog } from '../../src/lib/log.ts';
 import type { ForkedProcess } from '../../src/lib/process/fork.ts';
+import { NodeTls, PLAIN_FILES } from '../../src/lib/tls/node-tls.ts';
 import { type FakeCall, type FakeOptions, FakeReplica } from './fake-replica.ts';
 
 /** Waits for a fact, looking often; fails at the deadline with what was waited for. */
@@ -209,6 +210,7 @@ export class TestNode {
         nodeId: this.nodeId,
         clusterId: 'test',
         linkKey: 'the link key',
+        tls: PLAIN_FILES,
         metricsKey: 'metrics key',
         version: '0.0.0',
         host: '127.0.0.1',
@@ -220,7 +222,11 @@ export class TestNode {
         ...change,
         limits: { ...DEFAULT_LIMITS, ...change.limits },
       },
-      { log, forkHelper: () => this.forkHelper() },
+      {
+        log,
+        tls: await NodeTls.open(change.tls ?? PLAIN_FILES),
+        forkHelper: () => this.forkHelper(),
+      },
     );
     await this.#ingress.start();
     await this.#ingress.follow(this.store);

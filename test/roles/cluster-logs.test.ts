@@ -18,7 +18,7 @@ function logsOf(
   mkdirSync(join(logsDir, 'Echo'), { recursive: true });
   for (const [id, text] of Object.entries(replicas)) writeFileSync(join(logsDir, 'Echo', `${id}.log`), text);
   const logs = new ClusterLogs(
-    { nodeId: 'n1', linkKey: 'key', paths: { logs: root, replicaLogs: logsDir } },
+    { nodeId: 'n1', linkKey: 'key', tls: null, paths: { logs: root, replicaLogs: logsDir } },
     {
       replicasOf: (deployment) =>
         deployment === 'Echo'

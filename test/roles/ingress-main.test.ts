@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { ingressSocket } from '../../src/config/paths.ts';
 import type { IngressLaunch } from '../../src/ingress/launch.ts';
 import { identityOf, isRunning } from '../../src/lib/process/identity.ts';
+import { PLAIN_FILES } from '../../src/lib/tls/node-tls.ts';
 import { bundleIngressPrograms, type IngressPrograms } from '../ingress/ingress-programs.ts';
 import { call, holdPort, routeOf, TestNode, tableOf, until } from '../ingress/test-node.ts';
 
@@ -50,6 +51,7 @@ function launch(change: Partial<IngressLaunch> = {}): Running {
     stateDir: node.paths.root,
     store: null,
     linkKey: 'key',
+    tls: PLAIN_FILES,
     metricsKey: 'metrics key',
     ...change,
   };
@@ -100,7 +102,7 @@ describe('the ingress process', () => {
     const calls: (() => void)[] = [];
     await node.replica('Echo-1', ({ answer }) => void calls.push(() => answer('from the process')));
     writeFileSync(node.paths.routing, JSON.stringify(tableOf([routeOf()])));
-    const running = launch({ store: { url: 'redis://127.0.0.1:1', password: 'none' } });
+    const running = launch({ store: { url: 'redis://127.0.0.1:1', password: 'none', tls: false } });
     const { httpPort } = await state();
     const answer = call(httpPort, { body: 'x' });
     await until('it is under way', () => calls.length === 1, 10_000);

@@ -90,6 +90,7 @@ export class ServerRig {
       host: '127.0.0.1',
       port: this.port,
       password: this.password,
+      tls: null,
       paths: this.paths,
       searchPath: this.#searchPath,
       onEvent: (event) => this.events.push(event),
@@ -126,6 +127,7 @@ export class ServerRig {
   async dispose(): Promise<void> {
     for (const close of this.#closers.splice(0)) await close();
     await rm(this.root, { recursive: true, force: true });
+    await rm(this.paths.sockets, { recursive: true, force: true });
   }
 }
 

@@ -1,3 +1,4 @@
+import { Agent } from 'undici';
 import type { LiveSource, Measurements, RevisionDesk } from '../../src/admin/types.ts';
 
 /** Calls that answer with what they were asked. */
@@ -25,3 +26,6 @@ export const echoLive: LiveSource = {
       };
     })(),
 };
+
+/** Asks the nodes plainly. */
+export const plainRoutes = new Agent();

@@ -1,4 +1,4 @@
-import { request } from 'undici';
+import { type Dispatcher, request } from 'undici';
 import { z } from 'zod';
 import type { StatusDocument } from '../../cluster/status/types.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
@@ -32,7 +32,7 @@ const SHOWN_BYTES = 256 * 1024;
 const TIMEOUT_MS = 120_000;
 
 /** A request to a deployment by way of the head: the dashboard's pages may ask nobody else. */
-export function trialRoutes(backend: Pick<AdminBackend, 'status'>): readonly Route[] {
+export function trialRoutes(backend: Pick<AdminBackend, 'status'>, dispatcher: Dispatcher): readonly Route[] {
   return [
     route({
       ...{ method: 'POST', path: '/api/v1/try/{deployment}', tag: 'cluster' },
@@ -40,7 +40,7 @@ export function trialRoutes(backend: Pick<AdminBackend, 'status'>): readonly Rou
       summary: 'sends one request to a deployment’s route and gives what it answers',
       handle: async ({ params, body, signal }) => {
         const address = addressOf(await backend.status(), params.deployment);
-        return await tried(address, body, signal);
+        return await tried(address, body, { signal, dispatcher });
       },
     }),
   ];
@@ -58,12 +58,16 @@ function addressOf({ deployments, nodes }: StatusDocument, name: string): string
   return `${node.http}${deployment.route}`;
 }
 
-async function tried(address: string, trial: Trial, signal: AbortSignal): Promise<TrialAnswer> {
+async function tried(
+  address: string,
+  trial: Trial,
+  { signal, dispatcher }: { readonly signal: AbortSignal; readonly dispatcher: Dispatcher },
+): Promise<TrialAnswer> {
   const { method, query, body, authorization } = trial;
   const startedMs = performance.now();
   try {
     const answer = await request(`${address}${query === '' ? '' : `?${query}`}`, {
-      ...{ method, body, signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]) },
+      ...{ method, body, dispatcher, signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]) },
       headers: {
         ...(body === null ? {} : { 'content-type': 'application/json' }),
         ...(authorization === null ? {} : { authorization }),

@@ -1,8 +1,10 @@
-import { Agent, type Dispatcher, request } from 'undici';
+import { type Agent, type Dispatcher, request } from 'undici';
 import { z } from 'zod';
 import { checkManifest, isManifestOf, type Manifest } from '../../lib/content/manifest.ts';
 import { type Piece, PieceSet } from '../../lib/content/pieces.ts';
 import { codeOf, messageOf, ServeError } from '../../lib/errors.ts';
+import { nodesAgent, nodeUrl } from '../../lib/tls/agents.ts';
+import type { LiveTls } from '../../lib/tls/live-tls.ts';
 import type { Peer } from './swarm.ts';
 
 /** Another node has not given what was asked of it. */
@@ -22,6 +24,8 @@ export interface SwarmAnswer {
 
 export interface ContentClientOptions {
   readonly key: string;
+  /** the certificate of this node; null: other nodes are asked plainly */
+  readonly tls: LiveTls | null;
   readonly nodeId: string;
   /** `host:port` of the caller's own content server */
   readonly address: () => string;
@@ -53,15 +57,16 @@ const swarmAnswer = z.object({
 /** What is asked of other nodes' content servers. Each call ends: by its answer, a SourceError, or the signal. */
 export class ContentClient {
   readonly #options: ContentClientOptions;
-  readonly #connections = new Agent({
-    connections: CONNECTIONS_PER_NODE,
-    connectTimeout: SILENCE_MS,
-    headersTimeout: SILENCE_MS,
-    bodyTimeout: SILENCE_MS,
-  });
+  readonly #connections: Agent;
 
   constructor(options: ContentClientOptions) {
     this.#options = options;
+    this.#connections = nodesAgent(options.tls, {
+      connections: CONNECTIONS_PER_NODE,
+      connectTimeout: SILENCE_MS,
+      headersTimeout: SILENCE_MS,
+      bodyTimeout: SILENCE_MS,
+    });
   }
 
   /** @throws SourceError; ManifestError when the list is not what the hash names, or leads out of its folder */
@@ -148,17 +153,20 @@ export class ContentClient {
     },
   ): Promise<{ readonly status: number; readonly piece: number; readonly bytes: Uint8Array }> {
     try {
-      const { statusCode, headers, body } = await request(`http://${address}/${call.path}`, {
-        method: call.body === undefined ? 'GET' : 'POST',
-        headers: {
-          authorization: `Bearer ${this.#options.key}`,
-          ...(call.range === undefined ? {} : { range: call.range }),
-          ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+      const { statusCode, headers, body } = await request(
+        `${nodeUrl(this.#options.tls, address)}/${call.path}`,
+        {
+          method: call.body === undefined ? 'GET' : 'POST',
+          headers: {
+            authorization: `Bearer ${this.#options.key}`,
+            ...(call.range === undefined ? {} : { range: call.range }),
+            ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+          },
+          ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+          signal: call.signal,
+          dispatcher: this.#connections,
         },
-        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-        signal: call.signal,
-        dispatcher: this.#connections,
-      });
+      );
       const length = Number(headers['content-length'] ?? 0);
       if (statusCode >= 400 || length > MAX_JSON_BYTES)
         throw refusal(statusCode, address, { path: call.path, words: await wordsOf(statusCode, body) });

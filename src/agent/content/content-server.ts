@@ -8,6 +8,8 @@ import { readContent } from '../../lib/content/read-content.ts';
 import { codeOf, messageOf, ServeError } from '../../lib/errors.ts';
 import { bearerKey, isSameSecret } from '../../lib/hash.ts';
 import type { Log } from '../../lib/log.ts';
+import { overTls } from '../../lib/tls/https-server.ts';
+import type { LiveTls } from '../../lib/tls/live-tls.ts';
 import { parse, rangeIn } from './read-request.ts';
 import { addStreamRoutes, type StreamRoutesDependencies } from './stream-routes.ts';
 import { Swarm } from './swarm.ts';
@@ -23,6 +25,8 @@ export interface ContentServerOptions {
   readonly host: string;
   /** bearer key that every call needs */
   readonly key: string;
+  /** the certificate of this node; null: plain */
+  readonly tls: LiveTls | null;
 }
 
 /** What a node says of itself to the head. */
@@ -72,7 +76,7 @@ export class ContentServer {
   constructor(options: ContentServerOptions, dependencies: ContentServerDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
-    this.#app = Fastify({ forceCloseConnections: true, bodyLimit: 1024 * 1024 });
+    this.#app = Fastify({ forceCloseConnections: true, bodyLimit: 1024 * 1024, ...overTls(options.tls) });
     this.#app.addHook('onRequest', async (request) => this.#authorize(request));
     this.#app.setErrorHandler((error, _request, reply) => this.#answerError(error, reply));
     this.#app.get('/content/:hash/manifest', async (request) => {

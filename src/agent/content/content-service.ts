@@ -5,6 +5,7 @@ import { ContentStore } from '../../lib/content/content-store.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Rounds } from '../../lib/rounds.ts';
+import type { LiveTls } from '../../lib/tls/live-tls.ts';
 import { Listings } from '../../models/streaming/listings.ts';
 import { ModelStreams } from '../../models/streaming/model-streams.ts';
 import type { StreamOrigin } from '../../models/streaming/stream-origin.ts';
@@ -23,6 +24,8 @@ export interface ContentServiceOptions {
   readonly host: { readonly bound: string; readonly advertised: string };
   /** of the cluster's content servers */
   readonly key: string;
+  /** the certificate of this node; null: content goes plainly */
+  readonly tls: LiveTls | null;
   readonly cache: Pick<ModelCacheOptions, 'limitBytes' | 'spareBytes'>;
 }
 
@@ -59,11 +62,16 @@ export class ContentService {
   #stopped: Promise<void> | null = null;
 
   constructor(options: ContentServiceOptions, { nodes, needed, log, origins }: ContentServiceDependencies) {
-    const { nodeId, paths, host, key, cache } = options;
+    const { nodeId, paths, host, key, tls, cache } = options;
     this.#options = options;
     this.#log = log;
     this.store = new ContentStore({ recordsDir: paths.contents, filesDir: paths.models });
-    this.#client = new ContentClient({ key, nodeId, address: () => hostPort(host.advertised, this.port) });
+    this.#client = new ContentClient({
+      key,
+      tls,
+      nodeId,
+      address: () => hostPort(host.advertised, this.port),
+    });
     this.listings = new Listings(paths.listings);
     const { store, listings } = this;
     this.cache = new ModelCache({ paths, ...cache }, { store, listings, needed, log });
@@ -94,7 +102,7 @@ export class ContentService {
       ...{ streams: this.streams, barrier: this.#barrier },
     });
     this.#server = new ContentServer(
-      { host: host.bound, key },
+      { host: host.bound, key, tls },
       { find: (hash) => this.contents.find(hash), report: () => this.#reports, streaming: this, log },
     );
   }

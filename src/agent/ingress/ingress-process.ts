@@ -12,6 +12,7 @@ import { describeExit, type Exit, fileSizeBytes, lastOutput } from '../../lib/pr
 import { identityOf, isRunning, type ProcessIdentity } from '../../lib/process/identity.ts';
 import { killSession, waitForExit, waitForSession } from '../../lib/process/signals.ts';
 import { watchExit } from '../../lib/process/watch-exit.ts';
+import type { NodeTlsFiles } from '../../lib/tls/node-tls.ts';
 import { callIngress, type IngressState, readIngressState } from './ingress-client.ts';
 
 const START_TIMEOUT_MS = 20_000;
@@ -42,8 +43,14 @@ export interface IngressLaunch {
   /** 0: any free one */
   readonly linkPort: number;
   readonly stateDir: string;
-  readonly store: { readonly url: string; readonly password: string | null } | null;
+  readonly store: {
+    readonly url: string;
+    readonly password: string | null;
+    /** it speaks TLS with the certificates of the cluster */
+    readonly tls: boolean;
+  } | null;
   readonly linkKey: string;
+  readonly tls: NodeTlsFiles;
   /** bearer key for `/-/metrics` */
   readonly metricsKey: string;
   readonly clusterId: string;

@@ -12,6 +12,8 @@ export interface NodeRecord {
   readonly host: string;
   readonly httpPort: number;
   readonly linkPort: number;
+  /** what is encrypted of what it listens for; not there: nothing (a version before it) */
+  readonly tls?: { readonly nodes: boolean; readonly clients: boolean };
   /** of its content server, for packages and models; 0 or missing: it has none (a version before it) */
   readonly contentPort?: number;
   /** of the node process */

@@ -2,8 +2,9 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { IngressSample } from '../../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../../cluster/routing/types.ts';
-import { ServeError } from '../../lib/errors.ts';
+import { messageOf, ServeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import { NodeTls } from '../../lib/tls/node-tls.ts';
 import { RequestPath, type RequestPathOptions } from '../request-path.ts';
 import type { FromHelper, ToHelper } from './messages.ts';
 
@@ -26,6 +27,8 @@ export interface HelperProcessDependencies {
 export class HelperProcess {
   readonly #dependencies: HelperProcessDependencies;
   #path: RequestPath | null = null;
+  /** told to begin; null before */
+  #opened: Promise<RequestPath> | null = null;
   #ending: Promise<void> | null = null;
   /** what was asked of the main process, by number */
   readonly #asked = new Map<number, (sample: IngressSample | null) => void>();
@@ -38,10 +41,18 @@ export class HelperProcess {
   /** @param socket of a client; undefined also where it was gone before it arrived */
   receive(message: ToHelper, socket: Socket | undefined): void {
     if (message.do === 'begin') {
-      void this.#begin(message.options, message.table);
+      this.#opened = this.#open(message.options, message.table);
+      this.#opened.then(
+        (path) => this.#begin(path, message.table),
+        (error) => {
+          this.#dependencies.log.error({ error: messageOf(error) }, 'this process cannot begin');
+          this.#dependencies.onEnd();
+        },
+      );
       return;
     }
     if (this.#path !== null) this.#obey(this.#path, message, socket);
+    else this.#opened?.then((path) => this.#obey(path, message, socket)).catch(() => {}); // told above
   }
 
   /** The main process is gone: nothing new comes, and what is under way is finished as far as it can be. */
@@ -54,15 +65,22 @@ export class HelperProcess {
     this.#dependencies.onEnd();
   }
 
-  async #begin(options: RequestPathOptions, table: RoutingTable): Promise<void> {
+  /** @throws ServeError TLS_FILE */
+  async #open(options: RequestPathOptions, table: RoutingTable): Promise<RequestPath> {
+    const tls = await NodeTls.open(options.tls);
+    tls.start(this.#dependencies.log);
     const path = new RequestPath(options, {
-      log: this.#dependencies.log,
+      ...{ log: this.#dependencies.log, tls },
       onLocalChange: () => {},
       measure: () => this.#askForSample(),
       role: 'ingress-helper',
     });
     this.#path = path;
     path.adopt(table);
+    return path;
+  }
+
+  async #begin(path: RequestPath, table: RoutingTable): Promise<void> {
     await path.start();
     const end = performance.now() + CONNECT_MS;
     while (!isConnected(path, table) && performance.now() < end) await delay(LOOK_MS);

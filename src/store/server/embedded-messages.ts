@@ -1,7 +1,8 @@
+import type { ServerAddress } from './running-server.ts';
+
 /** What the embedded Valkey's thread is started with. */
 export interface EmbeddedOptions {
-  readonly host: string;
-  readonly port: number;
+  readonly address: ServerAddress;
   readonly password: string;
   /** holds dump.rdb */
   readonly dataDir: string;

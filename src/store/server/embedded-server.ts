@@ -8,7 +8,7 @@ import { messageOf } from '../../lib/errors.ts';
 import { packageRoot } from '../../lib/package-root.ts';
 import { storeError } from '../errors.ts';
 import type { EmbeddedOptions, ToEmbedded, ToKeeper } from './embedded-messages.ts';
-import { type RunningServer, requireFreePort, type ServerAddress } from './running-server.ts';
+import { type RunningServer, requireFree, type ServerAddress } from './running-server.ts';
 
 /** What is lost at most when the process is killed; the leader publishes it again. */
 const SAVE_EVERY_MS = 10_000;
@@ -16,7 +16,8 @@ const START_DEADLINE_MS = 20_000;
 const STOP_DEADLINE_MS = 10_000;
 const SNAPSHOT = 'dump.rdb';
 
-export interface EmbeddedServerOptions extends ServerAddress {
+export interface EmbeddedServerOptions {
+  readonly address: ServerAddress;
   readonly password: string;
   /** holds the snapshot */
   readonly dataDir: string;
@@ -32,7 +33,7 @@ export interface EmbeddedServerOptions extends ServerAddress {
  * @throws StoreError STORE_PORT_TAKEN or STORE_START
  */
 export async function startEmbeddedServer(options: EmbeddedServerOptions): Promise<RunningServer> {
-  await requireFreePort(options);
+  await requireFree(options.address);
   await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
   await mkdir(dirname(options.logFile), { recursive: true });
   const snapshot = join(options.dataDir, SNAPSHOT);
@@ -47,8 +48,7 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions): Promi
 
 async function startThread(options: EmbeddedServerOptions): Promise<RunningServer> {
   const workerData: EmbeddedOptions = {
-    host: options.host,
-    port: options.port,
+    address: options.address,
     password: options.password,
     dataDir: options.dataDir,
     logFile: options.logFile,

@@ -25,6 +25,8 @@ interface WasmApi {
 
 /** The server's own clock work (expiry, timeouts of blocked clients) needs a pass now and then. */
 const TICK_MS = 50;
+/** What the server believes to listen on where it does so on a Unix socket. */
+const INNER_PORT = 6379;
 /** A pass may make work for the next one; after this many, sockets get their turn. */
 const PASSES_AT_ONCE = 64;
 
@@ -34,7 +36,7 @@ async function main(port: NonNullable<typeof parentPort>, options: EmbeddedOptio
   await inner.command('CONFIG', 'SET', 'save', ''); // its own saving would need a fork
   await inner.command('CONFIG', 'SET', 'requirepass', options.password);
   inner.close();
-  await bridge.bind(options.host, options.port);
+  await bridge.bind(options.address);
   const tell = (message: ToKeeper): void => port.postMessage(message);
   const save = (): Promise<void> =>
     saveSnapshot(bridge, options.password).catch((error) =>
@@ -103,7 +105,7 @@ async function boot(
   });
   const sandbox = instance.exports as Sandbox;
   wasi.initialize(instance);
-  sandbox.rk_boot(options.port);
+  sandbox.rk_boot('port' in options.address ? options.address.port : INNER_PORT);
   const ticking = setInterval(wake, TICK_MS);
   const stop = (): void => {
     stopped = true;

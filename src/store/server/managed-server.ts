@@ -8,9 +8,17 @@ import { identityOf, isRunning, type ProcessIdentity } from '../../lib/process/i
 import { signalProcess, waitForExit } from '../../lib/process/signals.ts';
 import { storeError } from '../errors.ts';
 import { askToShutDown, probe } from './probe.ts';
-import { type RunningServer, requireFreePort, type ServerAddress, urlOf } from './running-server.ts';
+import {
+  describeAddress,
+  isSameAddress,
+  type RunningServer,
+  requireFree,
+  type ServerAddress,
+  urlOf,
+} from './running-server.ts';
 
-export interface ManagedServerOptions extends ServerAddress {
+export interface ManagedServerOptions {
+  readonly address: ServerAddress;
   readonly password: string;
   /** data and configuration */
   readonly storeDir: string;
@@ -28,7 +36,7 @@ interface ServerProgram {
 }
 
 /** A server that was left running, and where. It is believed only after a handshake. */
-interface ServerRecord extends ServerAddress, ProcessIdentity {}
+type ServerRecord = ServerAddress & ProcessIdentity;
 
 const PROGRAMS: readonly { readonly kind: ManagedKind; readonly name: string }[] = [
   { kind: 'valkey', name: 'valkey-server' },
@@ -59,7 +67,7 @@ export function findProgram(searchPath: string): ServerProgram | null {
 export async function adoptServer(options: ManagedServerOptions): Promise<RunningServer | null> {
   const record = parseRecord(await readIfThere(options.recordFile));
   const configFile = await configPath(options.storeDir);
-  for (const address of [record, options]) {
+  for (const address of [record, options.address]) {
     if (address === null) continue;
     const found = await probe(urlOf(address), options.password);
     if (found.state !== 'open' || found.configFile !== configFile) continue;
@@ -67,7 +75,7 @@ export async function adoptServer(options: ManagedServerOptions): Promise<Runnin
     if (identity === null) continue; // in another pid namespace: no process of ours
     const ended = watchProcess(identity);
     const server = { kind: found.kind, identity, address };
-    if (address.host === options.host && address.port === options.port) {
+    if (isSameAddress(address, options.address)) {
       await writeRecord(options, identity);
       return runningServer(options, server, ended);
     }
@@ -84,7 +92,7 @@ export async function startManagedServer(
   options: ManagedServerOptions,
   program: ServerProgram,
 ): Promise<RunningServer> {
-  await requireFreePort(options);
+  await requireFree(options.address);
   const dataDir = join(options.storeDir, program.kind);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const configFile = await configPath(options.storeDir);
@@ -103,13 +111,13 @@ export async function startManagedServer(
     signalProcess(identity.pid, 'SIGKILL');
     throw storeError(
       'STORE_START',
-      `${program.file} did not start on ${options.host}:${options.port} (${reason}). The end of ${options.logFile}:\n` +
+      `${program.file} did not start on ${describeAddress(options.address)} (${reason}). The end of ${options.logFile}:\n` +
         `${await logTail(options.logFile)}\nIts data can be derived again: moving ${dataDir} away is safe`,
     );
   }
   await writeRecord(options, identity);
   const ended = { promise: exit, stop: () => {} };
-  return runningServer(options, { kind: program.kind, identity, address: options }, ended);
+  return runningServer(options, { kind: program.kind, identity, address: options.address }, ended);
 }
 
 interface Watched {
@@ -172,7 +180,7 @@ async function waitUntilOpen(
   });
   const end = performance.now() + START_DEADLINE_MS;
   for (;;) {
-    const found = await probe(urlOf(options), options.password);
+    const found = await probe(urlOf(options.address), options.password);
     if (found.state === 'open' && found.pid === identity.pid) return null;
     if (ended !== null) return ended;
     if (performance.now() > end) {
@@ -184,8 +192,7 @@ async function waitUntilOpen(
 
 function configText(options: ManagedServerOptions, dataDir: string): string {
   const settings: readonly (readonly [string, string])[] = [
-    ['bind', options.host],
-    ['port', String(options.port)],
+    ...listenSettings(options.address),
     ['protected-mode', 'yes'],
     ['requirepass', quoted(options.password)],
     ['dir', quoted(dataDir)],
@@ -199,6 +206,20 @@ function configText(options: ManagedServerOptions, dataDir: string): string {
   return `${settings.map(([name, value]) => `${name} ${value}`).join('\n')}\n`;
 }
 
+function listenSettings(address: ServerAddress): readonly (readonly [string, string])[] {
+  if ('path' in address) {
+    return [
+      ['port', '0'],
+      ['unixsocket', quoted(address.path)],
+      ['unixsocketperm', '700'],
+    ];
+  }
+  return [
+    ['bind', address.host],
+    ['port', String(address.port)],
+  ];
+}
+
 function quoted(text: string): string {
   return `"${text.replace(/[\\"]/g, '\\$&')}"`;
 }
@@ -210,7 +231,7 @@ async function configPath(storeDir: string): Promise<string> {
 }
 
 async function writeRecord(options: ManagedServerOptions, identity: ProcessIdentity): Promise<void> {
-  const record: ServerRecord = { host: options.host, port: options.port, ...identity };
+  const record: ServerRecord = { ...options.address, ...identity };
   await writeDurably(options.recordFile, JSON.stringify(record));
 }
 

@@ -1,4 +1,6 @@
-import { createServer } from 'node:net';
+import { mkdir, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { dirname } from 'node:path';
 import { codeOf } from '../../lib/errors.ts';
 import { programOnPort } from '../../lib/ports.ts';
 import { storeError } from '../errors.ts';
@@ -17,25 +19,55 @@ export interface RunningServer {
   release(): Promise<void>;
 }
 
-/** Where the server listens. */
-export interface ServerAddress {
+/** Where the server listens: for everybody who gets there, or on a Unix socket for this user alone. */
+export type ServerAddress = TcpAddress | { readonly path: string };
+
+export interface TcpAddress {
   readonly host: string;
   readonly port: number;
 }
 
+export function isSameAddress(one: ServerAddress, other: ServerAddress): boolean {
+  return describeAddress(one) === describeAddress(other);
+}
+
+/** For people. */
+export function describeAddress(address: ServerAddress): string {
+  return 'path' in address ? address.path : `${address.host}:${address.port}`;
+}
+
 /** For clients on this machine: whoever binds every address is reached by the loopback. */
-export function urlOf({ host, port }: ServerAddress): string {
+export function urlOf(address: ServerAddress): string {
+  if ('path' in address) return `unix:${address.path}`;
+  const { host, port } = address;
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   return `redis://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
 }
 
-/** @throws StoreError STORE_PORT_TAKEN naming the program, or STORE_START where the address cannot be bound at all */
-export async function requireFreePort({ host, port }: ServerAddress): Promise<void> {
+/**
+ * Clears the way for a server. What lies on the path of a socket is of one that is gone: who asks has looked whether it answers.
+ * @throws StoreError STORE_PORT_TAKEN naming the program, or STORE_START where the address cannot be bound at all
+ */
+export async function requireFree(address: ServerAddress): Promise<void> {
+  if ('path' in address) {
+    await mkdir(dirname(address.path), { recursive: true, mode: 0o700 });
+    await rm(address.path, { force: true });
+    return;
+  }
   const server = createServer();
+  await listenOn(server, address);
+  await new Promise((resolve) => server.close(resolve));
+}
+
+/** @throws StoreError STORE_PORT_TAKEN naming the program, or STORE_START where the address cannot be bound at all */
+export async function listenOn(server: Server, { host, port }: TcpAddress): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(port, host, resolve);
+      server.listen(port, host, () => {
+        server.off('error', reject);
+        resolve();
+      });
     });
   } catch (error) {
     if (codeOf(error) !== 'EADDRINUSE') throw cannotBind({ host, port }, error);
@@ -50,10 +82,9 @@ export async function requireFreePort({ host, port }: ServerAddress): Promise<vo
       error,
     );
   }
-  await new Promise((resolve) => server.close(resolve));
 }
 
-function cannotBind({ host, port }: ServerAddress, error: unknown): Error {
+function cannotBind({ host, port }: TcpAddress, error: unknown): Error {
   const remedy =
     codeOf(error) === 'EACCES'
       ? 'ports below 1024 need the right to bind them: choose a higher one with --port'

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import type { ServerAddress } from './running-server.ts';
 
 /** The sandbox's event masks and first socket number, as compiled into it. */
 const READABLE = 1;
@@ -67,13 +68,13 @@ export class SocketBridge {
   }
 
   /** Lets clients in. The sandbox has begun to listen before, when it booted. */
-  bind(host: string, port: number): Promise<void> {
+  bind(address: ServerAddress): Promise<void> {
     const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
     this.#server = server;
     server.on('connection', (socket) => this.#admit(socketChannel(socket, this.#wake)));
     return new Promise((resolve, reject) => {
       server.on('error', reject); // later ones have nobody to go to: a client is not let in
-      server.listen(port, host, resolve);
+      server.listen(address, resolve);
     });
   }
 

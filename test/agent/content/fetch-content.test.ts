@@ -85,7 +85,7 @@ test('a node that lies is found out by the hash, and the head believed instead',
   writeFileSync(lie, Buffer.alloc(bytes.length, 1));
   const files = [{ path: '', sizeBytes: bytes.length, sha256: hash, executable: false }];
   const liar = new ContentServer(
-    { host: '127.0.0.1', key: KEY },
+    { host: '127.0.0.1', key: KEY, tls: null },
     {
       find: async () => ({ root: lie, files, held: PieceSet.full(5) }),
       ...{ report: () => null, streaming: head.service, log: silentLog },
@@ -125,7 +125,7 @@ test('what the disk has no room for is refused before anything is written', asyn
   const sizeBytes = 2 ** 44;
   const files = [{ path: '', sizeBytes, sha256: hash, executable: false }];
   const head = new ContentServer(
-    { host: '127.0.0.1', key: KEY },
+    { host: '127.0.0.1', key: KEY, tls: null },
     {
       ...{ report: () => null, streaming: worker.service },
       find: async () => ({ root: '/nowhere', files, held: new PieceSet(0) }),

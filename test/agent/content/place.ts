@@ -42,7 +42,7 @@ export class ContentCluster {
     const paths = statePaths(options.root ?? tempDir());
     const service = new ContentService(
       {
-        ...{ nodeId, paths, host: { bound: '127.0.0.1', advertised: '127.0.0.1' }, key: KEY },
+        ...{ nodeId, paths, host: { bound: '127.0.0.1', advertised: '127.0.0.1' }, key: KEY, tls: null },
         cache: { limitBytes: options.limitBytes ?? null, spareBytes: 1024 ** 2 },
       },
       {

@@ -7,6 +7,7 @@ import { type IngressLaunch, IngressProcess } from '../../../src/agent/ingress/i
 import { ingressSocket, type StatePaths, statePaths } from '../../../src/config/paths.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { identityOf, isRunning } from '../../../src/lib/process/identity.ts';
+import { PLAIN_FILES } from '../../../src/lib/tls/node-tls.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const SOON = { timeout: 10_000, interval: 20 };
@@ -36,6 +37,7 @@ function ingress(
         stateDir: paths.root,
         store: null,
         linkKey: 'secret',
+        tls: PLAIN_FILES,
         metricsKey: 'metrics key',
         clusterId: 'c',
         version: '1',
@@ -92,7 +94,7 @@ test.each<[string, Partial<IngressLaunch>]>([
   ['of another version', { version: '2' }],
   ['that listens on another address', { host: '127.0.0.2' }],
   ['with another port of its own', { httpPort: 9000, httpPortFixed: true }],
-  ['that asks another store', { store: { url: 'redis://127.0.0.1:6371', password: null } }],
+  ['that asks another store', { store: { url: 'redis://127.0.0.1:6371', password: null, tls: false } }],
 ])('replaces one %s, after what it has in flight', async (_, launch) => {
   const paths = place();
   const first = ingress(paths);

@@ -108,8 +108,7 @@ describe('the embedded Valkey', () => {
       const worker = new Worker(file, { workerData, execArgv: ['--disable-warning=ExperimentalWarning'] });
       worker.on('message', () => worker.postMessage({ type: 'stop' }));`;
     const workerData = {
-      host: '127.0.0.1',
-      port: await freePort('127.0.0.1'),
+      address: { host: '127.0.0.1', port: await freePort('127.0.0.1') },
       password: 'secret',
       dataDir: rig.root,
       logFile: join(rig.root, 'log'),

@@ -1,0 +1,46 @@
+import type { Log } from '../log.ts';
+import { LiveTls } from './live-tls.ts';
+import type { TlsFiles } from './pem-files.ts';
+
+/** Where the certificates of a node lie; null: such connections are plain. Plain JSON, for the processes of the node. */
+export interface NodeTlsFiles {
+  /** links, content and the store; both ends show a certificate of the cluster */
+  readonly nodes: TlsFiles | null;
+  /** HTTP of routes and of the admin API; clients show none */
+  readonly clients: TlsFiles | null;
+}
+
+export const PLAIN_FILES: NodeTlsFiles = { nodes: null, clients: null };
+
+/** The certificates of a node, as each of its processes uses them. */
+export class NodeTls {
+  /** no connection is encrypted */
+  static readonly plain = new NodeTls(null, null);
+
+  readonly nodes: LiveTls | null;
+  readonly clients: LiveTls | null;
+
+  /** @throws ServeError TLS_FILE */
+  static async open({ nodes, clients }: NodeTlsFiles): Promise<NodeTls> {
+    return new NodeTls(
+      nodes === null ? null : await LiveTls.open(nodes),
+      clients === null ? null : await LiveTls.open(clients),
+    );
+  }
+
+  private constructor(nodes: LiveTls | null, clients: LiveTls | null) {
+    this.nodes = nodes;
+    this.clients = clients;
+  }
+
+  /** Follows the files from now on. Idempotent. */
+  start(log: Log): void {
+    this.nodes?.start(log);
+    this.clients?.start(log);
+  }
+
+  /** Idempotent. */
+  async stop(): Promise<void> {
+    await Promise.all([this.nodes?.stop(), this.clients?.stop()]);
+  }
+}
