@@ -24,8 +24,10 @@ interface Address<Scheme> {
   readonly key: string;
   /** with its question mark; '' for none */
   readonly query: string;
-  /** the last segment: what user code joins to the model folder's path */
+  /** the last segment (of an archive without `.tar.gz`): what user code joins to the model folder's path */
   readonly localName: string;
+  /** `unpack+https://…`: one file, of which the model is what it holds */
+  readonly isArchive: boolean;
 }
 
 /** A model on a web server or in an object store, as conf.ini names it. */
@@ -61,8 +63,26 @@ export function isImageUri(uri: ModelUri): uri is ImageUri {
   return IMAGE_SCHEMES.some((scheme) => scheme === uri.scheme);
 }
 
+const UNPACK = /^unpack\+/i;
+const ARCHIVE_ENDING = /\.(?:tar|tgz|tar\.(?:gz|zst))$/i;
+
+/** A URI as it is without `unpack+`. */
+export function withoutUnpack(text: string): string {
+  return text.replace(UNPACK, '');
+}
+
 /** Reads a URI; what is wrong with it is in the hint. In a store's URI `%2C` stands for a comma, and nothing else is escaped. */
 export function readModelUri(text: string): ModelUriReading {
+  const reading = readPlain(withoutUnpack(text));
+  if (!reading.ok || !UNPACK.test(text)) return reading;
+  const { uri } = reading;
+  const what = isImageUri(uri) ? 'an image' : uri.key === '' || uri.key.endsWith('/') ? 'a folder' : null;
+  if (what !== null) return refuse(`"${publicUri(text)}": "unpack+" is for one archive, and this is ${what}`);
+  const localName = uri.localName.replace(ARCHIVE_ENDING, '') || uri.localName;
+  return { ok: true, uri: { ...uri, text, localName, isArchive: true } };
+}
+
+function readPlain(text: string): ModelUriReading {
   const scheme = schemeOf(text);
   const rest = text.slice(scheme.length + 3);
   const image = IMAGE_SCHEMES.find((one) => one === scheme);
@@ -93,7 +113,7 @@ function readWeb(text: string, scheme: 'http' | 'https'): ModelUriReading {
   return {
     ok: true,
     uri: {
-      ...{ text, scheme, localName, account: '', bucket: '' },
+      ...{ text, scheme, localName, account: '', bucket: '', isArchive: false },
       endpoint: url.origin,
       key: url.pathname.slice(1),
       query: url.search,
@@ -110,7 +130,7 @@ function readImage(text: string, scheme: ImageScheme, rest: string): ModelUriRea
   return {
     ok: true,
     uri: {
-      ...{ text, scheme, localName, key: repository },
+      ...{ text, scheme, localName, key: repository, isArchive: false },
       endpoint: null,
       account: '',
       bucket: registry,
@@ -139,7 +159,8 @@ function readStore(
   if (mistake !== null || localName === null) {
     return refuse(`"${publicUri(text)}" ${mistake ?? 'has to end in the name of a file or folder'}`);
   }
-  return { ok: true, uri: { text, scheme, endpoint, account, bucket, key, query, localName } };
+  const address = { endpoint, account, bucket, key, query };
+  return { ok: true, uri: { text, scheme, ...address, localName, isArchive: false } };
 }
 
 type StoreParts = Pick<ModelUri, 'endpoint' | 'account' | 'bucket' | 'key' | 'query'>;

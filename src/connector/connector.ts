@@ -132,7 +132,7 @@ export class Connector {
   async listFolder(uri: string, signal: AbortSignal): Promise<readonly FolderFile[]> {
     const { bucket, key } = readOssUri(uri);
     const folder = `${bucket}/${key}`.replace(/\/*$/, '/');
-    const none = { account: '', query: '', localName: '' };
+    const none = { account: '', query: '', localName: '', isArchive: false };
     const asked = { ...none, text: uri, scheme: 'oss', endpoint: null, bucket } as const;
     const over = AbortSignal.any([signal, this.#over.signal]);
     const { files } = await listRemote({ ...asked, key: folder }, this.#source, over);

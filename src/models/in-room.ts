@@ -9,12 +9,12 @@ import { ModelError } from './pins.ts';
  * @param model for messages
  * @throws ModelError MODEL_NO_ROOM; what `fill` throws
  */
-export async function inRoom(
+export async function inRoom<Result>(
   room: Room,
   model: string,
   wish: RoomWish,
-  fill: () => Promise<void>,
-): Promise<void> {
+  fill: () => Promise<Result>,
+): Promise<Result> {
   for (let attempt = 1; ; attempt += 1) {
     const reservation = await room.reserve(wish);
     if (!reservation.ok) throw noRoom(model, reservation.shortage);

@@ -77,6 +77,11 @@ export class RemoteDraft {
     );
   }
 
+  /** Where a single file is, once it has come. */
+  get singlePath(): string {
+    return this.#pathOf('');
+  }
+
   has(chunk: Chunk): boolean {
     return this.#held.has(chunk.index);
   }

@@ -28,9 +28,10 @@ export async function listRemote(
   const isFolder = uri.key === '' || uri.key.endsWith('/');
   const file = isFolder ? null : await source.stat(uri.key, signal);
   if (file !== null) return listingOf([{ path: '', file }]);
-  const files = source.canList ? await filesBelow(uri, source, signal) : [];
+  const mayBeFolder = source.canList && !uri.isArchive;
+  const files = mayBeFolder ? await filesBelow(uri, source, signal) : [];
   if (files.length === 0) {
-    const folder = source.canList ? ', and no folder of that name' : '';
+    const folder = mayBeFolder ? ', and no folder of that name' : '';
     throw new ModelError(`${publicUri(uri.text)}: the server has no such file${isFolder ? '' : folder}`, {
       code: 'MODEL_NOT_FOUND',
       model: publicUri(uri.text),

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelFetch } from '../cluster/status/types.ts';
 import type { Variables } from '../config/environment.ts';
@@ -12,6 +13,7 @@ import type { Log } from '../lib/log.ts';
 import { lockFile } from '../lib/process/lock-file.ts';
 import { SharedWork } from '../lib/shared-work.ts';
 import { unlessAborted } from '../lib/unless-aborted.ts';
+import { unpackArchive } from './archives/unpack-archive.ts';
 import { readSourceRecord, sourceRecordPath, writePartNote, writeSourceRecord } from './fetch-notes.ts';
 import { inRoom } from './in-room.ts';
 import { ImageModels } from './oci/image-models.ts';
@@ -115,11 +117,12 @@ export class RemoteModels {
     const source = await openSource(uri, this.#options.variables, this.#exchange, this.#dragonfly);
     const listing = await listRemote(uri, source, signal);
     const id = listing.fingerprint === null ? null : listingId(uri, listing.fingerprint);
-    const listed = options.isStreamed === true && id !== null ? { listing: id } : {};
+    const isByListing = options.isStreamed === true && id !== null && !uri.isArchive;
+    const listed = isByListing ? { listing: id } : {};
     const known = await this.#known(uri, listing);
     if (known !== null) return this.#held(uri, known, { listed, signal });
-    const unstreamed = unstreamable(listing);
-    if (id !== null && unstreamed === null && options.isStreamed === true) {
+    const unstreamed = uri.isArchive ? 'it is unpacked from an archive' : unstreamable(listing);
+    if (isByListing && unstreamed === null) {
       if (!options.isDryRun) await this.#pin(id, uri, listing);
       const pin = { name: uri.localName, sizeBytes: listing.totalBytes ?? 0, sha256: null, listing: id };
       return { pin, content: { hash: id, root: '', files: [] } };
@@ -227,7 +230,7 @@ export class RemoteModels {
           await draft.note().catch(() => undefined); // the disk may be full
         }
       });
-      content = await keep(draft, store);
+      content = uri.isArchive ? await this.#unpack(uri, draft, folder) : await keep(draft, store);
     } finally {
       draft.close();
     }
@@ -239,6 +242,22 @@ export class RemoteModels {
     const tookMs = Math.round(performance.now() - beganMs);
     const sizeBytes = totalBytesOf(content.files);
     log.info({ model, hash: content.hash, sizeBytes, tookMs }, 'model fetched');
+    return content;
+  }
+
+  /** What an archive holds; itself it goes. */
+  async #unpack(uri: FileUri, draft: RemoteDraft, folder: string): Promise<StoredContent> {
+    const { store } = this.#dependencies;
+    const model = publicUri(uri.text);
+    const unpacked = join(folder, 'unpacked');
+    const searchPath = this.#options.variables['PATH'] ?? '';
+    const options = { model, name: uri.localName, folder: unpacked, searchPath };
+    // At least as much as it has itself: how much it holds it does not say.
+    const { size: totalBytes } = await stat(draft.singlePath);
+    const unpack = async () => await unpackArchive(draft.singlePath, options, store);
+    const content = await inRoom(this.#room, model, { folder: unpacked, totalBytes }, unpack);
+    await draft.discard();
+    await store.touch(content.hash);
     return content;
   }
 

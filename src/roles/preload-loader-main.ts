@@ -69,6 +69,8 @@ async function begin(): Promise<Session> {
   const { uri } = reading;
   if (isImageUri(uri))
     throw wrongPath(`${publicUri(uri.text)} is an image, whose files have no size before they have come`);
+  if (uri.isArchive)
+    throw wrongPath(`${publicUri(uri.text)} is an archive, whose files have no size before they have come`);
   const { config, warnings } = await configOf(settings.configPath);
   const logs = openConnectorLogs(config);
   // Without a file, logs that cannot be written where they are by default are nobody's mistake.

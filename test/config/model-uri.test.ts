@@ -9,6 +9,36 @@ const read = (text: string) => {
   return [endpoint, bucket, key, localName];
 };
 
+describe('an archive', () => {
+  it.each([
+    [
+      'unpack+https://host.example/a/bert-v3.tar.gz?sig=1',
+      ['https://host.example', '', 'a/bert-v3.tar.gz', 'bert-v3'],
+    ],
+    ['UNPACK+s3://bucket/bert.tar', [null, 'bucket', 'bert.tar', 'bert']],
+    ['unpack+as://acct/models/bert.tgz', [null, 'models', 'bert.tgz', 'bert']],
+    ['unpack+gs://bucket/bert.tar.zst', [null, 'bucket', 'bert.tar.zst', 'bert']],
+    ['unpack+http://host/.tar', ['http://host', '', '.tar', '.tar']],
+    [
+      'unpack+s3://bucket/bert/',
+      '"unpack+s3://bucket/bert/": "unpack+" is for one archive, and this is a folder',
+    ],
+    [
+      'unpack+oci://me/bert:1',
+      '"unpack+oci://me/bert:1": "unpack+" is for one archive, and this is an image',
+    ],
+    ['unpack+htps://host/a.tar', expect.stringMatching(/there is no scheme "htps".*https/)],
+  ])('%s', (text, expected) => {
+    expect(isModelUri(text)).toBe(true);
+    expect(read(text)).toEqual(expected);
+  });
+
+  it('is found by its name without the ending', () => {
+    expect(localModelName('unpack+https://host/bert.tar.gz')).toBe('bert');
+    expect(localModelName('https://host/bert.tar.gz')).toBe('bert.tar.gz');
+  });
+});
+
 describe('an account of Azure', () => {
   const readAzure = (text: string) => {
     const reading = readModelUri(text);

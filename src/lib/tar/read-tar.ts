@@ -61,11 +61,16 @@ export class TarReader {
     }
   }
 
-  /** There are no more bytes. @throws TarError when there should be */
-  end(): void {
+  /**
+   * There are no more bytes.
+   * @param isEndNeeded where nothing else tells that all of it has come
+   * @throws TarError when there should be
+   */
+  end(isEndNeeded = false): void {
     if (this.#isOver) return;
     const isCut = this.#body === null ? this.#headerBytes > 0 : this.#body.left > 0;
     if (isCut) throw broken('it ends in the middle of an entry');
+    if (isEndNeeded) throw broken('the block of zeros at its end is missing: it may have been cut off');
   }
 
   async #takeHeader(bytes: Buffer, from: number): Promise<number> {

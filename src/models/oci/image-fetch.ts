@@ -1,12 +1,12 @@
-import { link, mkdir, rename, rm, utimes } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { rm, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
 import { mapConcurrently } from '../../lib/concurrency.ts';
 import type { ContentStore, StoredContent } from '../../lib/content/content-store.ts';
-import { checkManifest, folderHash, type Manifest } from '../../lib/content/manifest.ts';
 import { freeBytesAt } from '../../lib/content/room.ts';
 import { MAX_FILES_IN_A_FOLDER, ModelError } from '../pins.ts';
 import { type ComposedFile, composeFiles } from './compose.ts';
 import type { ImageRecords } from './image-records.ts';
+import { keepComposed } from './keep-composed.ts';
 import { type Layer, LayerDraft } from './layer-draft.ts';
 import { MODEL_FOLDER } from './layer-entries.ts';
 import { fetchLayer } from './layer-fetch.ts';
@@ -33,7 +33,6 @@ export interface ImageFetchDependencies {
 
 /** Enough to fill a fast line where layers are large files, and few enough that a small registry stands it. */
 const LAYERS_AT_ONCE = 4;
-const FILES_AT_ONCE = 8;
 /** So that a slow fetch does not look forgotten to who tidies up. */
 const TOUCH_EVERY_MS = 60_000;
 /** Packed bytes are kept beside the unpacked ones where the disk has room for both, and as much again. */
@@ -128,11 +127,9 @@ export class ImageFetch {
       MAX_FILES_IN_A_FOLDER,
     );
     if (files === null || files.length === 0) throw this.#noModel(files);
-    const manifest = files.map(({ path, sizeBytes, sha256: hash }) => ({
-      ...{ path, sizeBytes, sha256: hash, executable: false },
-    }));
-    checkManifest(manifest);
-    const content = await this.#keep(files, manifest);
+    const pathOf = (file: ComposedFile): string =>
+      this.#drafts.get(this.#options.layers[file.layer]?.digest ?? '')?.pathOf(file) ?? '';
+    const content = await keepComposed(files, { tree: join(this.#options.folder, 'tree'), pathOf }, store);
     for (const [digest, layer] of this.#layers) await records.rememberLayer(digest, layer, content.hash);
     await records.rememberContent(this.#options.digest, content.hash);
     await rm(this.#options.folder, { recursive: true, force: true });
@@ -146,26 +143,6 @@ export class ImageFetch {
 
   #packedPath(digest: string): string {
     return `${this.#folderOf(digest)}.packed`;
-  }
-
-  async #keep(files: readonly ComposedFile[], manifest: Manifest): Promise<StoredContent> {
-    const { store } = this.#dependencies;
-    const hash = folderHash(manifest);
-    const known = await store.find(hash);
-    const target = store.pathOf(hash);
-    if (known?.root === target) return known;
-    const tree = join(this.#options.folder, 'tree');
-    await rm(tree, { recursive: true, force: true });
-    await mapConcurrently(files, FILES_AT_ONCE, async (file) => {
-      const digest = this.#options.layers[file.layer]?.digest ?? '';
-      const path = join(tree, file.path);
-      await mkdir(dirname(path), { recursive: true });
-      await link(this.#drafts.get(digest)?.pathOf(file) ?? '', path);
-    });
-    await mkdir(dirname(target), { recursive: true });
-    await rm(target, { recursive: true, force: true });
-    await rename(tree, target);
-    return await store.add({ hash, root: target, files: manifest });
   }
 
   #noModel(files: readonly ComposedFile[] | null): ModelError {

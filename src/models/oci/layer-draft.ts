@@ -7,7 +7,7 @@ import { codeOf } from '../../lib/errors.ts';
 import { readIfThere, writeDurably } from '../../lib/files.ts';
 import { type TarEntry, type TarFile, TarReader } from '../../lib/tar/read-tar.ts';
 import { ImageError, type LayerEntry, type LayerFile } from './compose.ts';
-import { meaningOf, topOf } from './layer-entries.ts';
+import { type EntryMeaning, meaningOf, topOf } from './layer-entries.ts';
 import { Unpacker } from './unpack.ts';
 
 /** What a layer holds of a model. */
@@ -23,6 +23,15 @@ export interface KnownLayer extends Layer {
   readonly contents: readonly string[];
 }
 
+/** In what tars differ that hold files of a model. */
+export interface TarKind {
+  meaningOf(entry: TarEntry): EntryMeaning;
+  /** what ends early is told by its last block alone */
+  readonly isEndNeeded: boolean;
+}
+
+/** Its digest says whether it is whole. */
+const LAYER: TarKind = { meaningOf, isEndNeeded: false };
 const MAX_ENTRIES = 100_000;
 const MAX_TOPS = 50;
 const FILES_AT_ONCE = 8;
@@ -33,9 +42,11 @@ const FILES_AT_ONCE = 8;
  */
 export class LayerDraft {
   readonly #folder: string;
+  readonly #kind: TarKind;
 
-  constructor(folder: string) {
+  constructor(folder: string, kind: TarKind = LAYER) {
     this.#folder = folder;
+    this.#kind = kind;
   }
 
   /** Where the bytes of a file are. */
@@ -86,13 +97,13 @@ export class LayerDraft {
     searchPath: string,
   ): Promise<Layer> {
     await this.#begin();
-    const writer = new LayerWriter(this.#folder);
+    const writer = new LayerWriter(this.#folder, this.#kind.meaningOf);
     const tar = new TarReader((entry) => writer.take(entry));
     const unpacker = new Unpacker((bytes) => tar.write(bytes), searchPath);
     try {
       await read((bytes) => unpacker.write(bytes));
       await unpacker.end();
-      tar.end();
+      tar.end(this.#kind.isEndNeeded);
       await this.#finish(writer);
       return { entries: writer.entries, tops: writer.tops };
     } catch (error) {
@@ -137,10 +148,12 @@ class LayerWriter implements Layer {
   readonly entries: LayerEntry[] = [];
   readonly #tops = new Set<string>();
   readonly #folder: string;
+  readonly #meaningOf: TarKind['meaningOf'];
   #open: { close(): Promise<void> } | null = null;
 
-  constructor(folder: string) {
+  constructor(folder: string, meaningOf: TarKind['meaningOf']) {
     this.#folder = folder;
+    this.#meaningOf = meaningOf;
   }
 
   get tops(): readonly string[] {
@@ -148,9 +161,9 @@ class LayerWriter implements Layer {
   }
 
   async take(entry: TarEntry): Promise<TarFile | null> {
+    const meaning = this.#meaningOf(entry);
     const top = topOf(entry);
     if (this.#tops.size < MAX_TOPS && top !== '') this.#tops.add(top);
-    const meaning = meaningOf(entry);
     if (meaning.kind === 'outside') return null;
     if (this.entries.length >= MAX_ENTRIES) {
       throw new ImageError(`more than ${MAX_ENTRIES} entries`, {

@@ -120,7 +120,7 @@ function unzstd(searchPath: string): (input: PassThrough, take: Take) => Promise
   const program = findProgram('zstd', searchPath);
   if (program === null) {
     throw new UnpackError(
-      `a layer packed with zstd, which Node ${process.versions.node} cannot unpack: install the program zstd (Debian: apt-get install zstd), or run Node 22.15 or later`,
+      `it is packed with zstd, which Node ${process.versions.node} cannot unpack: install the program zstd (Debian: apt-get install zstd), or run Node 22.15 or later`,
       { code: 'UNPACK_IMPOSSIBLE' },
     );
   }
@@ -140,7 +140,7 @@ function readable(error: unknown): unknown {
   const code = (error as { readonly code?: unknown } | null)?.code;
   if (typeof code !== 'string' || !code.startsWith('Z_')) return error;
   return new UnpackError(
-    `a layer whose gzip cannot be read: ${(error as Error).message}; push the image again`,
+    `its gzip cannot be read: ${(error as Error).message}`,
     { code: 'UNPACK_BROKEN' },
     { cause: error },
   );

@@ -1,6 +1,6 @@
 import type { Variables } from '../../../config/environment.ts';
 import { findJsonMistake, lineAndColumn } from '../../../config/json-text.ts';
-import type { ModelUri } from '../../../config/model-uri.ts';
+import { type ModelUri, publicUri, withoutUnpack } from '../../../config/model-uri.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import { readIfThere } from '../../../lib/files.ts';
 import { SourceError } from '../types.ts';
@@ -29,7 +29,7 @@ export async function cloudEntry(
   if (path === null) return null;
   const sections = await read(path);
   const section = objectOr(sections[scheme], null);
-  const asked = text.replace(/\?.*$/s, '');
+  const asked = publicUri(withoutUnpack(text));
   if (section === null) {
     throw unusable(path, `a section "${scheme}", for ${asked}`, `${listOf(Object.keys(sections))}`);
   }

@@ -23,6 +23,13 @@ describe('the cloud credential file', () => {
     expect((await read('{"s3": {"": {"key_id": "k", "n": 1, "o": {}}}}'))?.value).toEqual({ key_id: 'k' });
   });
 
+  it('counts for an archive as for the file that it is', async () => {
+    const path = join(tempDir(), 'cloud_credential.json');
+    writeFileSync(path, '{"s3": {"s3://models": "a path"}}');
+    const uri = { scheme: 's3', text: 'unpack+s3://models/bert.tar' } as const;
+    expect((await cloudEntry(uri, { TRITON_CLOUD_CREDENTIAL_PATH: path }))?.value).toBe('a path');
+  });
+
   it.each([
     ['{\n  "s3": {"": {}},\n}', /expected JSON, with .* at line 3, column 1, found something else$/],
     ['{"gs": {}, "as": {}}', /expected a section "s3", for s3:\/\/models\/bert\/, found "gs", "as"$/],
