@@ -27,6 +27,8 @@ export interface OssDouble {
   /** answered once `held` is over */
   isHeld: (request: IncomingMessage) => boolean;
   held: Promise<void>;
+  /** as the store does without trouble */
+  answer(request: IncomingMessage, response: ServerResponse): void;
 }
 
 /** Its key is `an-id` with the secret `a-secret`. */
@@ -34,8 +36,8 @@ export async function startOss(objects: Readonly<Record<string, Buffer>> = {}): 
   const sockets = new Set<Socket>();
   const server = createServer((request, response) => {
     if (oss.trouble(request, response)) return;
-    if (oss.isHeld(request)) void oss.held.then(() => answer(oss, request, response));
-    else answer(oss, request, response);
+    if (oss.isHeld(request)) void oss.held.then(() => oss.answer(request, response));
+    else oss.answer(request, response);
   });
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -54,6 +56,7 @@ export async function startOss(objects: Readonly<Record<string, Buffer>> = {}): 
     trouble: () => false,
     isHeld: () => false,
     held: Promise.resolve(),
+    answer: (request, response) => answer(oss, request, response),
   };
   return oss;
 }
@@ -123,8 +126,8 @@ function listing({ objects }: OssDouble, bucket: string, query: URLSearchParams)
     .sort();
   const page = keys.slice(0, most);
   const entries = page.map((key) => {
-    const size = objects.get(`${bucket}/${key}`)?.length;
-    return `<Contents><Key>${encodeURIComponent(key)}</Key><Size>${size}</Size></Contents>`;
+    const content = objects.get(`${bucket}/${key}`) ?? Buffer.alloc(0);
+    return `<Contents><Key>${encodeURIComponent(key)}</Key><ETag>${etagOf(content)}</ETag><Size>${content.length}</Size></Contents>`;
   });
   const isTruncated = keys.length > most;
   const tag = isSecond ? 'NextContinuationToken' : 'NextMarker';

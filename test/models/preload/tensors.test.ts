@@ -1,12 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { tempDir } from '../../support/temp-dir.ts';
 import { LIBRARY, openBarrierWorld } from './barrier-world.ts';
 
-// Libraries that read weights in ways of their own (Rust, libstdc++, mmap). They are large: MODELSERVE_TENSOR_PYTHON may name
-// an interpreter that has them.
+// Libraries that read weights in ways of their own (Rust, libstdc++, mmap). The small ones are installed where there is an
+// index; torch is large: MODELSERVE_TENSOR_PYTHON may name an interpreter that has it.
 const PYTHON = process.env['MODELSERVE_TENSOR_PYTHON'] ?? 'python3';
 const SHAPE = '300, 700';
 
@@ -64,8 +65,18 @@ const PREAMBLE = `import sys, hashlib, numpy as np
 path = sys.argv[1]
 def show(x): print(hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest())`;
 
+const packages = mkdtempSync(join(tmpdir(), 'modelserve-tensors-'));
+const env = { ...process.env, PYTHONPATH: packages };
+afterAll(() => rmSync(packages, { recursive: true, force: true }));
+const has = (name: string): boolean => spawnSync(PYTHON, ['-c', `import ${name}`], { env }).status === 0;
+const small = ['numpy', 'safetensors'].filter((name) => !has(name));
+if (LIBRARY !== null && small.length > 0) {
+  const install = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', packages, ...small];
+  spawnSync(PYTHON, install, { stdio: 'ignore', timeout: 120_000 }); // what is missing then is said below
+}
+
 const there = READINGS.filter(({ what, modules }) => {
-  const module = modules.find((name) => spawnSync(PYTHON, ['-c', `import ${name}`]).status !== 0);
+  const module = modules.find((name) => !has(name));
   if (module !== undefined) process.stderr.write(`skipped: ${what}: ${PYTHON} has no module ${module}\n`);
   return module === undefined;
 });
@@ -77,16 +88,21 @@ describe.skipIf(LIBRARY === null || there.length === 0)(
     it.each(there)('are read by $what', async ({ write, read }) => {
       const made = join(tempDir(), 'made');
       const make = `${PREAMBLE}\na = np.random.rand(${SHAPE}); show(a)\n${write}`;
-      const expected = execFileSync(PYTHON, ['-c', make, made], { encoding: 'utf8' });
+      const expected = execFileSync(PYTHON, ['-c', make, made], { encoding: 'utf8', env });
       const world = await openBarrierWorld({ weights: readFileSync(made) });
       const script = `${PREAMBLE}\n${read}\nshow(b)`;
-      const program = world.run(PYTHON, ['-c', script, world.path('weights')]);
+      const program = world.run(PYTHON, ['-c', script, world.path('weights')], {
+        env: { PYTHONPATH: packages },
+      });
       await expect.poll(() => world.wanted, { timeout: 60_000 }).toContain('weights');
       expect(program.output().length).toBe(0);
       await world.complete('weights');
       const { code, stdout, stderr } = await program.ended;
       expect([code, stdout.toString()], stderr).toEqual([0, expected]);
-      const control = world.run(PYTHON, ['-c', script, world.path('weights')], { withoutLibrary: true });
+      const control = world.run(PYTHON, ['-c', script, world.path('weights')], {
+        withoutLibrary: true,
+        env: { PYTHONPATH: packages },
+      });
       expect((await control.ended).stdout.toString()).toBe(expected); // what was completed is an ordinary file
     });
   },
