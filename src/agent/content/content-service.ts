@@ -12,6 +12,7 @@ import type { StreamOrigin } from '../../models/streaming/stream-origin.ts';
 import { ClusterOrigin } from './cluster-origin.ts';
 import { ContentClient } from './content-client.ts';
 import { ContentServer, type NodeReports } from './content-server.ts';
+import { bytesOf } from './disk-use.ts';
 import type { ContentNode } from './fetch-content.ts';
 import { ModelBarrier } from './model-barrier.ts';
 import { ModelCache, type ModelCacheOptions } from './model-cache.ts';
@@ -119,7 +120,7 @@ export class ContentService {
 
   /** Of models that are kept here, and what has come of others. */
   async modelBytes(): Promise<number> {
-    return (await this.cache.entries()).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    return bytesOf(await this.cache.entries());
   }
 
   /** of its server, named in the node's record */

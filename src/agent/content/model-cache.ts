@@ -2,7 +2,7 @@ import { rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { PinnedSpec } from '../../cluster/spec/types.ts';
 import type { StatePaths } from '../../config/paths.ts';
-import type { ContentStore } from '../../lib/content/content-store.ts';
+import type { ContentStore, RecordedContent } from '../../lib/content/content-store.ts';
 import { totalBytesOf } from '../../lib/content/manifest.ts';
 import {
   freeBytesAt,
@@ -15,6 +15,7 @@ import {
 import { folderSizeBytes, namesIn } from '../../lib/files.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Listings } from '../../models/streaming/listings.ts';
+import { bytesOf, type DiskUse } from './disk-use.ts';
 import { viewKey } from './model-view.ts';
 
 export interface ModelCacheOptions {
@@ -34,11 +35,11 @@ export interface ModelCacheDependencies {
 }
 
 /** A model whose bytes are kept here, or what has come of one. */
-export interface CacheEntry {
+export interface CacheEntry extends DiskUse {
   /** hash of a model; name of the folder where a fetch grows */
   readonly name: string;
   readonly isWhole: boolean;
-  /** of a part: what has come */
+  /** of all its files, whoever shares them; of a part: what has come */
   readonly sizeBytes: number;
   /** ms since 1970 */
   readonly usedAtMs: number;
@@ -96,15 +97,14 @@ export class ModelCache implements Room {
       // Packages have records, too, and models that are used in place; bytes without a record are of an ended process.
       if (content !== null && content.root !== store.pathOf(hash)) continue;
       const sizeBytes = content === null ? await diskBytes(store.pathOf(hash)) : totalBytesOf(content.files);
-      entries.push({ name: hash, isWhole: true, sizeBytes, usedAtMs });
+      const files = content === null ? new Map([[hash, sizeBytes]]) : filesOf(content);
+      entries.push({ name: hash, isWhole: true, sizeBytes, files, usedAtMs });
     }
     const { partial } = this.#options.paths;
     for (const name of await namesIn(partial)) {
       const usedAtMs = (await stat(join(partial, name)).catch(() => null))?.mtimeMs ?? 0;
-      entries.push({
-        ...{ name, isWhole: false, usedAtMs },
-        sizeBytes: await diskBytes(join(partial, name)),
-      });
+      const sizeBytes = await diskBytes(join(partial, name));
+      entries.push({ name, isWhole: false, sizeBytes, files: new Map([[name, sizeBytes]]), usedAtMs });
     }
     return entries.sort((left, right) => left.usedAtMs - right.usedAtMs);
   }
@@ -157,23 +157,24 @@ export class ModelCache implements Room {
   /** Evicts until so much fits; nothing where it never would. */
   async #makeRoom(wantedBytes: number): Promise<Shortage | null> {
     const entries = await this.entries();
-    let usedBytes = sizeOf(entries);
+    const usedBytes = bytesOf(entries);
     const shortage = await this.#shortage(wantedBytes, usedBytes);
     if (shortage === null) return null;
     const evictable = await this.evictable(entries);
-    if (shortage.neededBytes - shortage.freeBytes > sizeOf(evictable)) {
-      const inUseBytes = usedBytes - sizeOf(evictable);
+    const inUseBytes = bytesOf(entries.filter((entry) => !evictable.includes(entry)));
+    if (shortage.neededBytes - shortage.freeBytes > usedBytes - inUseBytes) {
       return shortage.cache === null ? shortage : { ...shortage, cache: { ...shortage.cache, inUseBytes } };
     }
     await this.evictViews();
+    const left = new Set(entries);
     for (const entry of evictable) {
       await this.evict(entry);
-      usedBytes -= entry.sizeBytes;
+      left.delete(entry);
       const { name, sizeBytes } = entry;
       this.#dependencies.log.info({ model: name, sizeBytes }, 'model evicted: room is needed');
-      if ((await this.#shortage(wantedBytes, usedBytes)) === null) return null;
+      if ((await this.#shortage(wantedBytes, bytesOf([...left]))) === null) return null;
     }
-    return await this.#shortage(wantedBytes, usedBytes);
+    return await this.#shortage(wantedBytes, bytesOf([...left]));
   }
 
   async #shortage(wantedBytes: number, usedBytes: number): Promise<Shortage | null> {
@@ -196,8 +197,8 @@ async function newest(path: string): Promise<number | null> {
   return status?.mtimeMs ?? null;
 }
 
-function sizeOf(entries: readonly CacheEntry[]): number {
-  return entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+function filesOf({ files, appearances }: RecordedContent): ReadonlyMap<string, number> {
+  return new Map(files.map(({ sizeBytes }, index) => [appearances[index] ?? '', sizeBytes]));
 }
 
 async function diskBytes(path: string): Promise<number> {

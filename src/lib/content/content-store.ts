@@ -15,6 +15,12 @@ export interface StoredContent {
   readonly files: Manifest;
 }
 
+/** What is written down of a content. */
+export interface RecordedContent extends StoredContent {
+  /** of each file, in order, what it looks like: equal for names of one and the same file on the disk */
+  readonly appearances: readonly string[];
+}
+
 export interface ContentStoreOptions {
   /** `<hash>.json` for each content that is whole */
   readonly recordsDir: string;
@@ -66,9 +72,11 @@ export class ContentStore {
   }
 
   /** What is written down of a content, without a look at its files; null for what is not here, or not whole. */
-  async recorded(hash: string): Promise<StoredContent | null> {
+  async recorded(hash: string): Promise<RecordedContent | null> {
     const record = await this.#read(hash);
-    return record === null ? null : { hash, root: record.root, files: record.files.map(withoutSeen) };
+    if (record === null) return null;
+    const { root, files } = record;
+    return { hash, root, files: files.map(withoutSeen), appearances: files.map(({ seen }) => seen) };
   }
 
   /** Takes in files whose hashes have just been made sure of. */

@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { viewKey } from '../../../src/agent/content/model-view.ts';
 import type { ModelPin, PinnedSpec } from '../../../src/cluster/spec/types.ts';
+import { folderHash } from '../../../src/lib/content/manifest.ts';
+import { sha256 } from '../../../src/lib/hash.ts';
 import { pinnedSpec } from '../../cluster/builders.ts';
 import { ContentCluster, type ContentPlace, keepModel } from './place.ts';
 
@@ -104,6 +106,44 @@ test('what has come of a fetch counts once, and goes when the fetch was given up
   expect((await cache.reserve(other)).ok).toBe(false);
   const [fresh] = await cache.entries();
   expect(fresh).toMatchObject({ name: 'half', isWhole: false });
+});
+
+/** Keeps models of 100 KiB each that have their large file in common, as images with a layer in common do. */
+async function keepSharing({ service, paths }: ContentPlace, names: readonly string[]): Promise<string[]> {
+  const shared = Buffer.alloc(90 * KIB, 's');
+  const hashes: string[] = [];
+  for (const name of names) {
+    const own = Buffer.alloc(10 * KIB, name);
+    const files = Object.entries({ own, shared }).map(([path, bytes]) => ({
+      ...{ path, sizeBytes: bytes.length, sha256: sha256(bytes), executable: false },
+    }));
+    const hash = folderHash(files);
+    const root = service.store.pathOf(hash);
+    mkdirSync(root, { recursive: true });
+    writeFileSync(join(root, 'own'), own);
+    if (hashes[0] === undefined) writeFileSync(join(root, 'shared'), shared);
+    else linkSync(join(paths.models, hashes[0], 'shared'), join(root, 'shared'));
+    await service.store.add({ hash, root, files });
+    hashes.push(hash);
+  }
+  return hashes;
+}
+
+test('what several models share is counted once, and makes way with the last of them', async () => {
+  const { worker } = await open();
+  const { service, paths } = worker;
+  const [first = '', ...others] = await keepSharing(worker, ['a', 'b', 'c']);
+  expect(await service.modelBytes()).toBe(120 * KIB);
+  expect((await service.cache.entries()).map(({ sizeBytes }) => sizeBytes)).toEqual(Array(3).fill(100 * KIB));
+  const wish = (kib: number) => ({ folder: join(paths.partial, `of-${kib}`), totalBytes: kib * KIB });
+  const fitting = await service.cache.reserve(wish(130));
+  expect([fitting.ok, readdirSync(paths.models).length]).toEqual([true, 3]);
+  if (fitting.ok) fitting.release();
+  for (const path of [join(paths.contents, `${first}.json`), join(paths.models, first)]) {
+    utimesSync(path, AN_HOUR_AGO, AN_HOUR_AGO);
+  }
+  expect((await service.cache.reserve(wish(140))).ok).toBe(true); // the 10 KiB that one of them has alone
+  expect(readdirSync(paths.models).sort()).toEqual([...others].sort());
 });
 
 test('a fetch that nobody goes on with makes way, and a smaller limit is kept to', async () => {
