@@ -6,7 +6,7 @@ import { PieceSet } from '../lib/content/pieces.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import { readIfThere, writeDurably } from '../lib/files.ts';
 import { sha256 } from '../lib/hash.ts';
-import { FileFronts } from './arrival/file-fronts.ts';
+import type { FilePart } from './arrival/file-fronts.ts';
 import { FrontDigests } from './arrival/front-digests.ts';
 import type { FileTarget } from './receive/types.ts';
 import type { RemoteListing } from './remote-listing.ts';
@@ -43,8 +43,7 @@ export class RemoteDraft {
   readonly #folder: string;
   readonly #listing: RemoteListing;
   readonly #held: PieceSet;
-  readonly #fronts: FileFronts;
-  readonly #digests = new FrontDigests();
+  readonly #digests: FrontDigests;
   /** of files that were written to since the last note */
   readonly #unsynced = new Set<string>();
   #unnotedBytes = 0;
@@ -56,7 +55,7 @@ export class RemoteDraft {
     this.#listing = listing;
     this.chunks = listing.files.flatMap(chunksOf).map((chunk, index) => ({ ...chunk, index }));
     this.#held = PieceSet.decode(held, this.chunks.length);
-    this.#fronts = new FileFronts(this.chunks);
+    this.#digests = new FrontDigests(this.chunks.map((chunk) => this.#placed(chunk)));
   }
 
   /** Goes on with what an earlier run left of the same files, else begins anew. */
@@ -198,8 +197,11 @@ export class RemoteDraft {
   /** @param end where the chunk ended, or the file of a single chunk */
   #advance(chunk: Chunk, end: number): void {
     const { range } = chunk;
-    const front = this.#fronts.add(chunk, range === null ? end : range.offset + range.length);
-    if (front !== null) this.#digests.advance({ ...front, path: this.#pathOf(front.path) });
+    this.#digests.add(this.#placed(chunk), range === null ? end : range.offset + range.length);
+  }
+
+  #placed({ index, path, range }: Chunk): FilePart {
+    return { index, range, path: this.#pathOf(path) };
   }
 
   get #isSingle(): boolean {

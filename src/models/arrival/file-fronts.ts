@@ -8,7 +8,9 @@ export interface Front {
   readonly isWhole: boolean;
 }
 
-interface FilePart {
+/** A part of a file that comes on its own. */
+export interface FilePart {
+  /** tells it from the other parts of its file */
   readonly index: number;
   readonly path: string;
   /** null: the whole file */

@@ -4,7 +4,7 @@ import { ServeError } from '../../lib/errors.ts';
 import type { FileDigest } from '../../lib/file-digests.ts';
 import { IdleThread, leastBusy } from '../../lib/idle-thread.ts';
 import { packageRoot } from '../../lib/package-root.ts';
-import type { Front } from './file-fronts.ts';
+import { FileFronts, type FilePart } from './file-fronts.ts';
 import type { FromFrontThread, ToFrontThread } from './front-messages.ts';
 
 /**
@@ -24,12 +24,22 @@ interface Hashing {
 
 /** Hashes files on threads from their start while the rest of them comes, so that little is left to do at the end. */
 export class FrontDigests {
+  readonly #fronts: FileFronts;
   readonly #files = new Map<string, Hashing>();
   #isClosed = false;
 
-  /** So much of a file is there for good. @param front its path is where it lies */
-  advance(front: Front): void {
-    if (this.#isClosed) return;
+  /** @param parts of all files, by where these lie; those of a file in order */
+  constructor(parts: readonly FilePart[]) {
+    this.#fronts = new FileFronts(parts);
+  }
+
+  /**
+   * A part is there for good: nothing writes to it any more.
+   * @param endBytes where it ends in its file
+   */
+  add(part: FilePart, endBytes: number): void {
+    const front = this.#fronts.add(part, endBytes);
+    if (front === null || this.#isClosed) return;
     const { id, thread } = this.#files.get(front.path) ?? this.#begin(front.path);
     thread.send({ ...front, type: 'advance', id });
   }

@@ -6,7 +6,6 @@ import { mapConcurrently } from '../../lib/concurrency.ts';
 import type { ContentStore, StoredContent } from '../../lib/content/content-store.ts';
 import { contentHash } from '../../lib/content/manifest.ts';
 import type { Room } from '../../lib/content/room.ts';
-import { digestFile } from '../../lib/file-digests.ts';
 import { Filler } from '../filling/filler.ts';
 import type { Placeholders } from '../preload/barrier-server.ts';
 import { finishPlaceholder } from '../preload/placeholder.ts';
@@ -14,6 +13,7 @@ import type { ByteRange } from '../sources/types.ts';
 import { CHUNK_BYTES, type ComingModel, explained, inOrder, StreamError } from './coming-model.ts';
 import { DraftFolder } from './draft-folder.ts';
 import type { OpenListing } from './stream-origin.ts';
+import { StreamedDigests } from './streamed-digests.ts';
 
 export interface StreamedModelOptions {
   /** where it grows */
@@ -28,7 +28,7 @@ export interface StreamedModelOptions {
 
 /** What a kill costs at most, beside what is under way: chunks that came within this time. */
 const NOTE_AFTER_MS = 200;
-const FILES_AT_ONCE = 2;
+const FILES_AT_ONCE = 64;
 /** Files up to this size come first: what says how to read the others is among them. */
 const SMALL_BYTES = 4 * 1024 ** 2;
 
@@ -43,6 +43,7 @@ export class StreamedModel implements ComingModel {
   readonly #options: StreamedModelOptions;
   readonly #draft: DraftFolder;
   readonly #filler: Filler;
+  readonly #digests: StreamedDigests;
   readonly #stopping = new AbortController();
   /** files without all their bytes, by path within the model */
   readonly #missing: Map<string, string>;
@@ -64,13 +65,17 @@ export class StreamedModel implements ComingModel {
     const filled = draft.files.filter((file) => file.sizeBytes > 0);
     this.#missing = new Map(filled.map((file) => [file.path, file.source]));
     this.#paths = new Map(filled.map((file) => [file.source, file.path]));
+    this.#digests = new StreamedDigests(filled, CHUNK_BYTES);
     this.#filler = new Filler(listing.source, {
       ...{ connections: options.connections, chunkBytes: CHUNK_BYTES },
-      onChunk: () => this.#noteSoon(),
+      onChunk: (path, range) => {
+        this.#noteSoon();
+        this.#digests.add(path, range);
+      },
       onFile: async (path, error) => await this.#fileEnded(path, error),
     });
     this.whole = this.#keepWhenFull();
-    this.whole.catch((error: Error) => this.#fail(error));
+    this.whole.catch((error: Error) => this.#fail(error)).finally(() => this.#digests.close());
     const remote = new Map(listing.files.map((one) => [one.path, one.file]));
     this.#filler.add(
       inOrder(filled, SMALL_BYTES).flatMap(({ path, source, held }) => {
@@ -180,9 +185,9 @@ export class StreamedModel implements ComingModel {
   async #keepWhenFull(): Promise<StoredContent> {
     await this.#filled.finally(() => clearTimeout(this.#noting ?? undefined));
     const { store } = this.#options;
-    const files = await mapConcurrently(this.#draft.files, FILES_AT_ONCE, async ({ path, source }) => ({
-      ...{ path, executable: false },
-      ...(await digestFile(source)),
+    const files = await mapConcurrently(this.#draft.files, FILES_AT_ONCE, async (file) => ({
+      ...{ path: file.path, executable: false },
+      ...(await this.#digests.of(file)),
     }));
     try {
       await this.#listing.check(files, this.#stopping.signal);
