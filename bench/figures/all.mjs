@@ -3,6 +3,7 @@
 import { Workspace } from '../lib/workspace.mjs';
 import { batching } from './batching.mjs';
 import { cachedModel } from './cached-model.mjs';
+import { dashboard } from './dashboard.mjs';
 import { environments } from './environments.mjs';
 import { largeBodies } from './large-bodies.mjs';
 import { listFastRows } from './list-fast.mjs';
@@ -43,6 +44,7 @@ export const FIGURES = [
   { name: 'streaming', group: 'models', what: 'a model that is read while it comes', run: streaming },
   { name: 'list-fast', group: 'models', what: 'listing a million keys', run: listFastRows },
   { name: 'travel', what: 'packages and models on their way', run: travel },
+  { name: 'dashboard', group: 'dashboard', what: 'the dashboard of a large cluster', run: dashboard },
   { name: 'preload-open', group: 'models', what: 'opens with the preload library', run: preloadOpen },
 ];
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clusterKeys } from '../../src/config/token.ts';
@@ -12,6 +13,7 @@ const PAGES = [
   '',
   'deployments',
   'deployment/Echo',
+  'replicas/',
   'nodes',
   'configuration',
   'configuration/history',
@@ -20,6 +22,17 @@ const PAGES = [
 const WHAT = 'the dashboard in a browser';
 
 if (CHROMIUM === null) process.stdout.write(`skipped: ${WHAT}: there is no chromium on this machine\n`);
+
+it('sends less than 80 kB for its first page', () => {
+  const folder = join(import.meta.dirname, '../../dist/dashboard');
+  const page = readFileSync(join(folder, 'index.html'), 'utf8');
+  const files = [...page.matchAll(/(?:src|href)="\.?\/?([^"]+\.(?:js|css|svg))"/g)].map(
+    ([, name = '']) => name,
+  );
+  expect(files.length).toBeGreaterThanOrEqual(3);
+  const bytes = ['index.html', ...files].map((name) => readFileSync(join(folder, `${name}.gz`)).length);
+  expect(bytes.reduce((sum, one) => sum + one, 0)).toBeLessThan(80_000);
+});
 
 describe.skipIf(CHROMIUM === null)(WHAT, () => {
   const project = new Project();
@@ -35,7 +48,8 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
       source.replace('self.config = None', "self.config = None; print('made it', flush=True)"),
     );
     project.package('Large', echoSource());
-    project.sections({ Echo: section });
+    project.write('Model_ZOO/words.txt', 'one two three');
+    project.sections({ Echo: { ...section, model: 'words.txt' } });
     head = await TestHead.start({ conf: project.conf, args: ['--num-gpus', '1'] });
     browser = await TestBrowser.start();
     page = await browser.open(head.dashboard);
@@ -106,12 +120,28 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     const [replica] = (await head.status()).deployments[0]?.replicas ?? [];
     await show(`replicas/${replica?.id}`);
     await page.locator('.log').getByText('made it').waitFor();
+    const models = page.getByRole('region', { name: 'Model files' });
+    await models.getByText('words.txt').waitFor();
+    await models.getByText('13 bytes').waitFor();
+    await page.getByRole('region', { name: 'Environment' }).getByText('Backend', { exact: true }).waitFor();
   });
 
   it('asks a deployment, and shows what it answers', async () => {
     await show('deployment/Echo');
     await page.getByRole('button', { name: 'Send' }).click();
     await page.getByText('"version": "v1"').waitFor();
+  });
+
+  it('draws rates, latencies, the queue and errors by kind', async () => {
+    const ask = async (method: string) => await (await fetch(head.url('echo'), { method })).arrayBuffer();
+    for (let count = 0; count < 5; count += 1) await Promise.all([ask('POST'), ask('DELETE')]);
+    await show('deployments');
+    await page.getByRole('row', { name: /Echo.* ms .* ms .* ms/ }).waitFor();
+    await show('deployment/Echo');
+    const legend = (name: string) => page.locator('.legend', { hasText: name });
+    for (const text of [/p50 .* ms.*p95 .* ms.*p99 .* ms/, /in the queue \d/, /client error .*\/s/])
+      await legend('').filter({ hasText: text }).waitFor();
+    expect(await page.locator('figure.chart canvas').count()).toBe(4);
   });
 
   it('marks mistakes while one types, and applies nothing', async () => {
@@ -129,8 +159,11 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     await page.getByText('This would change').waitFor();
     await page.getByRole('button', { name: 'Apply' }).click();
     await page.getByRole('heading', { name: 'Revision 2' }).first().waitFor();
+    await page.getByText('Revision 2 is on its way').waitFor();
+    await page.getByText('0 of 1 ready; no room').waitFor();
     await show('nodes');
-    await page.getByText('Large waits for room').waitFor();
+    const why = page.getByRole('status').filter({ hasText: 'Large waits for room' });
+    await why.getByText(/no room: node .* GPU/).waitFor();
     await show('');
     await page.getByText(/Large is pending: 0 of 1 ready/).waitFor();
   });
@@ -145,7 +178,7 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     await first.getByRole('button', { name: 'Compare' }).click();
     await first.getByText('package content').waitFor();
     await first.getByRole('button', { name: /Roll back to 1/ }).click();
-    await first.getByText(/Revision \d+ is on its way/).waitFor();
+    await page.getByText(/Revision \d+ is in force/).waitFor();
     await show('');
     await page.getByText('Everything runs as the configuration says').waitFor();
     await show('events');
@@ -160,7 +193,9 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
   ] as const)('is accessible on every page: %s, %i px wide', async (colorScheme, width) => {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height: 800 });
-    for (const place of PAGES) {
+    const [replica] = (await head.status()).deployments[0]?.replicas ?? [];
+    for (const one of PAGES) {
+      const place = one === 'replicas/' ? `${one}${replica?.id}` : one;
       await show(place);
       await page
         .locator(place === 'configuration' ? '.cm-content' : 'main .card')

@@ -58,6 +58,8 @@ export function addBuckets(counts: Float64Array, { buckets }: Histogram, times: 
 }
 
 export function addHistograms(one: Histogram, other: Histogram): Histogram {
+  if (one.buckets.length === 0) return other;
+  if (other.buckets.length === 0) return one;
   const counts = new Float64Array(BUCKET_COUNT);
   addBuckets(counts, one, 1);
   addBuckets(counts, other, 1);
@@ -68,11 +70,21 @@ export function addHistograms(one: Histogram, other: Histogram): Histogram {
  * What came since `before` was taken. Where `now` has less, its process began anew, and all it has came since.
  */
 export function since(now: Histogram, before: Histogram): Histogram {
+  if (before.buckets.length === 0) return now;
+  if (isSame(now, before)) return EMPTY_HISTOGRAM;
   const counts = new Float64Array(BUCKET_COUNT);
   addBuckets(counts, now, 1);
   addBuckets(counts, before, -1);
   if (counts.some((count) => count < 0)) return now;
   return histogramOf(counts, Math.max(0, now.sumS - before.sumS));
+}
+
+/** Most of what nodes count has not changed from one look to the next. */
+function isSame(now: Histogram, before: Histogram): boolean {
+  const { buckets } = before;
+  return (
+    now.buckets.length === buckets.length && now.buckets.every((value, place) => value === buckets[place])
+  );
 }
 
 /**

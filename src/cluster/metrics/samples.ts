@@ -176,6 +176,16 @@ export function deploymentSince(now: DeploymentSample, before: DeploymentSample)
   };
 }
 
+/** Whether a sample says nothing but which replicas are ready: no request, none that waits. */
+export function isIdle({ ready: _, ...counts }: DeploymentSample): boolean {
+  return Object.values(counts).every(isNothing);
+}
+
+function isNothing(value: number | string | object): boolean {
+  if (typeof value === 'object') return Object.values(value).every(isNothing);
+  return typeof value === 'string' || value === 0;
+}
+
 /** Both together; `ready` stays the first one's. */
 export function addDeployment(one: DeploymentSample, other: DeploymentSample): DeploymentSample {
   const outcomes = OUTCOMES.map((outcome) => [outcome, one.outcomes[outcome] + other.outcomes[outcome]]);

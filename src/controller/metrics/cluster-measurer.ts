@@ -5,6 +5,7 @@ import {
   type DeploymentSample,
   type DeploymentWork,
   deploymentSince,
+  isIdle,
   type MachineSample,
   type NodeSample,
 } from '../../cluster/metrics/samples.ts';
@@ -111,6 +112,8 @@ export class ClusterMeasurer {
     for (const now of ingress.deployments) {
       const earlier = known.get(now.deployment);
       const since = earlier === undefined ? now : deploymentSince(now, earlier);
+      // A deployment is asked at few of many nodes.
+      if (isIdle(since) && this.#totals.has(now.deployment)) continue;
       add(this.#totals, since);
       add(fresh, isOld ? deploymentSince(now, now) : since);
     }

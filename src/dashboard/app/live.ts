@@ -1,4 +1,4 @@
-import { signal } from '@preact/signals';
+import { batch, signal } from '@preact/signals';
 import type { LiveMessage, StatusChanges } from '../../admin/types.ts';
 import type { MetricTick } from '../../cluster/metrics/series.ts';
 import type { StatusDocument } from '../../cluster/status/types.ts';
@@ -13,38 +13,53 @@ export const tick = signal<MetricTick | null>(null);
 export const happened = signal<readonly ClusterEvent[]>([]);
 
 const KEPT_EVENTS = 300;
+/** Messages that come within so long are drawn together. Not by frames: there are none while nobody sees the page. */
+const TOGETHER_MS = 40;
 const AWAY = 'The head does not answer. What is shown is what was known last.';
+const MESSAGES = ['status', 'changes', 'tick', 'event'] as const;
+
+/** A message without its number. */
+type Said = LiveMessage extends infer Message
+  ? Message extends LiveMessage
+    ? Omit<Message, 'id'>
+    : never
+  : never;
 
 /** Keeps what is known of the cluster true while the page is open. @returns what ends that */
 export function followCluster(): () => void {
   const stream = new EventSource('api/v1/live');
-  const on = <Name extends LiveMessage['event']>(name: Name, take: (data: DataOf<Name>) => void): void => {
-    stream.addEventListener(name, (message) => {
-      trouble.value = null;
-      take(JSON.parse((message as MessageEvent<string>).data) as DataOf<Name>);
-    });
+  let waiting: Said[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const show = (): void => {
+    timer = undefined;
+    const said = waiting;
+    waiting = [];
+    batch(() => said.forEach(take));
   };
-  on('status', (data) => {
-    status.value = data;
-  });
-  on('changes', (data) => {
-    if (status.value !== null) status.value = withChanges(status.value, data);
-  });
-  on('tick', (data) => {
-    tick.value = data;
-  });
-  on('event', (data) => {
-    happened.value = [data, ...happened.value].slice(0, KEPT_EVENTS);
-  });
+  for (const event of MESSAGES) {
+    stream.addEventListener(event, (message) => {
+      trouble.value = null;
+      waiting.push({ event, data: JSON.parse((message as MessageEvent<string>).data) } as Said);
+      timer ??= setTimeout(show, TOGETHER_MS);
+    });
+  }
   stream.addEventListener('error', () => {
     trouble.value = AWAY;
     // A stream says nothing of why: a login that has ended is told apart by asking.
     void ask('session').catch(() => undefined);
   });
-  return () => stream.close();
+  return () => {
+    clearTimeout(timer);
+    stream.close();
+  };
 }
 
-type DataOf<Name extends LiveMessage['event']> = Extract<LiveMessage, { readonly event: Name }>['data'];
+function take({ event, data }: Said): void {
+  if (event === 'status') status.value = data;
+  else if (event === 'tick') tick.value = data;
+  else if (event === 'event') happened.value = [data, ...happened.value].slice(0, KEPT_EVENTS);
+  else if (status.value !== null) status.value = withChanges(status.value, data);
+}
 
 function withChanges(before: StatusDocument, changes: StatusChanges): StatusDocument {
   const { leader, revision, store, nodes, deployments, goneNodes, goneDeployments } = changes;

@@ -1,12 +1,10 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { ask, isAbort, isLoggedIn, messageOf } from './api.ts';
 
 export interface Polled<Answer> {
   /** null: nothing has come yet */
   readonly data: Answer | null;
   readonly error: string | null;
-  /** asks now */
-  readonly again: () => void;
 }
 
 const nothing = (): string => '';
@@ -18,7 +16,6 @@ const nothing = (): string => '';
 export function usePolled<Answer>(path: string | null, everyMs: number, moving = nothing): Polled<Answer> {
   const [data, setData] = useState<Answer | null>(null);
   const [error, setError] = useState<string | null>(null);
-  const now = useRef<() => void>(() => undefined);
   useEffect(() => {
     setData(null);
     if (path === null) return;
@@ -30,11 +27,10 @@ export function usePolled<Answer>(path: string | null, everyMs: number, moving =
         setError(failure);
       },
     );
-    now.current = () => loop.askNow();
     loop.askNow();
     return () => loop.stop();
   }, [path, everyMs]);
-  return { data, error, again: () => now.current() };
+  return { data, error };
 }
 
 class Polling<Answer> {

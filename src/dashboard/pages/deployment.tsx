@@ -1,4 +1,4 @@
-import type { DeploymentStatus } from '../../cluster/status/types.ts';
+import type { DeploymentStatus, ReplicaDetail } from '../../cluster/status/types.ts';
 import { readOnly } from '../app/api.ts';
 import { status } from '../app/live.ts';
 import { linkTo } from '../app/router.ts';
@@ -6,6 +6,7 @@ import { agoText, dateTimeText, percentText } from '../app/words.ts';
 import { HealthBadge, PhaseBadge } from '../parts/badge.tsx';
 import { Card, Empty, Notice } from '../parts/card.tsx';
 import { LogView } from '../parts/log-view.tsx';
+import { Pages } from '../parts/pages.tsx';
 import { Scroll } from '../parts/scroll.tsx';
 import { SeriesCharts } from '../parts/series-charts.tsx';
 import { TryIt } from '../parts/try-it.tsx';
@@ -72,55 +73,64 @@ function State({ deployment }: { readonly deployment: DeploymentStatus }) {
   );
 }
 
-function Replicas({ deployment }: { readonly deployment: DeploymentStatus }) {
+const ROWS = 25;
+
+function Replicas({ deployment: { replicas } }: { readonly deployment: DeploymentStatus }) {
   return (
     <Card title="Replicas">
-      {deployment.replicas.length === 0 ? (
+      {replicas.length === 0 ? (
         <Empty>There are none now.</Empty>
       ) : (
-        <Scroll name="Replicas">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Replica</th>
-                <th scope="col">Phase</th>
-                <th scope="col">Node</th>
-                <th scope="col">GPU</th>
-                <th scope="col" class="number">
-                  Revision
-                </th>
-                <th scope="col" class="number">
-                  Restarts
-                </th>
-                <th scope="col">Since</th>
-                <th scope="col">What it says</th>
-              </tr>
-            </thead>
-            <tbody>
-              {deployment.replicas.map(({ id, phase, node, gpus, revision, restarts, since, message }) => (
-                <tr key={id}>
-                  <td>
-                    <a href={linkTo('replicas', id)}>{id}</a>
-                  </td>
-                  <td>
-                    <PhaseBadge phase={phase} />
-                  </td>
-                  <td class="mono">{node}</td>
-                  <td>
-                    {gpus.map(({ index, fraction }) => `${index}: ${percentText(fraction)}`).join(', ') ||
-                      '–'}
-                  </td>
-                  <td class="number">{revision}</td>
-                  <td class="number">{restarts}</td>
-                  <td style={{ whiteSpace: 'nowrap' }}>{agoText(since, Date.now())}</td>
-                  <td class="small">{message}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </Scroll>
+        <Pages items={replicas} size={ROWS} name="the replicas">
+          {(page) => <ReplicaTable replicas={page} />}
+        </Pages>
       )}
     </Card>
+  );
+}
+
+function ReplicaTable({ replicas }: { readonly replicas: readonly ReplicaDetail[] }) {
+  return (
+    <Scroll name="Replicas">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Replica</th>
+            <th scope="col">Phase</th>
+            <th scope="col">Node</th>
+            <th scope="col">GPU</th>
+            <th scope="col" class="number">
+              Revision
+            </th>
+            <th scope="col" class="number">
+              Restarts
+            </th>
+            <th scope="col">Since</th>
+            <th scope="col">What it says</th>
+          </tr>
+        </thead>
+        <tbody>
+          {replicas.map(({ id, phase, node, gpus, revision, restarts, since, message }) => (
+            <tr key={id}>
+              <td>
+                <a href={linkTo('replicas', id)}>{id}</a>
+              </td>
+              <td>
+                <PhaseBadge phase={phase} />
+              </td>
+              <td class="mono">{node}</td>
+              <td>
+                {gpus.map(({ index, fraction }) => `${index}: ${percentText(fraction)}`).join(', ') || '–'}
+              </td>
+              <td class="number">{revision}</td>
+              <td class="number">{restarts}</td>
+              <td style={{ whiteSpace: 'nowrap' }}>{agoText(since, Date.now())}</td>
+              <td class="small">{message}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
   );
 }
 

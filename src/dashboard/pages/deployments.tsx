@@ -6,7 +6,10 @@ import { linkTo } from '../app/router.ts';
 import { millisecondsText, percentText, rateText } from '../app/words.ts';
 import { HealthBadge } from '../parts/badge.tsx';
 import { Card, Empty } from '../parts/card.tsx';
+import { Pages } from '../parts/pages.tsx';
 import { Scroll } from '../parts/scroll.tsx';
+
+const ROWS = 25;
 
 export function DeploymentsPage() {
   const cluster = status.value;
@@ -37,7 +40,9 @@ export function DeploymentsPage() {
             <code>modelserve controller</code>.
           </Empty>
         ) : (
-          <DeploymentTable deployments={shown} />
+          <Pages items={shown} size={ROWS} name="the deployments">
+            {(page) => <DeploymentTable deployments={page} />}
+          </Pages>
         )}
       </Card>
     </>
@@ -67,6 +72,9 @@ export function DeploymentTable({ deployments }: { readonly deployments: readonl
             </th>
             <th scope="col" class="number">
               p50
+            </th>
+            <th scope="col" class="number">
+              p95
             </th>
             <th scope="col" class="number">
               p99
@@ -115,6 +123,7 @@ function DeploymentRow({
       <td class="number">{rateText(traffic?.requestsPerS ?? null)}</td>
       <td class="number">{shareText(traffic)}</td>
       <td class="number">{millisecondsText(traffic?.p50Ms ?? null)}</td>
+      <td class="number">{millisecondsText(traffic?.p95Ms ?? null)}</td>
       <td class="number">{millisecondsText(traffic?.p99Ms ?? null)}</td>
       <td class="number">{traffic?.queued ?? '–'}</td>
     </tr>

@@ -1,20 +1,22 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import type { ClusterEvent } from '../../store/types.ts';
 import { happened } from '../app/live.ts';
 import { usePolled } from '../app/use-polled.ts';
 import { dateTimeText } from '../app/words.ts';
 import { Card, Empty, Notice } from '../parts/card.tsx';
+import { Pages } from '../parts/pages.tsx';
 import { Scroll } from '../parts/scroll.tsx';
 
 const SHOWN = 300;
+const ROWS = 40;
 
 export function EventsPage() {
-  const { data, error, again } = usePolled<readonly ClusterEvent[]>(`events?limit=${SHOWN}`, 30_000);
-  useEffect(again, [happened.value]);
+  const { data, error } = usePolled<readonly ClusterEvent[]>(`events?limit=${SHOWN}`, 60_000);
   const [wanted, setWanted] = useState('');
-  const shown = (data ?? []).filter((event) =>
-    JSON.stringify(event).toLowerCase().includes(wanted.toLowerCase()),
-  );
+  const known = data === null ? [] : newestFirst(data, happened.value);
+  const words = wanted.toLowerCase();
+  const shown =
+    words === '' ? known : known.filter((event) => JSON.stringify(event).toLowerCase().includes(words));
   return (
     <>
       <div class="head">
@@ -34,11 +36,19 @@ export function EventsPage() {
         {data !== null && shown.length === 0 ? (
           <Empty>There are no such events.</Empty>
         ) : (
-          <EventTable events={[...shown].reverse()} />
+          <Pages items={shown} size={ROWS} name="the events">
+            {(page) => <EventTable events={page} />}
+          </Pages>
         )}
       </Card>
     </>
   );
+}
+
+/** What was asked for, and what was told since, each once. */
+function newestFirst(asked: readonly ClusterEvent[], told: readonly ClusterEvent[]): readonly ClusterEvent[] {
+  const known = new Set(asked.map(({ id }) => id));
+  return [...told.filter(({ id }) => !known.has(id)), ...asked.toReversed()].slice(0, SHOWN);
 }
 
 export function EventTable({ events }: { readonly events: readonly ClusterEvent[] }) {

@@ -8,6 +8,7 @@ import { dateTimeText } from '../app/words.ts';
 import { Badge } from '../parts/badge.tsx';
 import { Card, Empty, Notice } from '../parts/card.tsx';
 import { Changes } from '../parts/changes.tsx';
+import { Rollout } from '../parts/rollout.tsx';
 
 const EVERY_MS = 10_000;
 
@@ -19,20 +20,60 @@ export function HistoryView() {
     EVERY_MS,
   );
   const [shown, show] = useState<number | null>(null);
-  if (error !== null) return <Notice tone="bad" title={error} />;
-  if (data === null) return <Empty>Asking the head …</Empty>;
-  if (data.revisions.length === 0) return <Empty>Nothing has been applied yet.</Empty>;
+  const [applied, setApplied] = useState<ApplyAnswer | null>(null);
+  const back = (answer: ApplyAnswer): void => {
+    show(null);
+    setApplied(answer);
+  };
+  return (
+    <>
+      {applied !== null && (
+        <Card title={`Back, by revision ${applied.revision}`}>
+          <Rollout
+            key={applied.revision}
+            revision={applied.revision}
+            deployments={applied.deployments}
+            whenDone={() => undefined}
+          />
+        </Card>
+      )}
+      {error !== null && <Notice tone="bad" title={error} />}
+      {data === null ? (
+        <Empty>Asking the head …</Empty>
+      ) : (
+        <Revisions revisions={data.revisions} newest={newest} shown={shown} show={show} back={back} />
+      )}
+    </>
+  );
+}
+
+function Revisions({
+  revisions,
+  newest,
+  shown,
+  show,
+  back,
+}: {
+  readonly revisions: readonly RevisionSummary[];
+  readonly newest: number;
+  readonly shown: number | null;
+  readonly show: (revision: number | null) => void;
+  readonly back: (answer: ApplyAnswer) => void;
+}) {
+  if (revisions.length === 0) return <Empty>Nothing has been applied yet.</Empty>;
   return (
     <Card>
       <ol class="stack" style={{ listStyle: 'none', margin: 0, padding: 0 }}>
-        {data.revisions.map((revision) => (
+        {revisions.map((revision) => (
           <li key={revision.number} class="stack">
             <RevisionLine
               revision={revision}
               isShown={shown === revision.number}
               toggle={() => show(shown === revision.number ? null : revision.number)}
             />
-            {shown === revision.number && <Comparison revision={revision.number} newest={newest} />}
+            {shown === revision.number && (
+              <Comparison revision={revision.number} newest={newest} back={back} />
+            )}
           </li>
         ))}
       </ol>
@@ -68,18 +109,26 @@ function RevisionLine({
   );
 }
 
-function Comparison({ revision, newest }: { readonly revision: number; readonly newest: number }) {
+function Comparison({
+  revision,
+  newest,
+  back,
+}: {
+  readonly revision: number;
+  readonly newest: number;
+  readonly back: (answer: ApplyAnswer) => void;
+}) {
   const isNewest = revision === newest;
   const before = isNewest ? Math.max(1, revision - 1) : newest;
   const { data, error } = usePolled<RevisionDiff>(
     revision === before ? null : `diff?from=${before}&to=${revision}`,
     60_000,
   );
-  const [outcome, setOutcome] = useState<string | null>(null);
+  const [refusal, setRefusal] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
   const rollBack = async (): Promise<void> => {
     setBusy(true);
-    setOutcome(await rolledBack(revision, newest));
+    setRefusal(await rollBackTo(revision, newest, back));
     setBusy(false);
   };
   if (error !== null) return <Notice tone="bad" title={error} />;
@@ -101,17 +150,24 @@ function Comparison({ revision, newest }: { readonly revision: number; readonly 
           <button type="button" class="primary" disabled={isBusy} onClick={rollBack}>
             Roll back to {revision}
           </button>
-          {outcome !== null && <span role="status">{outcome}</span>}
+          {refusal !== null && <span role="alert">{refusal}</span>}
         </div>
       )}
     </div>
   );
 }
 
-async function rolledBack(revision: number, base: number): Promise<string> {
+/** @returns why it was refused */
+async function rollBackTo(
+  revision: number,
+  base: number,
+  back: (answer: ApplyAnswer) => void,
+): Promise<string | null> {
   try {
     const answer = await send<ApplyAnswer | Mistaken>('POST', `revisions/${revision}/rollback`, { base });
-    return answer.ok ? `Revision ${answer.revision} is on its way.` : answer.mistakes.join('; ');
+    if (!answer.ok) return answer.mistakes.join('; ');
+    back(answer);
+    return null;
   } catch (failure) {
     return messageOf(failure);
   }

@@ -1,42 +1,87 @@
-import type { NodeStatus, StatusDocument } from '../../cluster/status/types.ts';
+import { useMemo, useState } from 'preact/hooks';
+import type { DeploymentStatus, GpuStatus, NodeStatus } from '../../cluster/status/types.ts';
 import { status } from '../app/live.ts';
+import { type PlacedReplica, replicasByNode } from '../app/replicas-by-node.ts';
 import { linkTo } from '../app/router.ts';
 import { countText } from '../app/words.ts';
 import { Badge } from '../parts/badge.tsx';
 import { Card, Empty, Notice } from '../parts/card.tsx';
-import { GpuBar, slicesOn } from '../parts/gpu-bar.tsx';
+import { GpuBar, type Slice } from '../parts/gpu-bar.tsx';
+import { Pages } from '../parts/pages.tsx';
+
+/** A card has a picture of each of its GPUs. */
+const CARDS = 12;
+const WAITING_SHOWN = 6;
+const LINKS_SHOWN = 30;
 
 export function NodesPage() {
   const cluster = status.value;
-  if (cluster === null) return <Empty>Asking the head …</Empty>;
-  const waiting = cluster.deployments.filter(({ status: health }) => health === 'PENDING');
+  const [wanted, setWanted] = useState('');
+  const replicas = useMemo(() => (cluster === null ? null : replicasByNode(cluster)), [cluster]);
+  if (cluster === null || replicas === null) return <Empty>Asking the head …</Empty>;
+  const shown = cluster.nodes.filter(({ id, hostname, address }) =>
+    `${id} ${hostname} ${address}`.toLowerCase().includes(wanted.toLowerCase()),
+  );
   return (
     <>
       <div class="head">
         <h1>Nodes</h1>
         <span class="quiet">{countText(cluster.nodes.length, 'node')}</span>
+        <label style={{ width: 'min(100%, 260px)' }}>
+          <input
+            type="search"
+            placeholder="Find"
+            aria-label="Find a node"
+            value={wanted}
+            onInput={(event) => setWanted(event.currentTarget.value)}
+          />
+        </label>
       </div>
-      {waiting.map(({ name, message }) => (
-        <Notice key={name} tone="warn" title={<a href={linkTo('deployment', name)}>{name} waits for room</a>}>
-          <p>{message}</p>
-        </Notice>
-      ))}
-      <div class="grid">
-        {cluster.nodes.map((node) => (
-          <NodeCard key={node.id} node={node} cluster={cluster} />
-        ))}
-      </div>
+      <Waiting deployments={cluster.deployments.filter(({ status: health }) => health === 'PENDING')} />
+      <Pages items={shown} size={CARDS} name="the nodes">
+        {(page) => (
+          <div class="grid">
+            {page.map((node) => (
+              <NodeCard
+                key={node.id}
+                node={node}
+                isLeader={cluster.leader === node.id}
+                replicas={replicas.get(node.id) ?? []}
+              />
+            ))}
+          </div>
+        )}
+      </Pages>
     </>
   );
 }
 
-function NodeCard({ node, cluster }: { readonly node: NodeStatus; readonly cluster: StatusDocument }) {
-  const slices = slicesOn(cluster, node.id);
-  const replicas = cluster.deployments.flatMap((one) =>
-    one.replicas.filter((replica) => replica.node === node.id),
-  );
+function Waiting({ deployments }: { readonly deployments: readonly DeploymentStatus[] }) {
   return (
-    <Card title={node.hostname} aside={<NodeBadge node={node} isLeader={cluster.leader === node.id} />}>
+    <>
+      {deployments.slice(0, WAITING_SHOWN).map(({ name, message }) => (
+        <Notice key={name} tone="warn" title={<a href={linkTo('deployment', name)}>{name} waits for room</a>}>
+          <p>{message}</p>
+        </Notice>
+      ))}
+      {deployments.length > WAITING_SHOWN && (
+        <Notice tone="warn" title={`… and ${deployments.length - WAITING_SHOWN} more wait for room`} />
+      )}
+    </>
+  );
+}
+
+function NodeCard({
+  node,
+  isLeader,
+  replicas,
+}: {
+  readonly node: NodeStatus;
+  readonly isLeader: boolean;
+  readonly replicas: readonly PlacedReplica[];
+}) {
+  return (
+    <Card title={node.hostname} aside={<NodeBadge node={node} isLeader={isLeader} />}>
       <dl class="small">
         <dt>Node</dt>
         <dd class="mono">{node.id}</dd>
@@ -47,19 +92,28 @@ function NodeCard({ node, cluster }: { readonly node: NodeStatus; readonly clust
         <dt>Replicas</dt>
         <dd>
           {replicas.length === 0 && 'none'}
-          {replicas.map(({ id }) => (
+          {replicas.slice(0, LINKS_SHOWN).map(({ id }) => (
             <span key={id}>
               <a href={linkTo('replicas', id)}>{id}</a>{' '}
             </span>
           ))}
+          {replicas.length > LINKS_SHOWN && `and ${replicas.length - LINKS_SHOWN} more`}
         </dd>
       </dl>
       {node.gpus.length === 0 ? (
         <p class="quiet small">No GPU</p>
       ) : (
-        node.gpus.map((gpu) => <GpuBar key={gpu.uuid} gpu={gpu} slices={slices.get(gpu.uuid) ?? []} />)
+        node.gpus.map((gpu) => <GpuBar key={gpu.uuid} gpu={gpu} slices={slicesOf(gpu, replicas)} />)
       )}
     </Card>
+  );
+}
+
+function slicesOf({ uuid }: GpuStatus, replicas: readonly PlacedReplica[]): readonly Slice[] {
+  return replicas.flatMap(({ id, deployment, gpus }) =>
+    gpus
+      .filter((slice) => slice.uuid === uuid)
+      .map(({ fraction }) => ({ deployment, replica: id, fraction })),
   );
 }
 

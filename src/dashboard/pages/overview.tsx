@@ -9,6 +9,7 @@ import { EventTable } from './events.tsx';
 import { problemsOf } from './problems.ts';
 
 /** More than these are on pages of their own. */
+const PROBLEMS_SHOWN = 6;
 const DEPLOYMENTS_SHOWN = 12;
 const EVENTS_SHOWN = 8;
 
@@ -22,11 +23,17 @@ export function OverviewPage() {
       {problems.length === 0 && cluster.deployments.length > 0 && (
         <Notice tone="good" title="Everything runs as the configuration says." />
       )}
-      {problems.map(({ tone, title, details, at }) => (
+      {problems.slice(0, PROBLEMS_SHOWN).map(({ tone, title, details, at }) => (
         <Notice key={title} tone={tone} title={<a href={linkTo(...at)}>{title}</a>}>
           {details !== '' && <p>{details}</p>}
         </Notice>
       ))}
+      {problems.length > PROBLEMS_SHOWN && (
+        <Notice
+          tone="warn"
+          title={<a href={linkTo('deployments')}>… and {problems.length - PROBLEMS_SHOWN} more</a>}
+        />
+      )}
       <Tiles cluster={cluster} />
       <SeriesCharts deployment={null} />
       <Card title="Deployments" aside={<a href={linkTo('deployments')}>All {cluster.deployments.length}</a>}>

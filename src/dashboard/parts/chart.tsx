@@ -1,5 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
+import { inTurn } from '../app/in-turn.ts';
 import { isDark } from '../app/theme.ts';
 import 'uplot/dist/uPlot.min.css';
 
@@ -28,20 +29,26 @@ const PALETTE = {
 export function Chart({ title, times, lines, text, heightPx = 150 }: ChartProps) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
+  const newest = useRef({ times, lines });
+  newest.current = { times, lines };
   const colors = isDark.value ? PALETTE.dark : PALETTE.light;
   const shape = `${lines.map(({ name }) => name).join()}|${isDark.value}|${heightPx}`;
   useEffect(() => {
-    if (host.current === null) return;
-    const drawn = draw(host.current, { lines, colors, text, heightPx }, dataOf(times, lines));
-    plot.current = drawn;
+    const element = host.current;
+    if (element === null) return;
     const resized = new ResizeObserver(([entry]) => {
       if (entry !== undefined)
-        drawn.setSize({ width: Math.max(80, entry.contentRect.width), height: heightPx });
+        plot.current?.setSize({ width: Math.max(80, entry.contentRect.width), height: heightPx });
     });
-    resized.observe(host.current);
+    const withdraw = inTurn(() => {
+      const { times: now, lines: drawn } = newest.current;
+      plot.current = draw(element, { lines: drawn, colors, text, heightPx }, dataOf(now, drawn));
+      resized.observe(element);
+    });
     return () => {
+      withdraw();
       resized.disconnect();
-      drawn.destroy();
+      plot.current?.destroy();
       plot.current = null;
     };
   }, [shape]);
@@ -59,7 +66,7 @@ export function Chart({ title, times, lines, text, heightPx = 150 }: ChartProps)
           ))}
         </span>
       </figcaption>
-      <div ref={host} aria-hidden="true" />
+      <div ref={host} aria-hidden="true" style={{ minHeight: heightPx }} />
     </figure>
   );
 }
@@ -91,6 +98,7 @@ function draw(
     {
       width: Math.max(80, host.clientWidth),
       height: heightPx,
+      legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
       axes: [

@@ -1,4 +1,4 @@
-import type { GpuStatus, StatusDocument } from '../../cluster/status/types.ts';
+import type { GpuStatus } from '../../cluster/status/types.ts';
 import { linkTo } from '../app/router.ts';
 import { percentText } from '../app/words.ts';
 import { hueOf } from './hue.ts';
@@ -37,19 +37,4 @@ export function GpuBar({ gpu, slices }: { readonly gpu: GpuStatus; readonly slic
       {gpu.reason !== null && <p class="small quiet">{gpu.reason}</p>}
     </div>
   );
-}
-
-/** What lies on each card of a node, by the card's UUID. */
-export function slicesOn(cluster: StatusDocument, node: string): ReadonlyMap<string, readonly Slice[]> {
-  const found = new Map<string, Slice[]>();
-  for (const deployment of cluster.deployments) {
-    for (const replica of deployment.replicas.filter((one) => one.node === node)) {
-      for (const { uuid, fraction } of replica.gpus) {
-        const slices = found.get(uuid) ?? [];
-        slices.push({ deployment: deployment.name, replica: replica.id, fraction });
-        found.set(uuid, slices);
-      }
-    }
-  }
-  return found;
 }
