@@ -17,6 +17,7 @@ export const USAGE = `npm run bench -- [options]: modelserve beside other server
   --help
 
   models               the figures of that group alone: how models come, are listed and opened
+  metrics              what counting requests costs: with metrics and without, in turn
   dashboard            the dashboard of a large cluster in a browser, and what its head keeps
 
 contestants: ${CONTESTANTS.map(({ name }) => name).join(', ')}

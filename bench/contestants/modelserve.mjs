@@ -46,7 +46,7 @@ export function writeProject(folder, project) {
 }
 
 /** @returns {Promise<import('./server.mjs').Command>} a head that serves the project in `folder` */
-export async function headCommand(folder, port) {
+export async function headCommand(folder, port, cli = CLI) {
   const [storePort, dashboardPort] = await freePorts(2);
   const options = {
     '--conf': join(folder, 'conf.ini'),
@@ -55,7 +55,7 @@ export async function headCommand(folder, port) {
     '--dashboard-port': dashboardPort,
     '--http-port': port,
   };
-  return { command: process.execPath, args: [CLI, 'head', ...Object.entries(options).flat().map(String)] };
+  return { command: process.execPath, args: [cli, 'head', ...Object.entries(options).flat().map(String)] };
 }
 
 /** @returns {import('./server.mjs').Contestant} */

@@ -9,6 +9,7 @@ import { largeBodies } from './large-bodies.mjs';
 import { listFastRows } from './list-fast.mjs';
 import { manyDeployments } from './many-deployments.mjs';
 import { memory } from './memory.mjs';
+import { metrics } from './metrics.mjs';
 import { overload } from './overload.mjs';
 import { preloadOpen } from './preload-open.mjs';
 import { receive } from './receive.mjs';
@@ -44,6 +45,7 @@ export const FIGURES = [
   { name: 'streaming', group: 'models', what: 'a model that is read while it comes', run: streaming },
   { name: 'list-fast', group: 'models', what: 'listing a million keys', run: listFastRows },
   { name: 'travel', what: 'packages and models on their way', run: travel },
+  { name: 'metrics', group: 'metrics', what: 'what counting costs', run: metrics },
   { name: 'dashboard', group: 'dashboard', what: 'the dashboard of a large cluster', run: dashboard },
   { name: 'preload-open', group: 'models', what: 'opens with the preload library', run: preloadOpen },
 ];

@@ -14,8 +14,8 @@ import { startContestant } from '../contestants/server.mjs';
  * Starts a head with sections of the package NoOp.
  * @param {Context} context
  * @param {{conf: readonly string[], route: string, body?: Buffer, requirements?: readonly string[],
- *   folder?: string, env?: NodeJS.ProcessEnv}} project the route is asked with the body until it answers; folder: in place of a
- *   new one; env: what the head has in its environment beside what is there
+ *   folder?: string, env?: NodeJS.ProcessEnv, cli?: string}} project the route is asked with the body until it answers; folder: in place of a
+ *   new one; env: what the head has in its environment beside what is there; cli: of another program than the one that is built here
  * @returns {Promise<import('../contestants/server.mjs').Running & {folder: string}>} folder: of the project, its state below it
  */
 export async function startHead(context, project) {
@@ -30,7 +30,7 @@ export async function startHead(context, project) {
     command: async (_prepared, port) => {
       const { requirements, conf, env } = project;
       writeProject(folder, { package: 'NoOp', conf, ...(requirements ? { requirements } : {}) });
-      return { ...(await headCommand(folder, port)), env };
+      return { ...(await headCommand(folder, port, project.cli)), env };
     },
   };
   const place = { folder, own: (one) => context.workspace.own(one) };

@@ -1,3 +1,4 @@
+import type { Mistaken } from '../admin/types.ts';
 import type { RevisionSummary } from '../cluster/status/types.ts';
 import type { AdminClient } from './admin-client.ts';
 import { renderPlan } from './apply-view.ts';
@@ -50,10 +51,13 @@ export async function rollbackCommand(
     const plan = await client.planRollback(number);
     if (options.json) printJson(plan);
     else if (plan.ok) print(renderPlan(plan));
-    return plan.ok ? ExitCode.done : ExitCode.usage;
+    return plan.ok ? ExitCode.done : refused(plan);
   }
   const answer = await client.rollback(number);
-  if (answer.ok) return await conclude(client, answer, options);
-  for (const mistake of answer.mistakes) printError(mistake);
+  return answer.ok ? await conclude(client, answer, options) : refused(answer);
+}
+
+function refused({ mistakes }: Mistaken): ExitCode {
+  for (const mistake of mistakes) printError(mistake);
   return ExitCode.usage;
 }

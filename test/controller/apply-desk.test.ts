@@ -1,95 +1,11 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { ApplyDesk, type ApplyJob, type Recorded } from '../../src/controller/apply-desk.ts';
-import { Uploads } from '../../src/controller/uploads.ts';
-import { ContentStore } from '../../src/lib/content/content-store.ts';
-import { diskRoom } from '../../src/lib/content/room.ts';
-import { silentLog } from '../../src/lib/log.ts';
-import type { ApplyQueue } from '../../src/store/types.ts';
-import { makeProject, PACKAGES } from '../config/project-fixture.ts';
-import { unreachable } from '../support/memory-store.ts';
-import { tempDir } from '../support/temp-dir.ts';
-import { ControlWorld, type Head } from './world.ts';
-
-/** A queue whose jobs are done at once by whoever processes them. */
-class DirectQueue implements ApplyQueue<ApplyJob, Recorded> {
-  failures = 0;
-  #handler: ((job: ApplyJob) => Promise<Recorded>) | null = null;
-
-  get isProcessing(): boolean {
-    return this.#handler !== null;
-  }
-
-  async submit(job: ApplyJob): Promise<Recorded> {
-    if (this.#handler === null) throw new Error('nobody processes');
-    return await this.#handler(structuredClone(job));
-  }
-
-  async process(handler: (job: ApplyJob) => Promise<Recorded>): Promise<() => Promise<void>> {
-    if (this.failures > 0) {
-      this.failures -= 1;
-      throw unreachable('process');
-    }
-    this.#handler = handler;
-    return async () => {
-      this.#handler = null;
-    };
-  }
-
-  async close(): Promise<void> {
-    this.#handler = null;
-  }
-}
-
-/** A caller who does not go away. */
-const waiting = new AbortController().signal;
-
-const section = (replicas: number): string =>
-  `[algopkg.Echo]\nbackend = EchoBackend\nmodel = echo_v1.onnx\nreplicas = ${replicas}\nroute = echo\n`;
-
-async function open(options: { readonly failures?: number } = {}) {
-  const folder = await makeProject({ ...PACKAGES, 'conf.ini': section(1) });
-  const world = new ControlWorld();
-  const head: Head = await world.addHead('head');
-  world.join('head', { gpus: 0 });
-  await world.ticks(3);
-  const queue = new DirectQueue();
-  queue.failures = options.failures ?? 0;
-  const { leader, state } = head;
-  const snapshotsDir = tempDir();
-  const contents = new ContentStore({
-    recordsDir: join(snapshotsDir, 'contents'),
-    filesDir: join(snapshotsDir, 'models'),
-  });
-  const desk = new ApplyDesk(
-    {
-      snapshotsDir,
-      digestsDir: join(snapshotsDir, 'digests'),
-      contents,
-      room: diskRoom(0),
-      uploadedDir: '/uploaded',
-      remote: { running: [], obtain: () => Promise.reject(new Error('no URI is named here')) },
-      queueTimeoutMs: 1_000,
-      electionTimeoutMs: 500,
-    },
-    { queue, leader, state, uploads: new Uploads(join(snapshotsDir, 'uploads'), contents), log: silentLog },
-  );
-  desk.start();
-  onTestFinished(async () => await desk.stop());
-  await expect.poll(() => queue.isProcessing, { timeout: 5_000 }).toBe(true);
-  const conf = join(folder, 'conf.ini');
-  return { world, head, desk, queue, conf, folder };
-}
-
-async function recorded(desk: ApplyDesk, conf: string): Promise<Recorded> {
-  const result = await desk.apply({ confPath: conf, upload: null }, waiting);
-  return result.ok ? result.recorded : expect.fail(JSON.stringify(result.mistakes));
-}
+import { describe, expect, it } from 'vitest';
+import { openDesk, recorded, section, waiting } from './apply-world.ts';
 
 describe('an apply', () => {
   it('records what changes, and nothing when nothing does', async () => {
-    const { desk, conf, head } = await open();
+    const { desk, conf, head } = await openDesk();
     expect(await recorded(desk, conf)).toMatchObject({
       outcome: 'recorded',
       revision: 1,
@@ -110,7 +26,7 @@ describe('an apply', () => {
   });
 
   it('remembers a file that changed nothing as read', async () => {
-    const { desk, conf, head } = await open();
+    const { desk, conf, head } = await openDesk();
     await recorded(desk, conf);
     const before = head.state.lastRead(conf);
     await writeFile(conf, `# a comment\n${section(1)}`);
@@ -119,7 +35,7 @@ describe('an apply', () => {
   });
 
   it('tries again what had failed', async () => {
-    const { desk, conf, head } = await open();
+    const { desk, conf, head } = await openDesk();
     await recorded(desk, conf);
     const [wanted] = head.state.rollouts;
     const failure = { revision: 1, message: 'no', traceback: '', atMs: 0 };
@@ -129,7 +45,7 @@ describe('an apply', () => {
   });
 
   it('changes nothing for a file with a mistake, or a package that cannot be read', async () => {
-    const { desk, conf, folder, head } = await open();
+    const { desk, conf, folder, head } = await openDesk();
     await writeFile(conf, section(1).replace('replicas = 1', 'replicas = -1'));
     expect(await desk.apply({ confPath: conf, upload: null }, waiting)).toMatchObject({
       ok: false,
@@ -142,7 +58,7 @@ describe('an apply', () => {
   });
 
   it('is planned without keeping anything', async () => {
-    const { desk, conf, head } = await open();
+    const { desk, conf, head } = await openDesk();
     expect(await desk.plan({ confPath: conf, upload: null }, waiting)).toMatchObject({
       ok: true,
       changes: [{ deployment: 'Echo', kind: 'added' }],
@@ -151,14 +67,14 @@ describe('an apply', () => {
   });
 
   it('warns of what finds no room', async () => {
-    const { desk, conf } = await open();
+    const { desk, conf } = await openDesk();
     await writeFile(conf, `${section(1)}gpu_cost = 1\n`);
     const result = await desk.plan({ confPath: conf, upload: null }, waiting);
     expect(result.warnings).toMatchObject([{ section: 'algopkg.Echo', expected: 'room for 1 replica' }]);
   });
 
   it('waits for an election, and is refused when there is none', async () => {
-    const { desk, conf, world, head, queue } = await open();
+    const { desk, conf, world, head, queue } = await openDesk();
     world.server.change({ lease: { holder: 'other', epoch: 99, endsAtMs: world.nowMs + 3_000 } });
     await world.ticks(2);
     expect(head.leader.leadership).toBeNull();
@@ -178,7 +94,7 @@ describe('an apply', () => {
   });
 
   it('takes jobs as soon as the store is there', async () => {
-    const { desk, conf, queue } = await open({ failures: 1 });
+    const { desk, conf, queue } = await openDesk({ failures: 1 });
     expect(await recorded(desk, conf)).toMatchObject({ revision: 1 });
     await desk.stop();
     await desk.stop();

@@ -132,6 +132,10 @@ describe('requests are counted by how they ended', () => {
       await call(node.port, { path: `/made-up-${round}"}%0A` });
       await call(node.port, { path: `/echo/${round}`, method: 'PATCH', headers: { [`x-${round}`]: 'y' } });
     }
+    const longest = `/${'a%22%5Cn'.repeat(1_000)}`;
+    for (const method of ['OPTIONS', 'TRACE', 'PROPFIND', 'M-SEARCH', 'PURGE'])
+      for (const path of ['/echo', '/echo?deployment=%22x%22,outcome=%22y%22', longest, '/-/metrics'])
+        await call(node.port, { path, method });
     const after = [...(await scrape()).keys()];
     expect(after.filter((key) => !before.includes(key) && !key.includes('_seconds_'))).toEqual([]);
   });

@@ -59,7 +59,7 @@ export class SyntheticCluster {
       })),
       ingress: {
         ...{ startedAtMs: 0, processes: [], connections: 10, unrouted: 0 },
-        deployments: this.#counted[index],
+        deployments: [...this.#counted[index]],
       },
     }));
   }
@@ -131,7 +131,7 @@ export class SyntheticCluster {
   #place(index) {
     const deployment = this.#rollouts[index % this.#rollouts.length];
     const node = this.#nodes[(index * 13) % this.#nodes.length];
-    const gpu = node.record.capacity.gpus[index % GPUS];
+    const gpu = node.record.capacity.gpus[Math.floor(index / this.#nodes.length) % GPUS];
     node.reported.push({
       assignment: {
         ...{ replicaId: `${deployment.deployment}-${index}`, deployment: deployment.deployment },

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
+import { getGlobalDispatcher } from 'undici';
 import { SyntheticCluster } from './synthetic-cluster.mjs';
 
 const DIST = fileURLToPath(new URL('../../../dist', import.meta.url));
@@ -47,13 +48,13 @@ const live = new LiveHub({
     return () => listeners.delete(listener);
   },
 });
-const { apiKey, metricsKey } = clusterKeys(token);
+const keys = clusterKeys(token);
 const nothing = new Proxy(
   {},
   { get: () => async () => ({ models: [], environments: [], silent: [], revisions: [] }) },
 );
 const server = new AdminServer(
-  { host: '127.0.0.1', port: 0, apiKey, metricsKey, version: '0' },
+  { host: '127.0.0.1', port: 0, ...keys, isReadOnly: false, tls: null, version: '0' },
   {
     backend: { ...nothing, status, events, replica: async (id) => cluster.replica(id) },
     uploads: nothing,
@@ -66,6 +67,7 @@ const server = new AdminServer(
     },
     logs: { open: async () => cluster.lines() },
     live,
+    routes: getGlobalDispatcher(),
     log: console,
   },
 );

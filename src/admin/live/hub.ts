@@ -75,6 +75,7 @@ export class LiveHub implements LiveSource {
           place = this.#newest + 1;
           const whole = this.#whole();
           if (whole !== null) yield whole;
+          continue; // it may have fallen behind again while it took that
         }
         const message = this.#messages[this.#messages.length - 1 - (this.#newest - place)];
         if (message === undefined) await new Promise<void>((resolve) => this.#wakers.add(resolve));
