@@ -134,13 +134,17 @@ describe.skipIf(azure === null)('models of Azure by the proxy of Dragonfly', () 
     await obtain(uri, { AZURE_STORAGE_KEY: store.key }, config);
     const signedIn = secondNow();
     await until('another second, and so another signature', () => secondNow() > signedIn);
+    const isLogged = (name: string) => squid.answers.some((line) => line.includes(name));
+    await until('the first fetch in the log', () => isLogged('weights.bin') && isLogged('.json'));
     const between = squid.answers.length;
-    expect(between).toBeGreaterThan(0);
     await obtain(uri, { AZURE_STORAGE_KEY: store.key }, config);
     await until('the second fetch in the log', () => squid.answers.length > between);
     const second = squid.answers.slice(between);
     expect(second.every((line) => /[?&]sig=/.test(line) && /[?&]sr=b/.test(line))).toBe(true);
-    expect(second.filter((line) => !IS_KEPT.test(line))).toEqual([]);
+    // Of two bytes squid keeps nothing where its client has left before the store's answer has ended.
+    const large = second.filter((line) => line.includes('weights.bin'));
+    expect(large.length).toBeGreaterThan(0);
+    expect(large.filter((line) => !IS_KEPT.test(line))).toEqual([]);
     const other = randomBytes(64).toString('base64');
     await expect(obtain(uri, { AZURE_STORAGE_KEY: other }, config)).rejects.toThrow(
       /403 AuthorizationFailure: .*; asked with AZURE_STORAGE_KEY of the environment/,

@@ -1,6 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from './cluster.ts';
 import { installPackage } from './npm-package.ts';
@@ -38,19 +39,20 @@ export class AzureServer {
     const [port = 0] = await freePorts(1);
     const url = `http://127.0.0.1:${port}`;
     const key = randomBytes(64).toString('base64');
-    const listen = ['--blobHost', '127.0.0.1', '--blobPort', String(port), '-l', join(installed, 'blobs')];
+    const folder = mkdtempSync(join(tmpdir(), 'modelserve-server-'));
+    const listen = ['--blobHost', '127.0.0.1', '--blobPort', String(port), '-l', join(folder, 'blobs')];
     const server = new ServerProcess({
       ...{
         what: 'Azurite',
         command: join(installed, 'node_modules', '.bin', 'azurite-blob'),
-        cwd: installed,
+        cwd: folder,
       },
       args: [...listen, '--silent', '--disableTelemetry', '--skipApiVersionCheck'],
       env: { AZURITE_ACCOUNTS: `${ACCOUNT}:${key}` },
       isReady: async () => (await fetch(url)).status > 0,
     });
     await server.start();
-    const azure = new AzureServer(url, key, { process: server, folder: installed });
+    const azure = new AzureServer(url, key, { process: server, folder });
     await azure.#put(`/${container}`, [['restype', 'container']], Buffer.alloc(0));
     return azure;
   }

@@ -1,5 +1,6 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from './cluster.ts';
 import { installPackage } from './npm-package.ts';
@@ -11,16 +12,14 @@ const PACKAGE = '@20minutes/s3rver@4.0.4';
 const PROGRAM = `
 const http = require('node:http');
 const S3rver = require('@20minutes/s3rver');
-const [directory, port] = process.argv.slice(2);
+const [directory, port] = process.argv.slice(1);
 const server = new S3rver({ directory, vhostBuckets: false, silent: true });
 http.createServer(server.callback()).listen(Number(port), '127.0.0.1');
 `;
 
 /** Installs an S3 server of somebody else's, which checks signatures. @returns null, having said why, where it cannot be had */
 export function installS3Server(what: string): string | null {
-  const folder = installPackage(PACKAGE, what);
-  if (folder !== null) writeFileSync(join(folder, 'serve.cjs'), PROGRAM);
-  return folder;
+  return installPackage(PACKAGE, what);
 }
 
 /** An S3 server on loopback with one bucket. Its key is `S3RVER`, id and secret alike; who sends none may do all. */
@@ -37,15 +36,16 @@ export class S3Server {
 
   static async start(installed: string, bucket: string): Promise<S3Server> {
     const [port = 0] = await freePorts(1);
-    mkdirSync(join(installed, 'objects', bucket), { recursive: true });
+    const folder = mkdtempSync(join(tmpdir(), 'modelserve-server-'));
+    mkdirSync(join(folder, bucket));
     const url = `http://127.0.0.1:${port}`;
     const server = new ServerProcess({
       ...{ what: 'the S3 server', command: process.execPath, cwd: installed },
-      args: ['--openssl-legacy-provider', 'serve.cjs', 'objects', String(port)],
+      args: ['--openssl-legacy-provider', '-e', PROGRAM, folder, String(port)],
       isReady: async () => (await fetch(`${url}/${bucket}`)).ok,
     });
     await server.start();
-    return new S3Server(url, server, installed);
+    return new S3Server(url, server, folder);
   }
 
   /** @param path bucket and key, as they are */
