@@ -62,6 +62,7 @@ export class SquidServer {
       'store_id_extras "%{X-Dragonfly-Filter}>h"',
       'store_id_children 2 startup=1 concurrency=10',
       'range_offset_limit none',
+      'quick_abort_min -1 KB', // what a client wanted a part of comes to its end
       'cache_mem 128 MB',
       'maximum_object_size_in_memory 64 MB',
       'refresh_pattern . 60 100% 600 override-expire ignore-reload ignore-no-store ignore-private',
