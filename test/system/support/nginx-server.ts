@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { freePorts } from './cluster.ts';
@@ -56,7 +56,9 @@ export class NginxServer {
   put(path: string, content: Buffer): void {
     const target = join(this.#folder, 'files', path);
     mkdirSync(dirname(target), { recursive: true });
-    writeFileSync(target, content);
+    // Another file of the same name: nginx would answer from what is half written, under the version of before.
+    writeFileSync(`${target}.new`, content);
+    renameSync(`${target}.new`, target);
   }
 
   /** Ends it and removes it from the disk. Idempotent. */
