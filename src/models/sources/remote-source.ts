@@ -146,8 +146,7 @@ export class RemoteSource implements ModelSource {
       },
       async (answer) => {
         await this.#checkPart(file, answer, range === null ? null : at);
-        for await (const chunk of answer.body) {
-          const bytes = chunk as Buffer;
+        for await (const bytes of upTo(answer, () => end !== null && at === end)) {
           if (end !== null && at + bytes.length > end) throw passing('it sends more than was asked for');
           await sink(bytes, at);
           at += bytes.length;
@@ -239,6 +238,15 @@ export class RemoteSource implements ModelSource {
 
   #placeOf(key: string): string {
     return `${this.#dialect.place}${key}`;
+  }
+}
+
+/** The body of an answer. Who breaks the connection once all is there, as a proxy may, has nothing left to be asked for. */
+async function* upTo({ body }: Answer, isAllThere: () => boolean): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of body) yield chunk as Buffer;
+  } catch (error) {
+    if (!isAllThere()) throw error;
   }
 }
 

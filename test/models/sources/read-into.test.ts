@@ -99,6 +99,18 @@ describe('reading a part into its place', () => {
     expect(web.requests).toHaveLength(3);
   });
 
+  it('has what it asked for where a connection breaks after its last byte, and asks for nothing more', async () => {
+    const { web, get } = await open();
+    web.trouble = (_request, response) => {
+      const range = `bytes 1000-200999/${content.length}`;
+      response.writeHead(206, { 'content-range': range, 'transfer-encoding': 'chunked' });
+      response.write(part, () => response.socket?.end());
+      return true;
+    };
+    expect(await get()).toEqual(whole);
+    expect(new Set(web.requests)).toEqual(new Set(['/m.bin bytes=1000-200999']));
+  });
+
   it('follows a redirect, and tells another host nothing secret', async () => {
     const { web, get } = await open();
     const other = await startWebServer();
