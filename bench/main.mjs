@@ -42,7 +42,7 @@ async function main(options) {
   } else say('nothing written: a part of the whole, or --quick; --keep writes it all the same');
 }
 
-function isKept({ keep, plan, contestants, figures }) {
+function isKept({ keep, plan, contestants, figures, isGroups }) {
   const isWhole = contestants.length === CONTESTANTS.length && figures.length === FIGURES.length;
-  return keep || (isWhole && plan.size !== 'quick');
+  return keep || ((isWhole || isGroups) && plan.size !== 'quick');
 }

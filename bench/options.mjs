@@ -16,7 +16,7 @@ export const USAGE = `npm run bench -- [options]: modelserve beside other server
   --report             nothing is measured: write the plot and docs/benchmarks.md from bench/results/latest.json
   --help
 
-  models               the figures of that group alone: how models come, are listed and opened
+  models               the figures of that group alone, kept by themselves: how models come, are listed and opened
   metrics              what counting requests costs: with metrics and without, in turn
   dashboard            the dashboard of a large cluster in a browser, and what its head keeps
 
@@ -28,7 +28,7 @@ const MAX_NUMBER = 100;
 
 /**
  * @param {readonly string[]} args
- * @returns {{mode: 'help' | 'report'} | {mode: 'run', plan: import('./matrix.mjs').Plan, keep: boolean,
+ * @returns {{mode: 'help' | 'report'} | {mode: 'run', plan: import('./matrix.mjs').Plan, keep: boolean, isGroups: boolean,
  *   contestants: readonly import('./contestants/server.mjs').Contestant[],
  *   figures: readonly import('./figures/all.mjs').Figure[]}}
  * @throws {Error} what cannot be understood, with what could
@@ -58,6 +58,7 @@ export function readOptions(args) {
   return {
     mode: 'run',
     keep: values.keep,
+    isGroups: positionals.length > 0,
     plan: {
       ...plan,
       rounds: wholeNumber('--rounds', values.rounds, plan.rounds),

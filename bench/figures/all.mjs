@@ -62,7 +62,7 @@ export async function runFigures({ figures, plan, say }) {
     const measured = await runOne(figure, { rounds: plan.rounds, seconds: plan.secondsPerCell, say });
     for (const row of measured)
       say(`  ${row.what}: ${row.value?.toFixed(2) ?? '–'} ${row.unit}: ${row.verdict}`);
-    rows.push(...measured);
+    rows.push(...measured.map((row) => (figure.group === undefined ? row : { ...row, group: figure.group })));
   }
   return rows;
 }

@@ -11,6 +11,7 @@ import { spreadOf } from '../lib/statistics.mjs';
  * @property {'at least' | 'at most'} comparison
  * @property {number} target
  * @property {'pass' | 'short' | 'not measured'} verdict
+ * @property {string} [group] of its figure, which is kept by itself
  * @property {string} [note] how it was measured, or why it was not
  */
 

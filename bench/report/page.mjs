@@ -5,13 +5,25 @@ import { duration, number, spread, table } from './tables.mjs';
 
 const YARDSTICK = 'fastapi';
 
-/** @returns {string} the whole page */
-export function pageOf(results) {
+const TITLES = {
+  models: 'Models on their way',
+  metrics: 'What counting costs',
+  dashboard: 'The dashboard of a large cluster',
+};
+
+/**
+ * @param {object} results of the last whole run
+ * @param {readonly object[]} groups results of figures that run by themselves
+ * @returns {string} the whole page
+ */
+export function pageOf(results, groups = []) {
+  const all = [...results.targets, ...groups.flatMap(({ targets }) => targets)];
   return `${[
     '# Benchmarks',
-    intro(results),
+    intro(results, all),
     '![CPU time per request and requests per second](../bench/results/latest.svg)',
     tablesOf(results),
+    ...groups.flatMap((group) => [`## ${TITLES[group.group]}`, measured(group), targets(group.targets)]),
     '## How it was measured',
     method(results),
   ].join('\n\n')}\n`;
@@ -32,9 +44,9 @@ export function tablesOf(results) {
   ].join('\n\n');
 }
 
-function intro(results) {
+function intro(results, all) {
   const { machine, versions } = results;
-  const judged = results.targets.filter(({ verdict }) => verdict !== 'not measured');
+  const judged = all.filter(({ verdict }) => verdict !== 'not measured');
   const passed = judged.filter(({ verdict }) => verdict === 'pass').length;
   return [
     'Made by `npm run bench` from `bench/results/latest.json`; `npm run bench -- --report` makes it anew.',
@@ -46,6 +58,12 @@ function intro(results) {
     '',
     `**${passed} of ${judged.length} targets that were measured are reached.**`,
   ].join('\n');
+}
+
+function measured(results) {
+  const { date, commit, rounds, machine, group } = results;
+  const when = `\`npm run bench -- ${group}\`, measured ${date.slice(0, 10)} at ${commit}: ${rounds} round(s); load before the run ${number(machine.loadBefore)}.`;
+  return [when, ...caution(results)].join('\n');
 }
 
 /** What a reader has to know before trusting the figures. */

@@ -18,6 +18,7 @@ const CLOSED = [
   'uploads',
   'digests',
   'revisions',
+  'tls',
   'store',
 ] as const;
 const ACCESS_MS = 30_000;
