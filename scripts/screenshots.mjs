@@ -1,9 +1,10 @@
 // `node scripts/screenshots.mjs`: makes the pictures of the dashboard in docs/images, from a head that it starts with this
 // folder's conf.ini on ports of its own, with some traffic. Needs Chromium.
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 import { ROOT, setUp } from './setup.mjs';
 
@@ -14,12 +15,19 @@ const PICTURES = [
   { name: 'nodes', colorScheme: 'dark', place: 'nodes', wait: '.gpu' },
   { name: 'configuration', colorScheme: 'light', place: 'configuration', wait: '.cm-content' },
 ];
-const TRAFFIC_MS = 45_000;
+const TRAFFIC_MS = 150_000;
+let isOver = false;
 
 setUp({ quiet: true });
 const folder = mkdtempSync(join(tmpdir(), 'modelserve-pictures-'));
-for (const name of ['algopkg', 'Model_ZOO', 'conf.ini'])
+for (const name of ['algopkg', 'Model_ZOO'])
   cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+// Slices of GPUs to be seen: as much as both cards have, and one replica that waits.
+const conf = readFileSync(join(ROOT, 'conf.ini'), 'utf8')
+  .replace('gpu_cost = 0', 'gpu_cost = 0.6')
+  .replace('route = digits', 'route = digits\ngpu_cost = 0.25')
+  .replace('route = iris', 'route = iris\ngpu_cost = 0.125');
+writeFileSync(join(folder, 'conf.ini'), conf);
 const state = join(folder, 'state');
 const head = spawn(
   process.execPath,
@@ -47,9 +55,13 @@ const head = spawn(
 );
 try {
   await said(head, /^ready/m);
-  await traffic(Date.now() + TRAFFIC_MS);
+  const clients = traffic();
+  await delay(TRAFFIC_MS);
   await takePictures(readFileSync(join(state, 'token'), 'utf8').trim());
+  isOver = true;
+  await clients;
 } finally {
+  isOver = true;
   head.kill('SIGINT');
   await new Promise((resolve) => head.once('close', resolve));
   rmSync(folder, { recursive: true, force: true });
@@ -64,19 +76,39 @@ async function said(child, words) {
   child.stdout.resume();
 }
 
-async function traffic(untilMs) {
-  const headers = { 'content-type': 'application/json' };
-  const body = JSON.stringify({ text: 'Ada Lovelace met Charles Babbage in London on 5 June 1833.' });
-  while (Date.now() < untilMs) {
+/** Waves of requests, each with its own words and a mistake now and then, until the pictures are taken. */
+async function traffic() {
+  const texts = [
+    'Ada Lovelace met Charles Babbage in London on 5 June 1833.',
+    'Paid $300 to Grace Hopper.',
+    '',
+  ];
+  for (let wave = 0; !isOver; wave += 1) {
+    const sizes = [
+      ['extract', 4 + Math.round(3 * Math.sin(wave / 40)), { text: texts[wave % texts.length] }],
+      ['iris', 1 + (wave % 3), exampleOf('IrisTs')],
+      ['digits', wave % 2, wave % 50 === 1 ? { pixels: 'none' } : exampleOf('Digits')],
+    ];
     await Promise.all(
-      Array.from({ length: 1 + Math.floor(Math.random() * 12) }, () =>
-        fetch(`http://127.0.0.1:${PORTS.http}/extract`, { method: 'POST', headers, body }).then((answer) =>
-          answer.text(),
-        ),
-      ),
+      sizes.flatMap(([route, count, body]) => Array.from({ length: count }, () => ask(route, body))),
     );
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await delay(30);
   }
+}
+
+function exampleOf(name) {
+  return JSON.parse(readFileSync(join(folder, 'algopkg', name, 'example.json'), 'utf8'));
+}
+
+async function ask(route, body) {
+  const headers = { 'content-type': 'application/json' };
+  const url = `http://127.0.0.1:${PORTS.http}/${route}`;
+  await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) }).then((answer) => answer.text());
+}
+
+/** In the page: whether figures have come to all charts. */
+function isDrawn() {
+  return [...document.querySelectorAll('main .legend')].every((legend) => !legend.textContent.includes('–'));
 }
 
 async function takePictures(token) {
@@ -92,6 +124,7 @@ async function takePictures(token) {
     for (const { name, place, wait } of PICTURES.filter((picture) => picture.colorScheme === colorScheme)) {
       await page.goto(`http://127.0.0.1:${PORTS.dashboard}/#/${place}`);
       await page.locator(wait).first().waitFor();
+      await page.waitForFunction(isDrawn);
       await page.screenshot({ path: join(images, `${name}-${colorScheme}.png`) });
     }
     await page.close();

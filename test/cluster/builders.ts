@@ -6,6 +6,7 @@ import type {
   PlacementRequest,
 } from '../../src/cluster/placement/types.ts';
 import type { PinnedSpec, SpecHashes } from '../../src/cluster/spec/types.ts';
+import { SPEC } from '../support/spec.ts';
 
 export const GIB = 1024 ** 3;
 
@@ -65,38 +66,8 @@ export function pinnedSpec(over: SpecOver = {}): PinnedSpec {
   const { hashes, ...fields } = over;
   const name = fields.name ?? 'Echo';
   return {
-    name,
-    packageName: 'Echo',
-    backend: 'algo_backend',
-    language: 'python',
-    route: name.toLowerCase(),
-    methods: ['GET', 'POST'],
-    replicas: 1,
-    gpuMilli: 0,
-    cpuMilli: 100,
-    memoryBytes: 0,
-    models: [],
-    userConfig: null,
-    maxOngoingRequests: 16,
-    maxQueuedRequests: 100,
-    requestTimeoutMs: 60_000,
-    startupTimeoutMs: 600_000,
-    minReadyMs: 5_000,
-    gracefulShutdownTimeoutMs: 60_000,
-    retries: 1,
-    concurrency: 1,
-    maxBatchSize: 1,
-    batchWaitTimeoutMs: 0,
-    exposeErrors: 'loopback',
-    apiKeys: null,
-    apiRatePerS: 0,
-    runAs: null,
-    python: null,
-    environment: null,
-    wheels: null,
-    stream: false,
-    logOutput: true,
-    env: {},
+    ...SPEC,
+    ...{ name, backend: 'algo_backend', route: name.toLowerCase(), models: [] },
     package: { hash: 'p', snapshotDir: '/snapshots/p' },
     modelPins: [],
     modelRoot: '/project/Model_ZOO',

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { compileConf } from '../../src/config/compile.ts';
 import { renderFinding } from '../../src/config/finding.ts';
+import { SPEC } from '../support/spec.ts';
 import { compiled, compileText, makeProject, mistakesOf, PACKAGES, warningsOf } from './project-fixture.ts';
 
 /** The example of the system's own documentation, to the letter. */
@@ -33,38 +34,9 @@ const REFERENCE_FILES = {
 };
 
 const REFERENCE_SPEC = {
-  name: 'AlgoExample',
-  packageName: 'AlgoExample',
-  backend: 'algo_backend',
-  language: 'python',
-  route: 'extract',
-  methods: ['GET', 'POST'],
-  replicas: 1,
-  gpuMilli: 1000,
-  cpuMilli: 100,
-  memoryBytes: 0,
-  models: ['algoexample_model_v1.pb'],
-  userConfig: null,
-  maxOngoingRequests: 16,
-  maxQueuedRequests: 100,
-  requestTimeoutMs: 60_000,
-  startupTimeoutMs: 600_000,
-  minReadyMs: 5000,
-  gracefulShutdownTimeoutMs: 60_000,
-  retries: 1,
-  concurrency: 1,
-  maxBatchSize: 1,
-  batchWaitTimeoutMs: 0,
-  exposeErrors: 'loopback',
-  apiKeys: null,
-  apiRatePerS: 0,
-  runAs: null,
-  python: null,
-  environment: null,
-  wheels: null,
-  stream: false,
-  logOutput: true,
-  env: {},
+  ...SPEC,
+  ...{ name: 'AlgoExample', packageName: 'AlgoExample', backend: 'algo_backend', route: 'extract' },
+  ...{ gpuMilli: 1000, models: ['algoexample_model_v1.pb'] },
 };
 
 describe("the reference's example", () => {

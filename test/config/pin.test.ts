@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { ClusterSettings, DeploymentSpec, Effect } from '../../src/cluster/spec/types.ts';
 import { completeSpec, differences, settingsDifferences } from '../../src/config/pin.ts';
 import { hashOf } from '../../src/lib/hash.ts';
-import { anySpec, PINS, pinned, SPEC } from './specs.ts';
+import { SPEC } from '../support/spec.ts';
+import { anySpec, PINS, pinned } from './specs.ts';
 
 const EFFECTS: readonly Effect[] = ['routing', 'scale', 'reconfigure', 'replace'];
 

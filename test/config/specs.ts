@@ -1,41 +1,7 @@
 import fc from 'fast-check';
 import type { DeploymentSpec, PinnedSpec } from '../../src/cluster/spec/types.ts';
 import { pinSpec } from '../../src/config/pin.ts';
-
-export const SPEC: DeploymentSpec = {
-  name: 'Echo',
-  packageName: 'Echo',
-  backend: 'EchoBackend',
-  language: 'python',
-  route: 'echo',
-  methods: ['GET', 'POST'],
-  replicas: 1,
-  gpuMilli: 0,
-  cpuMilli: 100,
-  memoryBytes: 0,
-  models: ['a.onnx'],
-  userConfig: null,
-  maxOngoingRequests: 16,
-  maxQueuedRequests: 100,
-  requestTimeoutMs: 60_000,
-  startupTimeoutMs: 600_000,
-  minReadyMs: 5000,
-  gracefulShutdownTimeoutMs: 60_000,
-  retries: 1,
-  concurrency: 1,
-  maxBatchSize: 1,
-  batchWaitTimeoutMs: 0,
-  exposeErrors: 'loopback',
-  apiKeys: null,
-  apiRatePerS: 0,
-  runAs: null,
-  python: null,
-  environment: null,
-  wheels: null,
-  stream: false,
-  logOutput: true,
-  env: {},
-};
+import { SPEC } from '../support/spec.ts';
 
 export const PINS: Pick<PinnedSpec, 'package' | 'modelPins' | 'modelRoot' | 'projectDir'> = {
   package: { hash: 'aaaaaaaaaaaaaaaa', snapshotDir: '/state/snapshots/aaaaaaaaaaaaaaaa' },
