@@ -16,10 +16,12 @@ describe('readEnvironment', () => {
       XDG_STATE_HOME: '/state',
       NO_COLOR: '1',
       CI: 'true',
+      MODELSERVE_CA: '/etc/ca.pem',
     };
     expect(readEnvironment(env)).toEqual({
       address: 'head:8265',
       token: 't',
+      caFile: '/etc/ca.pem',
       stateDir: '/var/lib/modelserve',
       stateHome: '/state',
       hasColor: false,
@@ -32,6 +34,7 @@ describe('readEnvironment', () => {
     expect(readEnvironment(env)).toEqual({
       address: null,
       token: null,
+      caFile: null,
       stateDir: null,
       stateHome: '/home/me/.local/state',
       hasColor: true,
