@@ -1,4 +1,4 @@
-import { assert, integer, property, shuffledSubarray } from 'fast-check';
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { FileFronts, type Front } from '../../../src/models/arrival/file-fronts.ts';
 
@@ -16,9 +16,9 @@ function partsOf(counts: readonly number[]) {
 
 it('reaches exactly as far as there is no gap, in whatever order the parts come', () => {
   const parts = partsOf([7, 1, 5]);
-  const orders = shuffledSubarray([...parts.keys()], { minLength: parts.length });
-  assert(
-    property(orders, integer({ min: 0, max: parts.length }), (order, comeCount) => {
+  const orders = fc.shuffledSubarray([...parts.keys()], { minLength: parts.length });
+  fc.assert(
+    fc.property(orders, fc.integer({ min: 0, max: parts.length }), (order, comeCount) => {
       const fronts = new FileFronts(parts);
       const latest = new Map<string, Front>();
       for (const index of order.slice(0, comeCount)) {
