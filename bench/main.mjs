@@ -34,7 +34,11 @@ async function main(options) {
   const known = circumstances(plan);
   const matrix = await runMatrix({ plan, contestants, say });
   const special = await runFigures({ figures, plan, say });
-  const results = { ...known, ...matrix, targets: [...rowsFromMatrix(matrix), ...special] };
+  const results = {
+    ...known,
+    ...matrix,
+    targets: [...(contestants.length === 0 ? [] : rowsFromMatrix(matrix)), ...special],
+  };
   process.stdout.write(`${tablesOf(results)}\n`);
   if (isKept(options)) {
     writeResults(results);

@@ -31,6 +31,7 @@ export function pageOf(results, groups = []) {
 
 /** @returns {string} what the terminal gets as well */
 export function tablesOf(results) {
+  if (results.contestants.length === 0) return targets(results.targets);
   return [
     '## Targets',
     targets(results.targets),
@@ -84,7 +85,9 @@ function targets(rows) {
       ? `${row.comparison === 'at least' ? '≥' : '≤'} ${number(row.target)} ${row.unit}`
       : '–',
   ]);
-  const notes = rows.filter(({ note }) => note).map(({ what, note }) => `* ${what}: ${note}`);
+  const said = new Map();
+  for (const { what, note } of rows) if (note) said.set(note, [...(said.get(note) ?? []), what]);
+  const notes = [...said].map(([note, whats]) => `* ${whats.join('; ')}: ${note}`);
   return [table(['figure', 'verdict', 'median (min–max)', 'target'], cells, 2), ...notes].join('\n\n');
 }
 
