@@ -15,7 +15,7 @@ const PICTURES = [
   { name: 'nodes', colorScheme: 'dark', place: 'nodes', wait: '.gpu' },
   { name: 'configuration', colorScheme: 'light', place: 'configuration', wait: '.cm-content' },
 ];
-const TRAFFIC_MS = 150_000;
+const TRAFFIC_MS = 60_000;
 let isOver = false;
 
 setUp({ quiet: true });
@@ -106,9 +106,10 @@ async function ask(route, body) {
   await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) }).then((answer) => answer.text());
 }
 
-/** In the page: whether figures have come to all charts. */
+/** In the page: whether figures have come to its charts, where it has any. */
 function isDrawn() {
-  return [...document.querySelectorAll('main .legend')].every((legend) => !legend.textContent.includes('–'));
+  const legends = [...document.querySelectorAll('main .legend')];
+  return legends.length === 0 || legends.some((legend) => /\d/.test(legend.textContent));
 }
 
 async function takePictures(token) {
