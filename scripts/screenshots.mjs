@@ -22,7 +22,7 @@ setUp({ quiet: true });
 const folder = mkdtempSync(join(tmpdir(), 'modelserve-pictures-'));
 for (const name of ['algopkg', 'Model_ZOO'])
   cpSync(join(ROOT, name), join(folder, name), { recursive: true });
-// Slices of GPUs to be seen: as much as both cards have, and one replica that waits.
+// Slices of GPUs to be seen.
 const conf = readFileSync(join(ROOT, 'conf.ini'), 'utf8')
   .replace('gpu_cost = 0', 'gpu_cost = 0.6')
   .replace('route = digits', 'route = digits\ngpu_cost = 0.25')

@@ -23,6 +23,15 @@ export function meaningOf(entry: TarEntry): EntryMeaning {
   const hidden = hiddenBy(path);
   if (hidden !== null) return isOfModel(hidden.path) ? hidden : { kind: 'outside' };
   if (path === '' || !isOfModel(path)) return { kind: 'outside' };
+  return memberAt(path, entry, (target) => pathIn(target));
+}
+
+/**
+ * What an entry is for a model that has it at a path.
+ * @param whither where a hard link leads, counted as the path is
+ * @throws ImageError for what no model can be
+ */
+export function memberAt(path: string, entry: TarEntry, whither: (target: string) => string): EntryMeaning {
   if (/[\uFFFD\\]/.test(path)) throw wrong(path, 'has a name that is no UTF-8, or a backslash in it');
   switch (entry.kind) {
     case 'file':
@@ -31,7 +40,7 @@ export function meaningOf(entry: TarEntry): EntryMeaning {
     case 'symlink':
       return { kind: 'symlink', path, target: entry.target };
     case 'link':
-      return { kind: 'link', path, target: pathIn(entry.target) };
+      return { kind: 'link', path, target: whither(entry.target) };
     case 'other':
       throw wrong(path, 'is neither a file nor a folder nor a link');
   }
@@ -56,16 +65,11 @@ function isOfModel(path: string): boolean {
   return path === '' || path === MODEL_FOLDER || path.startsWith(`${MODEL_FOLDER}/`);
 }
 
-/** Counted from the root of the image, whether or not it says so. */
-function pathIn(name: string): string {
+/** Counted from where it is unpacked, whether or not it says so. @throws ImageError for what leads out of that */
+export function pathIn(name: string, whole = 'the image'): string {
   const segments = name.split('/').filter((segment) => segment !== '' && segment !== '.');
-  if (segments.includes('..')) {
-    throw new ImageError(`${JSON.stringify(name)} leads out of the image`, {
-      code: 'IMAGE_PATH',
-      path: name,
-    });
-  }
-  return segments.join('/');
+  if (!segments.includes('..')) return segments.join('/');
+  throw new ImageError(`${JSON.stringify(name)} leads out of ${whole}`, { code: 'IMAGE_PATH', path: name });
 }
 
 function wrong(path: string, what: string): ImageError {
