@@ -32,8 +32,9 @@ interface Note {
 /** Of the folder of a loader's socket. */
 export const RUN_DIR_PREFIX = 'modelserve-preload-';
 
-const NOTE = '.modelserve-preload.json';
-const LOCK = '.modelserve-preload.lock';
+const OWN_PREFIX = '.modelserve-preload.';
+const NOTE = `${OWN_PREFIX}json`;
+const LOCK = `${OWN_PREFIX}lock`;
 
 /**
  * The folder that a program reads its model from, while one loader fills it. A note in it says what the files are, so that a
@@ -61,8 +62,7 @@ export class ModelDirectory {
   static async take(path: string, source: string): Promise<ModelDirectory> {
     await mkdir(path, { recursive: true });
     const folder = await realpath(path);
-    const before = parsed(await readIfThere(join(folder, NOTE)));
-    if (before === null) await checkEmpty(folder);
+    await checkOwn(folder);
     const release = await lockFile(join(folder, LOCK), { timeoutMs: 0 });
     return new ModelDirectory(folder, source, release, parsed(await readIfThere(join(folder, NOTE))));
   }
@@ -134,9 +134,10 @@ export class ModelDirectory {
   }
 }
 
-async function checkEmpty(folder: string): Promise<void> {
-  const foreign = (await readdir(folder)).filter((name) => !name.startsWith(LOCK));
-  if (foreign.length === 0) return;
+async function checkOwn(folder: string): Promise<void> {
+  // The note is looked for after the files: another loader, which writes it before them, may be beginning just now.
+  const foreign = (await readdir(folder)).filter((name) => !name.startsWith(OWN_PREFIX));
+  if (foreign.length === 0 || parsed(await readIfThere(join(folder, NOTE))) !== null) return;
   const shown = foreign.slice(0, 3).join(', ');
   throw new ServeError(
     `MODEL_DIR ${folder} holds what was not put there by an earlier start (${shown}${foreign.length > 3 ? ', …' : ''}); clear it, or use another folder`,
