@@ -96,12 +96,21 @@ export interface AdminBackend {
   apply(source: ApplySource, signal: AbortSignal): Promise<ApplyAnswer | Mistaken>;
   /** models that are being fetched from servers for applies */
   fetches(): readonly ModelFetch[];
-  /** models that this head keeps, and what is on its way in the cluster */
-  models(): Promise<ModelsDocument>;
+  /**
+   * Models that a node keeps, and what is on its way.
+   * @param node its id; null: this head, and what is on its way in the whole cluster
+   * @throws ServeError NODE_UNKNOWN, NODE_SILENT
+   */
+  models(node: string | null): Promise<ModelsDocument>;
   progress(asked: { readonly revision: number; readonly deployments: readonly string[] }): Progress;
   events(afterId: string | null, limit: number): Promise<readonly ClusterEvent[]>;
   /** stops every node of the cluster, this one last; resolves when the others have left */
   stopCluster(): Promise<{ readonly left: readonly string[] }>;
+  /**
+   * Drains one node and ends it; resolves when it has left. Its replicas are started elsewhere first where they can be.
+   * @throws ServeError NODE_UNKNOWN, NODE_SILENT
+   */
+  stopNode(node: string): Promise<{ readonly left: readonly string[] }>;
 }
 
 /** A replica with what it was started from. */
@@ -149,6 +158,8 @@ export type LogQuery = {
       readonly requestId: string;
       /** null: any */
       readonly deployment: string | null;
+      /** null: from any time; lines of replicas, which bear none, are all there */
+      readonly sinceMs: number | null;
     }
 );
 

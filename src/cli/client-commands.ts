@@ -128,7 +128,10 @@ function addLogs(program: Command): void {
     .option('--component <name>', `lines of JSON of ${LOG_COMPONENTS.join(', ')}, on all nodes`)
     .option('--request <id>', 'what ingresses and replicas wrote of this request (x-request-id)')
     .option('--node <id>', 'only what was written on this node')
-    .option('--since <age|time>', 'with --component: from then on (30s, 10m, 2h, 1d, or ISO 8601)')
+    .option(
+      '--since <age|time>',
+      'with --component or --request: from then on (30s, 10m, 2h, 1d, or ISO 8601)',
+    )
     .option('-f, --follow', 'go on as more is written')
     .option('-n, --lines <count>', 'how many of the last lines (default: 100)', wholeNumber)
     .action(async (deployment: string | undefined, flags: LogsFlags) => {

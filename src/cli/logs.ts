@@ -45,22 +45,18 @@ export function logsPath(options: LogsOptions, nowMs: number): string {
   const { deployment, replica, node, component, request, since, follow } = options;
   const wrong = misuseOf(options);
   if (wrong !== null) throw new ServeError(wrong, { code: 'BAD_USAGE' });
+  const from = since === null ? null : new Date(momentOf(since, nowMs)).toISOString();
+  if (request !== null) return `/api/v1/logs?${queryOf({ node, request, deployment, since: from })}`;
+  const extent = { lines: String(options.lines ?? DEFAULT_LINES), follow: follow ? '1' : '0' };
+  if (component !== null) return `/api/v1/logs?${queryOf({ node, ...extent, component, since: from })}`;
+  return `/api/v1/logs/${encodeURIComponent(deployment ?? '')}?${queryOf({ node, ...extent, replica })}`;
+}
+
+/** Without what is null. */
+function queryOf(fields: Readonly<Record<string, string | null>>): string {
   const query = new URLSearchParams();
-  if (node !== null) query.set('node', node);
-  if (request !== null) {
-    query.set('request', request);
-    if (deployment !== null) query.set('deployment', deployment);
-    return `/api/v1/logs?${query}`;
-  }
-  query.set('lines', String(options.lines ?? DEFAULT_LINES));
-  query.set('follow', follow ? '1' : '0');
-  if (component === null) {
-    if (replica !== null) query.set('replica', replica);
-    return `/api/v1/logs/${encodeURIComponent(deployment ?? '')}?${query}`;
-  }
-  query.set('component', component);
-  if (since !== null) query.set('since', new Date(momentOf(since, nowMs)).toISOString());
-  return `/api/v1/logs?${query}`;
+  for (const [name, value] of Object.entries(fields)) if (value !== null) query.set(name, value);
+  return String(query);
 }
 
 function misuseOf(options: LogsOptions): string | null {
@@ -74,8 +70,8 @@ function misuseOf(options: LogsOptions): string | null {
   if (component !== null && (deployment !== null || replica !== null || request !== null)) {
     return '--component is of modelserve itself: it does not go with a deployment, --replica or --request';
   }
-  if (since !== null && component === null) {
-    return '--since goes with --component alone: what replicas print bears no time';
+  if (since !== null && component === null && request === null) {
+    return '--since goes with --component and --request: what replicas print is kept as it is, and bears no time. --lines N shows the last N lines of it';
   }
   if (request !== null && (follow || replica !== null)) {
     return '--request looks through what is written: it does not go with --follow or --replica';

@@ -132,7 +132,13 @@ export class ControlPlane {
       );
     }
     leader.dismissNodes();
-    return await leader.waitUntilAlone(timeoutMs);
+    return await leader.waitUntilLeft(() => leader.others(), timeoutMs);
+  }
+
+  /** Resolves when a node that was told to leave has left, or after `timeoutMs`. @returns its id where it has not */
+  async untilLeft(nodeId: string, timeoutMs: number): Promise<readonly string[]> {
+    const { leader } = this.#dependencies;
+    return await leader.waitUntilLeft(() => leader.others().filter((one) => one === nodeId), timeoutMs);
   }
 
   #nodes(): readonly NodeFacts[] {

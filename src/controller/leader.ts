@@ -137,11 +137,14 @@ export class Leader {
     this.wake();
   }
 
-  /** @returns the ids of nodes that were still there after `timeoutMs` */
-  async waitUntilAlone(timeoutMs: number): Promise<readonly string[]> {
+  /**
+   * Waits until the nodes have left that `there` names at each look.
+   * @returns the ids of nodes that were still there after `timeoutMs`
+   */
+  async waitUntilLeft(there: () => readonly string[], timeoutMs: number): Promise<readonly string[]> {
     const end = performance.now() + timeoutMs;
-    while (this.others().length > 0 && performance.now() < end) await delay(LOOK_MS);
-    return this.others();
+    while (there().length > 0 && performance.now() < end) await delay(LOOK_MS);
+    return there();
   }
 
   isAlive(nodeId: string): boolean {

@@ -6,17 +6,21 @@ import type {
   ReplicaAbout,
   RevisionDesk,
 } from '../admin/types.ts';
-import type { ModelsDocument } from '../cluster/status/models-document.ts';
+import type { ModelsDocument, NodeModels } from '../cluster/status/models-document.ts';
 import type { ModelFetch, StatusDocument } from '../cluster/status/types.ts';
 import { type Finding, renderFinding } from '../config/finding.ts';
 import type { ApplyResult, PlanResult } from '../controller/apply-desk.ts';
 import type { ControlPlane } from '../controller/control-plane.ts';
 import type { RevisionDesk as Revisions } from '../controller/revision-desk.ts';
-import { ServeError } from '../lib/errors.ts';
+import { messageOf, ServeError } from '../lib/errors.ts';
+import { type NodeCalls, silent } from './node-calls.ts';
 
 export interface AdminBackendOptions {
-  /** what the head keeps of models, without what is on its way */
-  readonly models: () => Promise<Pick<ModelsDocument, 'node' | 'limit_bytes' | 'models'>>;
+  /** of this head */
+  readonly nodeId: string;
+  /** what this head keeps of models */
+  readonly models: () => Promise<NodeModels>;
+  readonly calls: Pick<NodeCalls, 'node' | 'ask'>;
   /** how long other nodes may take to drain and leave */
   readonly dismissMs: number;
   /** ends this node; called after the answer has been given */
@@ -32,10 +36,12 @@ export function adminBackend(plane: ControlPlane, options: AdminBackendOptions):
     progress: (asked) => plane.progress(asked),
     events: async (afterId, limit) => await plane.events(afterId, limit),
     fetches: () => plane.fetches,
-    models: async () => {
-      const kept = await options.models();
-      const fetches = plane.fetches.map((fetch) => fetchStatus(kept.node, fetch));
-      return { ...kept, fetches, preparing: preparingIn(await plane.status()) };
+    models: async (node) => {
+      const kept = node === null ? await options.models() : await modelsOn(node, options.calls);
+      const fetches = plane.fetches.map((fetch) => fetchStatus(options.nodeId, fetch));
+      const wanted = (one: { readonly node: string }): boolean => node === null || one.node === node;
+      const preparing = preparingIn(await plane.status()).filter(wanted);
+      return { ...kept, fetches: fetches.filter(wanted), preparing };
     },
     plan: async (source, signal) => {
       return planAnswer(await (await leading()).plan(source, signal));
@@ -48,7 +54,34 @@ export function adminBackend(plane: ControlPlane, options: AdminBackendOptions):
       setImmediate(options.stopThis);
       return { left };
     },
+    stopNode: async (nodeId) => {
+      await leading();
+      if (nodeId === options.nodeId) {
+        setImmediate(options.stopThis);
+        return { left: [] };
+      }
+      await answerOf(nodeId, options.calls, { path: '/node/leave', method: 'POST' });
+      return { left: await plane.untilLeft(nodeId, options.dismissMs) };
+    },
   };
+}
+
+async function modelsOn(nodeId: string, calls: AdminBackendOptions['calls']): Promise<NodeModels> {
+  return await answerOf<NodeModels>(nodeId, calls, { path: '/node/models', method: 'GET' });
+}
+
+/** @throws ServeError NODE_UNKNOWN, NODE_SILENT */
+async function answerOf<Answer>(
+  nodeId: string,
+  calls: AdminBackendOptions['calls'],
+  { path, method }: { readonly path: string; readonly method: 'GET' | 'POST' },
+): Promise<Answer> {
+  const record = calls.node(nodeId);
+  try {
+    return await calls.ask<Answer>(record, path, method);
+  } catch (cause) {
+    throw silent(nodeId, messageOf(cause));
+  }
 }
 
 function replicaAbout({ detail, assignment }: ReturnType<ControlPlane['replica']>): ReplicaAbout {

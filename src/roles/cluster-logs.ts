@@ -64,9 +64,9 @@ export class ClusterLogs implements LogSource {
         return query.follow ? merged(sources, signal) : byTime(sources, signal);
       }
       case 'request': {
-        const { requestId, deployment } = query;
+        const { requestId, deployment, sinceMs } = query;
         const place: LogPlace = { kind: 'request', requestId, deployment };
-        const extent = { lines: 0, follow: false };
+        const extent = { lines: 0, follow: false, sinceMs };
         return byTime(
           nodes.filter(wanted).map((nodeId) => this.#framework(nodeId, place, extent)),
           signal,
@@ -184,5 +184,5 @@ function notFound(message: string): ServeError {
 
 /** Of a line of the framework; '~', which is behind all times, where it is none. */
 function timeOf(line: string): string {
-  return /"time":"([^"]+)"/.exec(line)?.[1] ?? '~';
+  return /^\{.*?"time":"([^"]+)"/.exec(line)?.[1] ?? '~';
 }

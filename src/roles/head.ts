@@ -38,15 +38,16 @@ import { ClusterLogs } from './cluster-logs.ts';
 import { type ConfChoice, confToApply, initialPort } from './initial-conf.ts';
 import { hasLeftovers } from './leftovers.ts';
 import { Measurer } from './measurer.ts';
-import { listModels } from './model-catalog.ts';
 import {
   createAgent,
   createContent,
   type NodeFlags,
+  nodeModels,
   type RunningNode,
   type Say,
   type StopHow,
 } from './node.ts';
+import { NodeCalls } from './node-calls.ts';
 import { NodeControl } from './node-control.ts';
 import { type NodeSecurity, secureNode } from './node-security.ts';
 import { announceHead, followUntilReady } from './start-report.ts';
@@ -284,20 +285,15 @@ async function startAdmin(
       nodes: () => [...control.leader.view.nodes.values()].map(({ record }) => record),
     },
   );
+  const calls = new NodeCalls({ contentKey: keys.contentKey, tls: security.tls.nodes }, control.leader);
+  closers.add(async () => await calls.stop());
   const backend = adminBackend(control.plane, {
-    dismissMs: DISMISS_MS,
-    models: async () => ({
-      ...{ node: nodeId, limit_bytes: flags.modelCacheBytes },
-      models: (await listModels(paths, control.content.cache)).map(({ status }) => status),
-    }),
+    ...{ dismissMs: DISMISS_MS, nodeId, calls },
+    models: async () => await nodeModels({ nodeId, flags, paths, content: control.content }),
     stopThis: () => void stop({ keepReplicas: false }),
   });
-  const { plane, uploads } = control;
-  const { leader, state } = control;
-  const measurements = new Measurer(
-    { file: paths.series, contentKey: keys.contentKey, tls: security.tls.nodes },
-    { plane, leader, state, log },
-  );
+  const { plane, uploads, leader, state } = control;
+  const measurements = new Measurer({ file: paths.series }, { calls, plane, leader, state, log });
   await measurements.start();
   closers.add(async () => await measurements.stop());
   const live = new LiveHub({ ...backend, onTick: (listener) => measurements.onTick(listener) });

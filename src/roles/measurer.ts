@@ -1,9 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Agent, request } from 'undici';
 import type { EnvironmentList, Measurements, SeriesQuery } from '../admin/types.ts';
 import type { EnvironmentSample, NodeSample } from '../cluster/metrics/samples.ts';
 import type { MetricTick, Series } from '../cluster/metrics/series.ts';
-import type { NodeRecord } from '../cluster/nodes/types.ts';
 import { modelserveVersion } from '../config/version.ts';
 import type { ControlPlane } from '../controller/control-plane.ts';
 import type { Leader } from '../controller/leader.ts';
@@ -12,26 +10,21 @@ import { ClusterMeasurer } from '../controller/metrics/cluster-measurer.ts';
 import { readSeries } from '../controller/metrics/read-series.ts';
 import { loadSeries, saveSeries } from '../controller/metrics/series-file.ts';
 import { mapConcurrently } from '../lib/concurrency.ts';
-import { messageOf, ServeError } from '../lib/errors.ts';
+import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { Rounds } from '../lib/rounds.ts';
-import { nodesAgent, nodeUrl } from '../lib/tls/agents.ts';
-import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { clusterExposition } from '../telemetry/metrics/cluster-metrics.ts';
-import { formatHostPort } from './addresses.ts';
+import type { NodeCalls } from './node-calls.ts';
 
 export interface MeasurerOptions {
   /** where values over time are kept over restarts */
   readonly file: string;
-  /** of the nodes' content servers, by which they are asked */
-  readonly contentKey: string;
-  /** of connections between nodes; null: they are plain */
-  readonly tls: LiveTls | null;
 }
 
 export interface MeasurerDependencies {
+  readonly calls: Pick<NodeCalls, 'nodes' | 'ask'>;
   readonly plane: Pick<ControlPlane, 'status' | 'otherLeader'>;
-  readonly leader: Pick<Leader, 'view' | 'isAlive' | 'leadership' | 'looks'>;
+  readonly leader: Pick<Leader, 'leadership' | 'looks'>;
   readonly state: Pick<LeaderState, 'revision'>;
   readonly log: Log;
 }
@@ -43,7 +36,6 @@ const UNWATCHED_MS = 10_000;
 const SAVE_EVERY_MS = 300_000;
 /** A head that ends does not wait longer for its file. */
 const SAVE_MS = 5_000;
-const ANSWER_MS = 3_000;
 const NODES_AT_ONCE = 16;
 
 /** Asks nodes what they have counted, keeps it over time, and gives it to the admin API. */
@@ -52,7 +44,6 @@ export class Measurer implements Measurements {
   readonly #dependencies: MeasurerDependencies;
   readonly #measurer = new ClusterMeasurer(Date.now());
   readonly #rounds = new Rounds(WATCHED_MS, () => this.#round());
-  readonly #connections: Agent;
   readonly #listeners = new Set<(tick: MetricTick) => void>();
   #askedMs = Number.NEGATIVE_INFINITY;
   #savedMs = performance.now();
@@ -60,7 +51,6 @@ export class Measurer implements Measurements {
 
   constructor(options: MeasurerOptions, dependencies: MeasurerDependencies) {
     this.#options = options;
-    this.#connections = nodesAgent(options.tls, { connections: 2, connectTimeout: ANSWER_MS });
     this.#dependencies = dependencies;
   }
 
@@ -84,7 +74,6 @@ export class Measurer implements Measurements {
     this.#isStopped = true;
     await this.#rounds.stop();
     await Promise.race([this.#save(), delay(SAVE_MS, undefined, { ref: false })]);
-    await this.#connections.destroy();
   }
 
   get isOpen(): boolean {
@@ -103,10 +92,11 @@ export class Measurer implements Measurements {
 
   async environments(node: string | null): Promise<EnvironmentList> {
     const silent: string[] = [];
-    const asked = this.#nodes().filter(({ nodeId }) => node === null || nodeId === node);
+    const { calls } = this.#dependencies;
+    const asked = calls.nodes.filter(({ nodeId }) => node === null || nodeId === node);
     const found = await mapConcurrently(asked, NODES_AT_ONCE, async (record) => {
       try {
-        const { environments } = await this.#ask<{ readonly environments: readonly EnvironmentSample[] }>(
+        const { environments } = await calls.ask<{ readonly environments: readonly EnvironmentSample[] }>(
           record,
           '/node/environments',
         );
@@ -147,36 +137,14 @@ export class Measurer implements Measurements {
   }
 
   async #look(): Promise<void> {
-    const { plane } = this.#dependencies;
+    const { plane, calls } = this.#dependencies;
     if ((await plane.otherLeader()) !== null) return; // that head measures
-    const asked = await mapConcurrently(this.#nodes(), NODES_AT_ONCE, (record) =>
-      this.#ask<NodeSample>(record, '/node/metrics').catch(() => null),
+    const asked = await mapConcurrently(calls.nodes, NODES_AT_ONCE, (record) =>
+      calls.ask<NodeSample>(record, '/node/metrics').catch(() => null),
     );
     const samples = asked.filter((sample) => sample !== null);
     const tick = this.#measurer.take({ atMs: Date.now(), samples, status: await plane.status() });
     for (const listener of this.#listeners) listener(tick);
-  }
-
-  #nodes(): readonly NodeRecord[] {
-    const { leader } = this.#dependencies;
-    return [...leader.view.nodes.values()]
-      .map(({ record }) => record)
-      .filter(({ nodeId, contentPort = 0 }) => contentPort > 0 && leader.isAlive(nodeId));
-  }
-
-  /** @throws what the connection throws; ServeError NODE_ANSWER where the node has no such call (an earlier version) */
-  async #ask<Answer>({ host, contentPort = 0 }: NodeRecord, path: string): Promise<Answer> {
-    const { statusCode, body } = await request(
-      `${nodeUrl(this.#options.tls, formatHostPort({ host, port: contentPort }))}${path}`,
-      {
-        headers: { authorization: `Bearer ${this.#options.contentKey}` },
-        dispatcher: this.#connections,
-        signal: AbortSignal.timeout(ANSWER_MS),
-      },
-    );
-    if (statusCode === 200) return (await body.json()) as Answer;
-    await body.dump();
-    throw new ServeError(`${path} was answered with ${statusCode}`, { code: 'NODE_ANSWER' });
   }
 
   async #save(): Promise<void> {

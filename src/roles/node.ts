@@ -10,6 +10,7 @@ import type { ContentNode } from '../agent/content/fetch-content.ts';
 import type { IngressLaunch } from '../agent/ingress/ingress-process.ts';
 import type { NodeRole } from '../cluster/nodes/types.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
+import type { NodeModels } from '../cluster/status/models-document.ts';
 import { childEnvironment, visibleDevices } from '../config/environment.ts';
 import type { StatePaths } from '../config/paths.ts';
 import type { ClusterKeys } from '../config/token.ts';
@@ -20,6 +21,7 @@ import { packageRoot } from '../lib/package-root.ts';
 import type { Store } from '../store/types.ts';
 import { formatHostPort } from './addresses.ts';
 import { backendPrograms } from './backend-programs.ts';
+import { listModels } from './model-catalog.ts';
 import type { NodeSecurity, TlsFlags } from './node-security.ts';
 import { specsInForce } from './specs-on-disk.ts';
 
@@ -115,8 +117,25 @@ export function createAgent(parts: AgentParts): Agent {
       onLeaveRequested: parts.onLeaveRequested,
     },
   );
-  content.reportWith(agent.makeReports());
+  const reports = agent.makeReports();
+  content.answerWith({
+    measure: async () => await reports.measure(),
+    environments: async () => await reports.environments(),
+    models: async () => await nodeModels(parts),
+    leave: parts.onLeaveRequested,
+  });
   return agent;
+}
+
+/** What this node keeps of models. */
+export async function nodeModels({
+  nodeId,
+  flags,
+  paths,
+  content,
+}: Pick<AgentParts, 'nodeId' | 'flags' | 'paths' | 'content'>): Promise<NodeModels> {
+  const models = (await listModels(paths, content.cache)).map(({ status }) => status);
+  return { node: nodeId, limit_bytes: flags.modelCacheBytes, models };
 }
 
 /** Packages and models of this machine, and the server that gives them to other nodes; the caller starts and stops it. */

@@ -30,7 +30,7 @@ async function startServer(isReadOnly = false): Promise<void> {
   const server = new AdminServer(
     { ...KEYS, host: '127.0.0.1', port: 0, isReadOnly, tls: null, version: '1.2.3' },
     {
-      backend: noted<AdminBackend>(['status', 'plan', 'apply', 'stopCluster', 'events']),
+      backend: noted<AdminBackend>(['status', 'plan', 'apply', 'stopCluster', 'stopNode', 'events']),
       uploads: noted<UploadDesk>(['sees', 'offer', 'receive']),
       revisions: { ...echoRevisions, ...noted<object>(['apply', 'plan', 'validate']) },
       measurements: echoMeasurements,

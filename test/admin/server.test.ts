@@ -22,6 +22,7 @@ function echoBackend(over: Partial<Record<keyof AdminBackend, unknown>> = {}): A
     'progress',
     'events',
     'stopCluster',
+    'stopNode',
   ] as const;
   return { ...echo<AdminBackend>(names), ...over } as AdminBackend;
 }
@@ -145,6 +146,7 @@ describe('the key of the cluster', () => {
       apply: count,
       plan: count,
       stopCluster: count,
+      stopNode: count,
       events: count,
     });
     const { call } = await serve(backend);
@@ -169,7 +171,8 @@ describe('a call', () => {
     ['GET /api/v1/replicas/Echo-1', undefined, { call: 'replica', given: ['Echo-1'] }],
     ['GET /api/v1/environments?node=n1', undefined, { call: 'environments', given: ['n1'] }],
     ['GET /api/v1/fetches', undefined, { fetches: { call: 'fetches', given: [] } }],
-    ['GET /api/v1/models', undefined, { call: 'models', given: [] }],
+    ['GET /api/v1/models', undefined, { call: 'models', given: [null] }],
+    ['GET /api/v1/models?node=n2', undefined, { call: 'models', given: ['n2'] }],
     ['GET /api/v1/events', undefined, { call: 'events', given: [null, 100] }],
     ['GET /api/v1/events?after=7-0&limit=5', undefined, { call: 'events', given: ['7-0', 5] }],
     [
@@ -196,6 +199,7 @@ describe('a call', () => {
       { upload: 'u', missing: [{ sha256: 's', sizeBytes: 3, heldBytes: 0 }] },
     ],
     ['POST /api/v1/stop', undefined, { call: 'stopCluster', given: [] }],
+    ['POST /api/v1/nodes/n2/stop', undefined, { call: 'stopNode', given: ['n2'] }],
     ['GET /api/v1/revisions', undefined, { revisions: { call: 'list', given: [] } }],
     ['GET /api/v1/revisions/7', undefined, { call: 'read', given: [7] }],
     ['GET /api/v1/diff?from=2&to=3', undefined, { call: 'diff', given: [2, 3] }],

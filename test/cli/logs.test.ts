@@ -20,6 +20,7 @@ describe('modelserve logs', () => {
       '/api/v1/logs?lines=100&follow=0&component=agent&since=2026-01-31T07%3A50%3A00.000Z',
     ],
     [{ request: 'a/b', deployment: 'Echo' }, '/api/v1/logs?request=a%2Fb&deployment=Echo'],
+    [{ request: 'a', since: '1h' }, '/api/v1/logs?request=a&since=2026-01-31T07%3A00%3A00.000Z'],
   ])('%o asks for %s', (options, path) => {
     expect(logsPath({ ...NOTHING, ...options }, NOW_MS)).toBe(path);
   });
@@ -28,7 +29,7 @@ describe('modelserve logs', () => {
     [{}, /^name a deployment, `--component NAME` \(agent, controller, admin, ingress, access\)/],
     [{ component: 'nodes' }, /^--component: expected one of agent, .*, found "nodes"$/],
     [{ component: 'agent', deployment: 'Echo' }, /^--component is of modelserve itself/],
-    [{ deployment: 'Echo', since: '1h' }, /^--since goes with --component alone/],
+    [{ deployment: 'Echo', since: '1h' }, /^--since goes with --component and --request: .* --lines N/],
     [{ request: 'a', follow: true }, /^--request looks through what is written/],
     [{ component: 'agent', since: 'yesterday' }, /^--since: expected an age .*, found "yesterday"$/],
   ])('%o is a mistake', (options, message) => {

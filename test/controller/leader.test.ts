@@ -298,11 +298,11 @@ describe('stopping the cluster', () => {
       .filter(({ leave }) => leave === true)
       .map(({ nodeId }) => nodeId);
     expect(told.sort()).toEqual(['w1', 'w2']);
-    expect(await head.leader.waitUntilAlone(0)).toEqual(['w1', 'w2']);
+    expect(await head.leader.waitUntilLeft(() => head.leader.others(), 0)).toEqual(['w1', 'w2']);
     await world.leave('w1');
     await world.leave('w2');
     await world.ticks(15);
-    expect(await head.leader.waitUntilAlone(0)).toEqual([]);
+    expect(await head.leader.waitUntilLeft(() => head.leader.others(), 0)).toEqual([]);
   });
 
   it('says to leave also to a node whose next assignment was on its way', async () => {

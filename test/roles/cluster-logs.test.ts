@@ -30,6 +30,8 @@ function logsOf(
   return { logs, root, file: (id: string) => join(logsDir, 'Echo', `${id}.log`), logsDir };
 }
 
+const ofRequest = { of: 'request', deployment: null, sinceMs: null } as const;
+
 const query = (over: object = {}) => ({
   of: 'replicas' as const,
   node: null,
@@ -150,13 +152,26 @@ describe('what modelserve itself writes', () => {
     });
     writeFileSync(`${file('a')}.1`, 'older id-1\nrequest id-2 failed:\n  Traceback');
     writeFileSync(join(root, 'ingress.log'), '{"requestId":"id-1"}\n{"requestId":"id-2"}\n');
-    const request = { of: 'request', node: 'n1', requestId: 'id-1', deployment: null } as const;
+    const request = { ...ofRequest, node: 'n1', requestId: 'id-1' };
     expect(await all(await logs.open(request, NEVER))).toBe(
       '{"node":"n1","requestId":"id-1"}\n' +
         'a  older id-1\na  request id-1 failed:\na    Traceback\na      line 3\na    ValueError\n',
     );
     expect(await all(await logs.open({ ...request, deployment: 'Other' }, NEVER))).toBe(
       '{"node":"n1","requestId":"id-1"}\n',
+    );
+  });
+
+  it('is of a time on, where lines say when they were written', async () => {
+    const { logs, root } = logsOf({ a: 'request id-1 failed: {"time":"2026-01-31T07:00:00Z"}\n' });
+    const line = (hour: number) => `{"time":"2026-01-31T0${hour}:00:00.000Z","requestId":"id-1"}\n`;
+    writeFileSync(join(root, 'ingress.log'), line(7) + line(9));
+    const request = { ...ofRequest, node: 'n1', requestId: 'id-1' };
+    const text = await all(
+      await logs.open({ ...request, sinceMs: Date.parse('2026-01-31T08:00:00Z') }, NEVER),
+    );
+    expect(text).toBe(
+      `{"node":"n1",${line(9).slice(1)}a  request id-1 failed: {"time":"2026-01-31T07:00:00Z"}\n`,
     );
   });
 });

@@ -41,6 +41,7 @@ interface Called {
 const project = new Project();
 const folder = mkdtempSync(join(tmpdir(), 'modelserve-client-'));
 let head: TestHead;
+let other: TestHead;
 let document: Document;
 
 beforeAll(async () => {
@@ -49,12 +50,14 @@ beforeAll(async () => {
   const section = { backend: 'Backend', route: 'echo', min_ready_s: 0, model: 'words.txt' };
   project.sections({ Echo: section });
   head = await TestHead.start({ conf: project.conf, args: ['--num-gpus', '1'] });
+  other = await TestHead.start({ conf: project.conf, args: ['--num-gpus', '0'] });
   const answer = await fetch(`${head.dashboard}api/v1/openapi.json`);
   document = (await answer.json()) as Document;
 });
 
 afterAll(async () => {
   await head?.dispose();
+  await other?.dispose();
   project.remove();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -70,9 +73,8 @@ it('is described by a document that a validator accepts', async () => {
 it('is called, every operation of it, by a client that is generated from the document', async () => {
   const everyCall = await generatedCalls();
   const { calls, fetch: recorded } = recorder(document);
-  const { apiKey } = clusterKeys(head.token);
-  const url = head.dashboard.replace(/\/$/, '');
-  await everyCall({ url, apiKey, token: head.token, conf: head.conf, fetch: recorded });
+  const { token, conf } = head;
+  await everyCall({ ...keyTo(head), token, conf, other: keyTo(other), fetch: recorded });
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
   );
@@ -80,15 +82,26 @@ it('is called, every operation of it, by a client that is generated from the doc
   expect([...new Set(calls.map(({ operation }) => operation))].sort()).toEqual(operations.sort());
   expect(calls.filter(({ status, mistakes }) => status !== 200 || mistakes !== '')).toEqual([]);
   await head.ended();
+  await other.ended();
 });
 
-type EveryCall = (head: {
+interface Access {
   readonly url: string;
   readonly apiKey: string;
-  readonly token: string;
-  readonly conf: string;
-  readonly fetch: typeof globalThis.fetch;
-}) => Promise<readonly string[]>;
+}
+
+function keyTo({ dashboard, token }: TestHead): Access {
+  return { url: dashboard.replace(/\/$/, ''), apiKey: clusterKeys(token).apiKey };
+}
+
+type EveryCall = (
+  head: Access & {
+    readonly token: string;
+    readonly conf: string;
+    readonly other: Access;
+    readonly fetch: typeof globalThis.fetch;
+  },
+) => Promise<readonly string[]>;
 
 /** What calls all operations, checked against the generated client's types. */
 async function generatedCalls(): Promise<EveryCall> {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clusterKeys } from '../../src/config/token.ts';
 import { freePorts, modelserve, TestHead, type TestNode } from './support/cluster.ts';
 import { steadyLoad } from './support/load.ts';
 import { processesWith } from './support/processes.ts';
@@ -82,4 +83,29 @@ describe.skipIf(!hasRedis)('workers that go and come', () => {
     const outcome = await load.stop();
     expect(outcome.failures.slice(0, 5)).toEqual([]);
   });
+
+  it('tells what each has of models, and ends the one that is named when another has its replicas', async () => {
+    const leaving = (await head.status()).deployments[0]?.replicas.find(({ phase }) => phase === 'ready');
+    const node = leaving?.node ?? '';
+    const next = await join();
+    expect(await admin('GET', `models?node=${node}`)).toMatchObject({ status: 200, body: { node } });
+    const load = steadyLoad(head.url('echo'));
+    await load.more(50);
+    const stopped = await admin('POST', `nodes/${node}/stop`);
+    expect(stopped).toMatchObject({ status: 200, body: { left: [] } });
+    await load.more(100);
+    expect((await load.stop()).failures.slice(0, 5)).toEqual([]);
+    const { nodes, deployments } = await head.status();
+    expect(nodes.map(({ id }) => id)).not.toContain(node);
+    expect(deployments[0]?.replicas.map(({ phase }) => phase)).toEqual(['ready']);
+    expect(processesWith(next.stateDir).length).toBeGreaterThan(1);
+    const again = await admin('POST', `nodes/${node}/stop`);
+    expect(again).toMatchObject({ status: 404, body: { code: 'NODE_UNKNOWN' } });
+  });
+
+  async function admin(method: string, path: string): Promise<{ status: number; body: unknown }> {
+    const headers = { authorization: `Bearer ${clusterKeys(head.token).apiKey}` };
+    const answer = await fetch(`${head.dashboard}api/v1/${path}`, { method, headers });
+    return { status: answer.status, body: await answer.json() };
+  }
 });

@@ -20,6 +20,10 @@ const replicasQuery = z.object({
   node: z.string().optional().describe('only those on this node'),
 });
 const environmentsQuery = z.object({ node: z.string().optional().describe('only those on this node') });
+const modelsQuery = z.object({
+  node: z.string().optional().describe('what this node keeps; else this head'),
+});
+const byNode = z.object({ node: z.string() });
 const byName = z.object({ name: z.string() });
 const byReplica = z.object({ replica: z.string() });
 
@@ -41,9 +45,14 @@ export function clusterRoutes(backend: AdminBackend, measurements: Measurements)
       handle: async ({ query: { node } }) => await measurements.environments(node ?? null),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/models', tag, answer: modelList },
-      summary: 'models that the head keeps, and those that are being fetched',
-      handle: async () => await backend.models(),
+      ...{ method: 'GET', path: '/api/v1/models', tag, query: modelsQuery, answer: modelList },
+      summary: 'models that the head or another node keeps, and those that are being fetched',
+      handle: async ({ query: { node } }) => await backend.models(node ?? null),
+    }),
+    route({
+      ...{ method: 'POST', path: '/api/v1/nodes/{node}/stop', tag, params: byNode, answer: answers.stopped },
+      summary: 'drains one node and ends it; its replicas are started elsewhere first where they can be',
+      handle: async ({ params: { node } }) => await backend.stopNode(node),
     }),
     route({
       ...{ method: 'POST', path: '/api/v1/stop', tag, answer: answers.stopped },

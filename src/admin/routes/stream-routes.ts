@@ -20,7 +20,9 @@ const frameworkQuery = z
   .object({
     ...{ node, ...extent },
     component: z.enum(LOG_COMPONENTS).optional().describe('of this part of modelserve'),
-    since: moment.optional().describe('with component: ISO 8601 or ms since 1970'),
+    since: moment
+      .optional()
+      .describe('ISO 8601 or ms since 1970; with request, lines of replicas bear no time and are all there'),
     request: z.string().min(1).max(128).optional().describe('whatever holds the id of this request'),
     deployment: z.string().optional().describe('with request: of replicas, only this one’s'),
   })
@@ -79,7 +81,7 @@ export function streamRoutes(logs: LogSource, live: LiveSource): readonly Route[
 
 function frameworkLogs(query: z.infer<typeof frameworkQuery>): LogQuery {
   const { node = null, component, request: requestId, deployment = null, lines, since = null } = query;
-  if (requestId !== undefined) return { of: 'request', node, requestId, deployment };
+  if (requestId !== undefined) return { of: 'request', node, requestId, deployment, sinceMs: since };
   const follow = query.follow === '1';
   return { of: 'component', node, component: component ?? 'agent', sinceMs: since, lines, follow };
 }

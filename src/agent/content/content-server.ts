@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { EnvironmentSample, NodeSample } from '../../cluster/metrics/samples.ts';
+import type { NodeModels } from '../../cluster/status/models-document.ts';
 import { isHash, type Manifest, totalBytesOf } from '../../lib/content/manifest.ts';
 import { type Piece, PieceSet, pieceAt, pieceBytesFor } from '../../lib/content/pieces.ts';
 import { readContent } from '../../lib/content/read-content.ts';
@@ -29,10 +30,13 @@ export interface ContentServerOptions {
   readonly tls: LiveTls | null;
 }
 
-/** What a node says of itself to the head. */
-export interface NodeReports {
+/** What the head may ask of a node. */
+export interface NodeDesk {
   measure(): Promise<NodeSample>;
   environments(): Promise<readonly EnvironmentSample[]>;
+  models(): Promise<NodeModels>;
+  /** begins to end the node in order; returns at once */
+  leave(): void;
 }
 
 export interface ContentServerDependencies {
@@ -41,7 +45,7 @@ export interface ContentServerDependencies {
   /** models that are given on while they come */
   readonly streaming: StreamRoutesDependencies;
   /** null: nothing can be said of this node yet */
-  readonly report: () => NodeReports | null;
+  readonly desk: () => NodeDesk | null;
   readonly log: Log;
 }
 
@@ -64,7 +68,7 @@ const STATUS_OF: Readonly<Record<string, number>> = {
 
 /**
  * Gives packages and models to other nodes of the cluster: lists of files, their bytes by range, and who else has which
- * pieces; and tells the head how this node does. What it gives is named by hash; no path comes from outside.
+ * pieces; and answers the head what it asks of this node. What it gives is named by hash; no path comes from outside.
  */
 export class ContentServer {
   readonly #options: ContentServerOptions;
@@ -91,10 +95,7 @@ export class ContentServer {
     });
     addStreamRoutes(this.#app, dependencies.streaming);
     this.#app.post('/content/:hash/swarm', async (request) => await this.#swarmFor(request));
-    this.#app.get('/node/metrics', async () => await this.#reports().measure());
-    this.#app.get('/node/environments', async () => ({
-      environments: await this.#reports().environments(),
-    }));
+    this.#addNodeRoutes();
     this.#app.post('/content/:hash/pieces', async (request, reply) => await this.#anyPiece(request, reply));
   }
 
@@ -119,9 +120,21 @@ export class ContentServer {
     throw new ServeError('the key is missing or not that of this cluster', { code: 'KEY_REFUSED' });
   }
 
-  #reports(): NodeReports {
-    const reports = this.#dependencies.report();
-    if (reports !== null) return reports;
+  #addNodeRoutes(): void {
+    this.#app.get('/node/metrics', async () => await this.#desk().measure());
+    this.#app.get('/node/environments', async () => ({ environments: await this.#desk().environments() }));
+    this.#app.get('/node/models', async () => await this.#desk().models());
+    this.#app.post('/node/leave', async (_request, reply) => {
+      const desk = this.#desk();
+      // Only once the answer has left: leaving closes this connection, too.
+      reply.raw.once('close', () => desk.leave());
+      return { leaving: true };
+    });
+  }
+
+  #desk(): NodeDesk {
+    const desk = this.#dependencies.desk();
+    if (desk !== null) return desk;
     throw new ServeError('this node is about to start', { code: 'CONTENT_BUSY' });
   }
 

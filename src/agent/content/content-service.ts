@@ -11,7 +11,7 @@ import { ModelStreams } from '../../models/streaming/model-streams.ts';
 import type { StreamOrigin } from '../../models/streaming/stream-origin.ts';
 import { ClusterOrigin } from './cluster-origin.ts';
 import { ContentClient } from './content-client.ts';
-import { ContentServer, type NodeReports } from './content-server.ts';
+import { ContentServer, type NodeDesk } from './content-server.ts';
 import { bytesOf } from './disk-use.ts';
 import type { ContentNode } from './fetch-content.ts';
 import { ModelBarrier } from './model-barrier.ts';
@@ -58,7 +58,7 @@ export class ContentService {
   readonly #client: ContentClient;
   readonly #server: ContentServer;
   readonly #barrier: ModelBarrier;
-  #reports: NodeReports | null = null;
+  #desk: NodeDesk | null = null;
   #pruning: Rounds | null = null;
   #stopped: Promise<void> | null = null;
 
@@ -104,7 +104,7 @@ export class ContentService {
     });
     this.#server = new ContentServer(
       { host: host.bound, key, tls },
-      { find: (hash) => this.contents.find(hash), report: () => this.#reports, streaming: this, log },
+      { find: (hash) => this.contents.find(hash), desk: () => this.#desk, streaming: this, log },
     );
   }
 
@@ -113,9 +113,9 @@ export class ContentService {
     await this.#server.start();
   }
 
-  /** Tells the head, when it asks, what this says of the node. */
-  reportWith(reports: NodeReports): void {
-    this.#reports = reports;
+  /** Answers the head, when it asks something of this node, with what this says. */
+  answerWith(desk: NodeDesk): void {
+    this.#desk = desk;
   }
 
   /** Of models that are kept here, and what has come of others. */

@@ -26,12 +26,16 @@ export interface FetchStatus {
   readonly seconds_left: number | null;
 }
 
-/** `GET /api/v1/models`: what the head keeps, and what is on its way. */
-export interface ModelsDocument {
+/** What a node keeps of models. */
+export interface NodeModels {
   readonly node: string;
   /** `--model-cache`; null: as much as the disk has */
   readonly limit_bytes: number | null;
   readonly models: readonly ModelStatus[];
+}
+
+/** `GET /api/v1/models`: what a node keeps, the head where no other is asked for, and what is on its way. */
+export interface ModelsDocument extends NodeModels {
   readonly fetches: readonly FetchStatus[];
   /** what nodes prepare for replicas, in their words: fetches from other nodes among it */
   readonly preparing: readonly {

@@ -88,7 +88,7 @@ test('a node that lies is found out by the hash, and the head believed instead',
     { host: '127.0.0.1', key: KEY, tls: null },
     {
       find: async () => ({ root: lie, files, held: PieceSet.full(5) }),
-      ...{ report: () => null, streaming: head.service, log: silentLog },
+      ...{ desk: () => null, streaming: head.service, log: silentLog },
     },
   );
   await liar.start();
@@ -127,7 +127,7 @@ test('what the disk has no room for is refused before anything is written', asyn
   const head = new ContentServer(
     { host: '127.0.0.1', key: KEY, tls: null },
     {
-      ...{ report: () => null, streaming: worker.service },
+      ...{ desk: () => null, streaming: worker.service },
       find: async () => ({ root: '/nowhere', files, held: new PieceSet(0) }),
       log: silentLog,
     },
