@@ -33,6 +33,7 @@ export interface Fake {
   readonly startDelayMs?: number;
   readonly fork?: boolean;
   readonly drainMs?: number;
+  readonly drainUntil?: string;
   readonly reconfigure?: 'unsupported' | 'failed';
   readonly unhealthy?: string;
   readonly silentAfterMs?: number;

@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { interpreters } from '../runner/python/interpreters.ts';
 import { refuse, startOss } from './oss-double.ts';
-import { PRELUDE, PROGRAM, type PythonPlace, pythonPlace, runPython } from './python-process.ts';
+import {
+  PRELUDE,
+  PROGRAM,
+  type PythonPlace,
+  pythonPlace,
+  runPython,
+  serversEnded,
+} from './python-process.ts';
 
 const MIB = 1024 ** 2;
 
@@ -19,13 +26,7 @@ async function findings(place: PythonPlace, source: string): Promise<unknown> {
 /** Nothing is left behind once all clients have gone. */
 async function expectNothingLeft(place: PythonPlace): Promise<void> {
   await vi.waitFor(() => expect(readdirSync(place.memory)).toEqual([]), { timeout: 20_000 });
-  await vi.waitFor(
-    () =>
-      expect(readdirSync(place.folder).filter((name) => name.startsWith('modelserve-connector-'))).toEqual(
-        [],
-      ),
-    { timeout: 20_000 },
-  );
+  await serversEnded(place.folder);
 }
 
 function sha256(content: Buffer): string {

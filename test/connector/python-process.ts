@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished, vi } from 'vitest';
 import { tempDir } from '../support/temp-dir.ts';
 import type { OssDouble } from './oss-double.ts';
 
@@ -31,6 +31,7 @@ export function pythonPlace(oss: OssDouble, prefetch: object = {}): PythonPlace 
   const folder = tempDir();
   const memory = join(folder, 'memory');
   mkdirSync(memory);
+  onTestFinished(() => serversEnded(folder));
   const configPath = join(folder, 'config.json');
   const paths = { logPath: join(folder, 'log'), auditPath: join(folder, 'audit') };
   writeFileSync(configPath, JSON.stringify({ ...paths, prefetch: { directory: memory, ...prefetch } }));
@@ -41,6 +42,13 @@ export function pythonPlace(oss: OssDouble, prefetch: object = {}): PythonPlace 
     ...{ ENDPOINT: oss.endpoint, CONFIG_PATH: configPath },
   };
   return { folder, memory, configPath, env, python: 'python3' };
+}
+
+/** Servers end after their clients, each with its folder. Also where a test is over: they write until then. */
+export async function serversEnded(folder: string): Promise<void> {
+  const serverFolders = (): string[] =>
+    readdirSync(folder).filter((name) => name.startsWith('modelserve-connector-'));
+  await vi.waitFor(() => expect(serverFolders()).toEqual([]), { timeout: 20_000 });
 }
 
 /** What each test's program begins with: `connect()` gives a connector that is allowed to ask. */

@@ -39,6 +39,8 @@ interface SharedFetch {
   readonly result: Promise<StoredContent>;
   readonly watchers: Set<ObtainProgress>;
   readonly nobodyWaits: AbortController;
+  /** the last line of it; whoever joins later hears it, too */
+  said: string | null;
 }
 
 /** How long what was looked at is given without another look: whoever fetches makes sure of it anyway. */
@@ -52,6 +54,7 @@ export class NodeContents {
   readonly #dependencies: NodeContentsDependencies;
   readonly #fetches = new Map<string, SharedFetch>();
   readonly #served = new Map<string, { readonly content: ServedContent; readonly atMs: number }>();
+  readonly #stopping = new AbortController();
 
   constructor(paths: ContentPaths, dependencies: NodeContentsDependencies) {
     this.#paths = paths;
@@ -159,6 +162,7 @@ export class NodeContents {
 
   /** Ends what is being fetched; what has come stays for the next time. */
   async stop(): Promise<void> {
+    this.#stopping.abort();
     const running = [...this.#fetches.values()];
     for (const { nobodyWaits } of running) nobodyWaits.abort();
     await Promise.allSettled(running.map(({ result }) => result));
@@ -225,8 +229,19 @@ export class NodeContents {
   /** Several that want the same wait for one fetch. */
   async #fetch(wish: Omit<FetchOptions, 'partialDir'>, progress: ObtainProgress): Promise<StoredContent> {
     progress.signal.throwIfAborted();
-    const shared = this.#fetches.get(wish.hash) ?? this.#begin(wish);
+    let shared = this.#fetches.get(wish.hash);
+    while (shared?.nobodyWaits.signal.aborted) {
+      // All who waited for it have gone; its folder is its own until it has ended.
+      await unlessAborted(Promise.allSettled([shared.result]), progress.signal);
+      this.#stopping.signal.throwIfAborted();
+      shared = this.#fetches.get(wish.hash);
+    }
+    return await this.#join(shared ?? this.#begin(wish), progress);
+  }
+
+  async #join(shared: SharedFetch, progress: ObtainProgress): Promise<StoredContent> {
     shared.watchers.add(progress);
+    if (shared.said !== null) progress.onProgress(shared.said);
     try {
       return await unlessAborted(shared.result, progress.signal);
     } finally {
@@ -236,25 +251,31 @@ export class NodeContents {
   }
 
   #begin(wish: Omit<FetchOptions, 'partialDir'>): SharedFetch {
-    const { store, client, nodes, room } = this.#dependencies;
-    const watchers = new Set<ObtainProgress>();
     const nobodyWaits = new AbortController();
+    const onProgress = (line: string): void => {
+      shared.said = line;
+      for (const watcher of shared.watchers) watcher.onProgress(line);
+    };
+    const { client, nodes, room } = this.#dependencies;
     const fetch = new ContentFetch(
       { ...wish, partialDir: join(this.#paths.partial, wish.hash) },
-      {
-        ...{ client, nodes, room, signal: nobodyWaits.signal },
-        onProgress: (line) => {
-          for (const watcher of watchers) watcher.onProgress(line);
-        },
-      },
+      { client, nodes, room, signal: nobodyWaits.signal, onProgress },
     );
-    const result = fetch
-      .run()
-      .then((files) => store.add({ hash: wish.hash, root: wish.target, files }))
-      .finally(() => this.#fetches.delete(wish.hash));
+    const result = this.#fetched(wish, fetch).finally(() => this.#fetches.delete(wish.hash));
     result.catch(() => undefined); // whoever waits has it, too; nobody may wait any more
-    const shared = { fetch, result, watchers, nobodyWaits };
+    const shared: SharedFetch = { fetch, result, watchers: new Set(), nobodyWaits, said: null };
     this.#fetches.set(wish.hash, shared);
     return shared;
+  }
+
+  /** What a fetch has brought since its caller looked is not fetched once more. */
+  async #fetched(wish: Omit<FetchOptions, 'partialDir'>, fetch: ContentFetch): Promise<StoredContent> {
+    const found = await this.#known(wish.hash);
+    if (found !== null) return found;
+    return await this.#dependencies.store.add({
+      hash: wish.hash,
+      root: wish.target,
+      files: await fetch.run(),
+    });
   }
 }

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { ContentServer } from '../../../src/agent/content/content-server.ts';
+import type { ObtainProgress } from '../../../src/agent/content/node-contents.ts';
 import { PieceSet } from '../../../src/lib/content/pieces.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { pinnedSpec } from '../../cluster/builders.ts';
@@ -16,7 +17,7 @@ async function obtain(
   place: ContentPlace,
   hash: string,
   sizeBytes: number,
-  signal = new AbortController().signal,
+  progress: Partial<ObtainProgress> = {},
 ) {
   const lines: string[] = [];
   const spec = pinnedSpec({
@@ -25,10 +26,22 @@ async function obtain(
     ...{ modelRoot: '/nowhere/Model_ZOO', projectDir: '/nowhere' },
   });
   const here = await place.service.contents.obtainModels(spec, {
-    onProgress: (line) => lines.push(line),
-    signal,
+    onProgress: (line) => {
+      lines.push(line);
+      progress.onProgress?.(line);
+    },
+    signal: progress.signal ?? new AbortController().signal,
   });
   return { here, lines, file: join(here.modelRoot, 'm.bin') };
+}
+
+/** A model of 1 MiB, whole on a head. */
+async function headAndWorker() {
+  const cluster = new ContentCluster();
+  const head = await cluster.node('head', { isHead: true });
+  const worker = await cluster.node('worker');
+  const { hash } = await keepModel(head, MIB);
+  return { cluster, worker, hash };
 }
 
 test('nodes that fetch together take little more than one copy from the head', async () => {
@@ -52,7 +65,7 @@ test('goes on with what it had, after its own end and with a head on another por
   const { hash, bytes } = await keepModel(head, 40 * MIB);
   const first = await cluster.node('a', { root });
   const leave = new AbortController();
-  const cut = obtain(first, hash, bytes.length, leave.signal);
+  const cut = obtain(first, hash, bytes.length, { signal: leave.signal });
   cut.catch(() => undefined);
   const progress = join(first.paths.partial, hash, 'progress.json');
   await expect.poll(() => existsSync(progress), SOON).toBe(true);
@@ -108,11 +121,59 @@ test('what nobody has is said to be missing, with what to do', async () => {
   });
 });
 
+test('however many replicas ask at once, one copy comes, and each hears of it', async () => {
+  const { cluster, worker, hash } = await headAndWorker();
+  let heard = 0;
+  let allHeard = (): void => undefined;
+  cluster.gate = new Promise<void>((resolve) => {
+    allHeard = resolve;
+  });
+  const ask = () =>
+    obtain(worker, hash, MIB, {
+      onProgress: (line) => {
+        if (line.includes('looking for')) heard += 1;
+        if (heard === 8) allHeard();
+      },
+    });
+  const all = await Promise.all(Array.from({ length: 8 }, ask));
+  expect(new Set(all.map(({ file }) => file)).size).toBe(1);
+  expect(heard).toBe(8);
+  expect(existsSync(join(worker.paths.partial, hash))).toBe(false);
+});
+
+test('what has come since a replica looked for it does not come again', async () => {
+  const { cluster, worker, hash } = await headAndWorker();
+  await obtain(worker, hash, MIB);
+  const { questions } = cluster;
+  vi.spyOn(worker.service.store, 'find').mockResolvedValueOnce(null); // what it was when the replica looked
+  await obtain(worker, hash, MIB);
+  expect(cluster.questions).toBe(questions);
+});
+
+test('a replica that comes while a fetch ends which nobody waited for gets one of its own', async () => {
+  const { cluster, worker, hash } = await headAndWorker();
+  let answer = (): void => undefined;
+  cluster.gate = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const leave = new AbortController();
+  const first = obtain(worker, hash, MIB, { signal: leave.signal });
+  await expect.poll(() => cluster.questions, SOON).toBe(1);
+  leave.abort(new Error('drained'));
+  await expect(first).rejects.toThrow('drained');
+  const { signal } = new AbortController();
+  const asks = vi.spyOn(signal, 'throwIfAborted'); // the last that a replica does before it waits
+  const second = obtain(worker, hash, MIB, { signal });
+  await expect.poll(() => asks.mock.calls.length, SOON).toBeGreaterThan(0);
+  answer();
+  expect(statSync((await second).file).size).toBe(MIB);
+});
+
 test('several replicas wait for one fetch, which ends when none of them waits any more', async () => {
   const cluster = new ContentCluster();
   const worker = await cluster.node('worker'); // nobody has it, nobody is a head: it waits
   const leave = new AbortController();
-  const both = [1, 2].map(() => obtain(worker, sha256Of('x'), 1, leave.signal));
+  const both = [1, 2].map(() => obtain(worker, sha256Of('x'), 1, { signal: leave.signal }));
   for (const one of both) one.catch(() => undefined);
   leave.abort(new Error('drained'));
   for (const one of both) await expect(one).rejects.toThrow('drained');

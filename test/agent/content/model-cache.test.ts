@@ -161,16 +161,3 @@ test('a fetch that nobody goes on with makes way, and a smaller limit is kept to
   const total = (await worker.service.cache.entries()).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   expect(total).toBeLessThanOrEqual(250 * KIB);
 });
-
-test('however many replicas ask at once, one copy comes', async () => {
-  const { worker, specs } = await open();
-  const lines: string[] = [];
-  const all = Array.from({ length: 8 }, async () => {
-    const progress = { onProgress: (line: string) => void lines.push(line), signal: forever };
-    return await worker.service.contents.obtainModels(specs[0] ?? expect.fail('no spec'), progress);
-  });
-  const roots = new Set((await Promise.all(all)).map(({ modelRoot }) => modelRoot));
-  expect(roots.size).toBe(1);
-  expect(lines.filter((line) => line.includes('looking for'))).toHaveLength(8); // each hears of the one
-  expect(readdirSync(worker.paths.partial)).toEqual([]);
-});

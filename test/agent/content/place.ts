@@ -28,6 +28,10 @@ export interface ContentPlace {
 /** Nodes that know each other, as a store would tell them. */
 export class ContentCluster {
   readonly nodes: (ContentNode & { up: boolean })[] = [];
+  /** how often a node asked for the others: a fetch does, before it asks anybody for bytes */
+  questions = 0;
+  /** what their answer waits for */
+  gate: Promise<unknown> = Promise.resolve();
 
   async node(
     nodeId: string,
@@ -46,7 +50,7 @@ export class ContentCluster {
         cache: { limitBytes: options.limitBytes ?? null, spareBytes: 1024 ** 2 },
       },
       {
-        nodes: async () => this.nodes.filter((node) => node.nodeId !== nodeId && node.up),
+        nodes: () => this.#others(nodeId),
         needed: async () => options.needed?.() ?? [],
         origins: options.origins,
         log: silentLog,
@@ -59,6 +63,12 @@ export class ContentCluster {
     if (known >= 0) this.nodes[known] = entry;
     else this.nodes.push(entry);
     return { nodeId, paths, service };
+  }
+
+  async #others(nodeId: string): Promise<readonly ContentNode[]> {
+    this.questions += 1;
+    await this.gate;
+    return this.nodes.filter((node) => node.nodeId !== nodeId && node.up);
   }
 }
 

@@ -178,7 +178,8 @@ test('nothing starts that would overcommit a GPU, until the exit of what leaves 
   const place = workplace();
   const replicas = replicaSet(place);
   const half = { slices: [slice('n1', 0, 600)], spec: { gpuMilli: 600 } };
-  replicas.set.apply([place.assignment('Echo-1', { drainMs: 400 }, half)]);
+  const drainUntil = `${place.journal}.drained`;
+  replicas.set.apply([place.assignment('Echo-1', { drainUntil }, half)]);
   await reaches(replicas, 'Echo-1', 'ready');
   replicas.set.apply([
     place.assignment('Echo-1', {}, { ...half, desired: 'drain' }),
@@ -190,6 +191,7 @@ test('nothing starts that would overcommit a GPU, until the exit of what leaves 
     admitted: false,
     message: expect.stringContaining('GPU 0 has 0.4 free'),
   });
+  writeFileSync(drainUntil, '');
   await reaches(replicas, 'Echo-2', 'ready');
   expect(replicas.status('Echo-1')).toBeUndefined();
   const events = place.events();
