@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { apiKeyOf } from '../config/token.ts';
 import { ServeError } from '../lib/errors.ts';
 import { bearerKey, isSameSecret } from '../lib/hash.ts';
+import { LoginAttempts } from './login-attempts.ts';
 import { Sessions } from './sessions.ts';
 import type { Measurements } from './types.ts';
 
@@ -25,9 +26,6 @@ const METRICS_PATH = '/metrics';
 const LOGIN = 'POST /api/v1/session';
 /** What says nothing of the cluster: what there is to call, and the dashboard's files (the one route with a wildcard). */
 const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/docs', '/api/v1/openapi.json', '/*', '/']);
-/** Wrong tokens in a minute, of all clients together, before more are not even looked at. */
-const WRONG_LOGINS = 30;
-const WINDOW_MS = 60_000;
 
 /**
  * Who may do what on the admin API: whoever has the cluster's key or a viewer's, as a bearer; or a browser's login with
@@ -37,7 +35,7 @@ export class Guard {
   readonly #options: GuardOptions;
   readonly #measurements: Pick<Measurements, 'isOpen'>;
   readonly #sessions: Readonly<Record<Role, Sessions>>;
-  #wrongMs: readonly number[] = [];
+  readonly #attempts = new LoginAttempts();
 
   constructor(options: GuardOptions, measurements: Pick<Measurements, 'isOpen'>) {
     this.#options = options;
@@ -72,17 +70,12 @@ export class Guard {
    * @param token the cluster's, the admin API's key, or a viewer's
    * @throws ServeError TOKEN_REFUSED, LOGIN_LIMIT
    */
-  logIn(token: string, isSecure: boolean): string {
+  logIn(token: string, { ip, protocol }: Pick<FastifyRequest, 'ip' | 'protocol'>): string {
     const nowMs = Date.now();
-    this.#wrongMs = this.#wrongMs.filter((atMs) => nowMs - atMs < WINDOW_MS);
-    if (this.#wrongMs.length >= WRONG_LOGINS) {
-      throw new ServeError('too many wrong tokens in the last minute; wait a minute and try again', {
-        code: 'LOGIN_LIMIT',
-      });
-    }
+    this.#attempts.check(ip, nowMs);
     const role = this.#roleOfKey(apiKeyOf(token.trim()));
-    if (role !== null) return this.#sessions[role].open(nowMs, isSecure);
-    this.#wrongMs = [...this.#wrongMs, nowMs];
+    if (role !== null) return this.#sessions[role].open(nowMs, protocol === 'https');
+    this.#attempts.count(ip, nowMs);
     throw refused();
   }
 

@@ -74,7 +74,11 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   NOT_LEADER: 503,
   NODE_SILENT: 503,
   APPLY_TIMEOUT: 503,
+  STREAM_LIMIT: 503,
 };
+
+/** Connections at once, whoever they are: more would take the descriptors that the head needs for the cluster. */
+const MAX_CONNECTIONS = 1_024;
 
 /**
  * The admin API (`/api/v1`), which the command line and the dashboard speak to, and the dashboard's files. Every call needs
@@ -89,6 +93,7 @@ export class AdminServer {
     this.#options = options;
     this.#dependencies = dependencies;
     this.#app = Fastify({ forceCloseConnections: true, bodyLimit: 1024 * 1024, ...overTls(options.tls) });
+    this.#app.server.maxConnections = MAX_CONNECTIONS;
     const guard = new Guard(options, dependencies.measurements);
     this.#app.addHook('onRequest', async (request) => guard.authorize(request));
     this.#app.setErrorHandler((error, _request, reply) => this.#answerError(error, reply));

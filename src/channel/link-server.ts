@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
+import { createTlsServer, Strangers } from '../lib/tls/tls-server.ts';
 import { FrameConnection } from './connection.ts';
 import { parsePayload } from './dial.ts';
 import { ChannelError } from './errors.ts';
@@ -10,7 +10,7 @@ import { isLinkMac, type LinkHandshake, linkMac, linkNonce } from './link-auth.t
 import type { GoAway, LinkChallenge, LinkHello, LinkProof, Notification, ReadyReplica } from './messages.ts';
 import { type RequestHandler, ServerStreams } from './server-streams.ts';
 
-/** Connections that have not proved the key yet, all together: more are cut at once. */
+/** Connections that have not shown a certificate yet, and those that have not proved the key: of more the oldest is cut. */
 const MAX_STRANGERS = 64;
 const HANDSHAKE_MS = 3_000;
 
@@ -34,20 +34,21 @@ export class LinkServer {
   readonly #service: LinkService;
   readonly #server: Server;
   readonly #connections = new Set<AcceptedLink>();
-  /** what lies below connections whose certificate has not been seen, by the peer's address */
-  readonly #handshakes = new Map<string, Socket>();
+  /** whose certificate has not been seen; null: there are none */
+  readonly #strangers: Strangers | null;
 
   constructor(options: LinkServerOptions, service: LinkService) {
     this.#options = options;
     this.#service = service;
     const { tls } = options;
     const accept = (socket: Socket): void => this.#accept(socket);
-    if (tls === null) this.#server = createServer(accept);
-    else {
-      const server = createTlsServer({ ...tls.serverOptions, handshakeTimeout: HANDSHAKE_MS }, accept);
-      server.once('close', tls.attach(server));
-      server.on('connection', (socket: Socket) => this.#watchHandshake(socket));
+    if (tls === null) {
+      this.#server = createServer(accept);
+      this.#strangers = null;
+    } else {
+      const server = createTlsServer(tls, accept, { handshakeTimeout: HANDSHAKE_MS });
       this.#server = server;
+      this.#strangers = new Strangers(server, MAX_STRANGERS);
     }
   }
 
@@ -77,27 +78,16 @@ export class LinkServer {
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const link of [...this.#connections]) link.close();
-    for (const socket of this.#handshakes.values()) socket.destroy();
+    this.#strangers?.cut();
     await closed;
   }
 
-  /** One that shakes hands is a stranger, too. */
-  #watchHandshake(socket: Socket): void {
-    if (this.#handshakes.size >= MAX_STRANGERS) {
-      socket.destroy();
-      return;
-    }
-    const peer = peerOf(socket);
-    this.#handshakes.set(peer, socket);
-    socket.once('close', () => this.#handshakes.delete(peer));
-  }
-
   #accept(socket: Socket): void {
-    this.#handshakes.delete(peerOf(socket));
-    const strangers = [...this.#connections].filter((link) => !link.isAccepted).length;
-    if (strangers >= MAX_STRANGERS) {
-      socket.destroy();
-      return;
+    const unproved = [...this.#connections].filter((other) => !other.isAccepted);
+    const [oldest] = unproved;
+    if (unproved.length >= MAX_STRANGERS && oldest !== undefined) {
+      this.#connections.delete(oldest);
+      oldest.close();
     }
     const link: AcceptedLink = new AcceptedLink(socket, {
       ...this.#options,
@@ -106,10 +96,6 @@ export class LinkServer {
     });
     this.#connections.add(link);
   }
-}
-
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
 }
 
 interface AcceptedOptions extends LinkServerOptions {

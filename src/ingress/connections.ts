@@ -20,14 +20,19 @@ interface Generation {
  */
 export class Connections {
   readonly #create: () => Server;
+  readonly #most: number;
   readonly #retired = new Set<Generation>();
   #current: Generation;
   #isClosed = false;
   #onGone: (() => void)[] = [];
 
-  /** @param create makes a server; it is never told to listen */
-  constructor(create: () => Server) {
+  /**
+   * @param create makes a server; it is never told to listen
+   * @param most connections at once: of more each new one is closed
+   */
+  constructor(create: () => Server, most: number) {
     this.#create = create;
+    this.#most = most;
     this.#current = this.#begin();
   }
 
@@ -37,7 +42,7 @@ export class Connections {
 
   /** Serves a connection that was accepted and has not been read from. */
   take(socket: Socket): void {
-    if (this.#isClosed) {
+    if (this.#isClosed || this.count >= this.#most) {
       socket.destroy();
       return;
     }

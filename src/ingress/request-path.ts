@@ -7,6 +7,7 @@ import { childEnvironment } from '../config/environment.ts';
 import type { TracingSettings } from '../config/tracing-settings.ts';
 import type { Log } from '../lib/log.ts';
 import { isLoopback } from '../lib/loopback.ts';
+import { openFileLimit } from '../lib/process/open-files.ts';
 import type { NodeTls, NodeTlsFiles } from '../lib/tls/node-tls.ts';
 import { ProcessSampler } from '../telemetry/process-sampler.ts';
 import { Tracer } from '../telemetry/tracer.ts';
@@ -64,6 +65,11 @@ export interface RequestPathDependencies {
 
 const DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024;
 
+/** What is left of the files that this process may have open is for replicas, links and logs. */
+function mostConnections(): number {
+  return Math.floor(openFileLimit() * 0.8);
+}
+
 /**
  * What every process of an ingress has: from a connection to the replicas and back. It neither listens nor knows where
  * routing tables come from.
@@ -116,8 +122,9 @@ export class RequestPath {
     });
     this.#handler = handler;
     this.#admin = admin;
-    this.#connections = new Connections(() =>
-      createFront(limits, { handler, admin, tls: tls.clients, clusterId }),
+    this.#connections = new Connections(
+      () => createFront(limits, { handler, admin, tls: tls.clients, clusterId }),
+      mostConnections(),
     );
   }
 

@@ -122,3 +122,34 @@ it('says to the first client why there is nothing to see', async () => {
   scene.fails = true;
   await expect(scene.client()).rejects.toThrow('the store is away');
 });
+
+it('wakes nobody because somebody else left, and rests when the last has left, whether or not it had begun to read', async () => {
+  const scene = new Scene();
+  const staying = new AbortController();
+  let asked = 0;
+  const counted = new Proxy(staying.signal, {
+    get: (signal, name) => {
+      if (name === 'aborted') asked += 1;
+      const value: unknown = Reflect.get(signal, name, signal);
+      return typeof value === 'function' ? value.bind(signal) : value;
+    },
+  });
+  const messages = (await scene.hub.open(null, counted))[Symbol.asyncIterator]();
+  await messages.next();
+  const waiting = messages.next();
+  await new Promise(setImmediate);
+  const before = asked;
+  for (const client of await Promise.all(Array.from({ length: 100 }, () => scene.client()))) {
+    await client.next();
+    const over = client.over();
+    client.leave();
+    expect(await over).toBe(true);
+  }
+  expect(asked).toBe(before);
+  const idle = new AbortController();
+  await scene.hub.open(null, idle.signal);
+  idle.abort();
+  staying.abort();
+  expect((await waiting).done).toBe(true);
+  expect(scene.hub.clientCount).toBe(0);
+});

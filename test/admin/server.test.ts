@@ -225,7 +225,7 @@ describe('a call', () => {
       { call: 'plan', given: [{ base: 9, change: { kind: 'rollback', of: 3 } }, {}] },
     ],
     [
-      'GET /api/v1/series?deployment=A,B&node=*&from=1970-01-01T00:00:10Z&to=70000&step=20',
+      'GET /api/v1/series?deployment=A,B,A&node=*&from=1970-01-01T00:00:10Z&to=70000&step=20',
       undefined,
       {
         call: 'series',

@@ -44,15 +44,21 @@ export class LiveHub implements LiveSource {
     this.#dependencies = dependencies;
   }
 
-  /** @throws ServeError as `status` does, where nobody else looks yet */
+  /** for whom the cluster is looked at */
+  get clientCount(): number {
+    return this.#clients;
+  }
+
+  /**
+   * @param signal is aborted when the client has gone, in any case
+   * @throws ServeError as `status` does, where nobody else looks yet
+   */
   async open(afterId: string | null, signal: AbortSignal): Promise<AsyncIterable<LiveMessage>> {
+    if (signal.aborted) return this.#follow(null, signal);
     this.#clients += 1;
-    try {
-      await this.#begin();
-    } catch (error) {
-      this.#leave();
-      throw error;
-    }
+    // Whether or not it has begun to read: a client may leave before.
+    signal.addEventListener('abort', () => this.#leave(), { once: true });
+    await this.#begin();
     return this.#follow(this.#placeAfter(afterId), signal);
   }
 
@@ -67,7 +73,9 @@ export class LiveHub implements LiveSource {
 
   async *#follow(from: number | null, signal: AbortSignal): AsyncGenerator<LiveMessage> {
     let place = from;
-    const wake = (): void => this.#wake();
+    let goOn: () => void = () => undefined;
+    // Only this client's: were all woken by each that leaves, thousands that leave would keep the head busy for minutes.
+    const wake = (): void => goOn();
     signal.addEventListener('abort', wake);
     try {
       while (!signal.aborted && !this.#isStopped) {
@@ -78,15 +86,19 @@ export class LiveHub implements LiveSource {
           continue; // it may have fallen behind again while it took that
         }
         const message = this.#messages[this.#messages.length - 1 - (this.#newest - place)];
-        if (message === undefined) await new Promise<void>((resolve) => this.#wakers.add(resolve));
-        else {
+        if (message === undefined) {
+          await new Promise<void>((resolve) => {
+            goOn = resolve;
+            this.#wakers.add(resolve);
+          });
+          this.#wakers.delete(goOn);
+        } else {
           place += 1;
           yield message;
         }
       }
     } finally {
       signal.removeEventListener('abort', wake);
-      this.#leave();
     }
   }
 

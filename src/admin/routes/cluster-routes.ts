@@ -12,7 +12,11 @@ import { type Route, route } from '../route.ts';
 import type { AdminBackend, Measurements } from '../types.ts';
 
 const eventsQuery = z.object({
-  after: z.string().optional().describe('id of the last event that is known'),
+  after: z
+    .string()
+    .regex(/^\d{1,19}(-\d{1,19})?$/, 'expected the id of an event, such as 1795188440000-0')
+    .optional()
+    .describe('id of the last event that is known'),
   limit: z.coerce.number().int().min(1).max(1000).default(100),
 });
 const replicasQuery = z.object({

@@ -6,11 +6,17 @@ import type { Measurements, SeriesQuery } from '../types.ts';
 
 const HOUR_MS = 3_600_000;
 
+/** Each name is looked up for every step, whether or not something has it. */
+const MOST_NAMES = 250;
+
 const names = z
   .string()
   .optional()
-  .describe('names, separated by commas; `*`: all')
-  .transform((text) => (text === '*' ? null : (text ?? '').split(',').filter((name) => name !== '')));
+  .describe(`up to ${MOST_NAMES} names, separated by commas; \`*\`: all`)
+  .transform((text) =>
+    text === '*' ? null : [...new Set((text ?? '').split(','))].filter((name) => name !== ''),
+  )
+  .refine((list) => (list?.length ?? 0) <= MOST_NAMES, `expected at most ${MOST_NAMES} names`);
 const seriesQuery = z.object({
   deployment: names,
   node: names,

@@ -25,7 +25,7 @@ export function sessionRoutes(guard: Guard): readonly Route[] {
       ...{ method: 'POST', path, tag, body: loginBody, answer: said },
       summary: 'logs a browser in, by a cookie; from the dashboard’s own pages only',
       handle: ({ body: { token }, request, reply }) => {
-        reply.header('set-cookie', guard.logIn(token, request.protocol === 'https'));
+        reply.header('set-cookie', guard.logIn(token, request));
         return { ok: true };
       },
     }),

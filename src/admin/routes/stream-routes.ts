@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { LOG_COMPONENTS } from '../../config/paths.ts';
+import { ServeError } from '../../lib/errors.ts';
 import { moment } from '../moment.ts';
 import { type Route, route } from '../route.ts';
 import type { LiveMessage, LiveSource, LogQuery, LogSource } from '../types.ts';
@@ -35,9 +36,12 @@ const liveQuery = z.object({
 });
 
 const tag = 'streams';
+/** Of all clients together; each holds memory and looks at files and nodes for as long as it stays. */
+const MAX_STREAMS = 256;
 
 /** What goes on for as long as the client stays. */
 export function streamRoutes(logs: LogSource, live: LiveSource): readonly Route[] {
+  const seats = new Seats(MAX_STREAMS);
   return [
     route({
       ...{ method: 'GET', path: '/api/v1/logs/{deployment}', tag, params: byDeployment, query: outputQuery },
@@ -47,6 +51,7 @@ export function streamRoutes(logs: LogSource, live: LiveSource): readonly Route[
       },
       summary: 'output of a deployment’s replicas, wherever they run',
       handle: async ({ params: { deployment }, query, signal, reply }) => {
+        seats.take(signal);
         const { node = null, replica = null, lines, follow } = query;
         const asked = { of: 'replicas', node, deployment, replicaId: replica } as const;
         return send(reply, await logs.open({ ...asked, lines, follow: follow === '1' }, signal));
@@ -59,7 +64,10 @@ export function streamRoutes(logs: LogSource, live: LiveSource): readonly Route[
         description: 'lines of JSON, each with its node; of replicas, as they are',
       },
       summary: 'what a part of modelserve wrote, or all that was written of one request, on all nodes',
-      handle: async ({ query, signal, reply }) => send(reply, await logs.open(frameworkLogs(query), signal)),
+      handle: async ({ query, signal, reply }) => {
+        seats.take(signal);
+        return send(reply, await logs.open(frameworkLogs(query), signal));
+      },
     }),
     route({
       ...{ method: 'GET', path: '/api/v1/live', tag, query: liveQuery },
@@ -69,6 +77,7 @@ export function streamRoutes(logs: LogSource, live: LiveSource): readonly Route[
       },
       summary: 'status, changes, events and measurements as they come; goes on behind last-event-id',
       handle: async ({ query: { after }, signal, request, reply }) => {
+        seats.take(signal);
         const header = request.headers['last-event-id'];
         const afterId = (typeof header === 'string' ? header : after) ?? null;
         reply.header('cache-control', 'no-store').header('x-accel-buffering', 'no');
@@ -77,6 +86,36 @@ export function streamRoutes(logs: LogSource, live: LiveSource): readonly Route[
       },
     }),
   ];
+}
+
+/** How many may follow something at once. */
+class Seats {
+  readonly #most: number;
+  #taken = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /**
+   * One for as long as the client stays.
+   * @throws ServeError STREAM_LIMIT
+   */
+  take(signal: AbortSignal): void {
+    if (this.#taken >= this.#most) {
+      const info = `${this.#most} clients read logs or follow the cluster already: close some, and try again`;
+      throw new ServeError(info, { code: 'STREAM_LIMIT' });
+    }
+    if (signal.aborted) return;
+    this.#taken += 1;
+    signal.addEventListener(
+      'abort',
+      () => {
+        this.#taken -= 1;
+      },
+      { once: true },
+    );
+  }
 }
 
 function frameworkLogs(query: z.infer<typeof frameworkQuery>): LogQuery {
@@ -104,10 +143,19 @@ async function* framed(messages: AsyncIterable<LiveMessage>, signal: AbortSignal
     else if (outcome.done === true) return;
     else {
       const { id, event, data } = outcome.value;
-      yield `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+      yield `id: ${id}\nevent: ${event}\ndata: ${jsonOf(data)}\n\n`;
       next = source.next();
     }
   }
+}
+
+/** Texts of what all clients are told, each of which is made once. */
+const texts = new WeakMap<object, string>();
+
+function jsonOf(data: object): string {
+  const text = texts.get(data) ?? JSON.stringify(data);
+  texts.set(data, text);
+  return text;
 }
 
 /** @returns null where nothing came for a while */

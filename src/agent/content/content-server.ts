@@ -52,6 +52,8 @@ export interface ContentServerDependencies {
 /** Streams at once; more are asked to come back. Each holds a file descriptor and a few chunks. */
 const MAX_STREAMS = 64;
 const MAX_SWARMS = 1_024;
+/** Whoever they are: more would take the descriptors that the node needs for itself. */
+const MAX_CONNECTIONS = 4_096;
 
 const byHash = z.object({ hash: z.string().refine(isHash) });
 const announcement = z.object({ nodeId: z.string(), address: z.string(), held: z.string() });
@@ -81,6 +83,7 @@ export class ContentServer {
     this.#options = options;
     this.#dependencies = dependencies;
     this.#app = Fastify({ forceCloseConnections: true, bodyLimit: 1024 * 1024, ...overTls(options.tls) });
+    this.#app.server.maxConnections = MAX_CONNECTIONS;
     this.#app.addHook('onRequest', async (request) => this.#authorize(request));
     this.#app.setErrorHandler((error, _request, reply) => this.#answerError(error, reply));
     this.#app.get('/content/:hash/manifest', async (request) => {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { access, constants, stat, statfs } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname } from 'node:path';
@@ -8,6 +7,7 @@ import { childEnvironment } from '../../config/environment.ts';
 import type { StatePaths } from '../../config/paths.ts';
 import { runCommand } from '../../lib/process/command.ts';
 import { findProgram } from '../../lib/process/find-program.ts';
+import { openFileLimit } from '../../lib/process/open-files.ts';
 import { bad, type DoctorFinding, note, ok, warn } from './finding.ts';
 
 const COMMAND_MS = 10_000;
@@ -128,10 +128,8 @@ function compiler(): DoctorFinding {
 
 /** Every connection and every replica is an open file. */
 function openFiles(): DoctorFinding {
-  const soft = Number(
-    /Max open files\s+(\d+)/.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Number.NaN,
-  );
-  if (Number.isNaN(soft)) return ok('open files', 'unlimited');
+  const soft = openFileLimit();
+  if (!Number.isFinite(soft)) return ok('open files', 'unlimited');
   if (soft >= MIN_FILES) return ok('open files', String(soft));
   return warn(
     'open files',

@@ -1,5 +1,5 @@
-import type { RequestListener, Server, ServerOptions } from 'node:http';
-import { createServer } from 'node:https';
+import type { RequestListener, Server } from 'node:http';
+import { createServer, type ServerOptions } from 'node:https';
 import { lastAnswer } from '../last-answer.ts';
 import type { LiveTls } from './live-tls.ts';
 import { answerPlainClients } from './plain-client.ts';
@@ -15,7 +15,7 @@ export interface HttpsOptions {
 
 /** An HTTPS server that shows each new certificate until it is closed, and tells plain clients what it is. */
 export function createHttpsServer(tls: LiveTls, serve: RequestListener, options: HttpsOptions = {}): Server {
-  const server = createServer({ ...SETTINGS, ...options.settings, ...tls.serverOptions }, serve);
+  const server = createServer({ ...SETTINGS, ...tls.serverOptions, ...options.settings }, serve);
   answerPlainClients(
     server,
     lastAnswer({
@@ -23,6 +23,9 @@ export function createHttpsServer(tls: LiveTls, serve: RequestListener, options:
       info: 'this port speaks TLS: ask by https://',
     }),
   );
+  // Who has not shaken hands is told nothing by HTTP: the words would wait for the handshake, and keep the connection.
+  server.removeAllListeners('tlsClientError');
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
   server.once('close', tls.attach(server));
   return server;
 }

@@ -1,11 +1,14 @@
 import { connect, type Socket } from 'node:net';
-import { createServer, type Server } from 'node:tls';
+import type { Server } from 'node:tls';
 import type { LiveTls } from '../../lib/tls/live-tls.ts';
 import { answerPlainClients } from '../../lib/tls/plain-client.ts';
+import { createTlsServer, Strangers } from '../../lib/tls/tls-server.ts';
 import { TLS_REPLY } from '../errors.ts';
 import { listenOn, type TcpAddress } from './running-server.ts';
 
 const KEEP_ALIVE_MS = 30_000;
+/** Connections that have not shown a certificate yet: of more the oldest is cut. */
+const MAX_STRANGERS = 256;
 
 /**
  * Lets in, by TLS, who shows a certificate of the cluster, to a store that itself listens on a Unix socket only. It is a part of
@@ -13,24 +16,22 @@ const KEEP_ALIVE_MS = 30_000;
  * once. While the head is away, nobody leads, and the store would not be written.
  */
 export class StoreFront {
-  readonly #tls: LiveTls;
   readonly #path: string;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
   /** @param path of the store's socket */
   constructor(tls: LiveTls, path: string) {
-    this.#tls = tls;
     this.#path = path;
-    this.#server = createServer({ ...tls.serverOptions, noDelay: true }, (client) => this.#join(client));
+    this.#server = createTlsServer(tls, (client) => this.#join(client), { noDelay: true });
     answerPlainClients(this.#server, `-${TLS_REPLY} this store speaks TLS\r\n`);
     this.#server.on('connection', (socket: Socket) => this.#hold(socket));
+    new Strangers(this.#server, MAX_STRANGERS);
   }
 
   /** @throws StoreError STORE_PORT_TAKEN, STORE_START */
   async listen(address: TcpAddress): Promise<void> {
     await listenOn(this.#server, address);
-    this.#server.once('close', this.#tls.attach(this.#server));
   }
 
   /** Cuts every connection. Idempotent. */
