@@ -1,7 +1,7 @@
 import { defaultStateDir } from '../config/environment.ts';
 import { statePaths } from '../config/paths.ts';
 import { isRunning } from '../lib/process/identity.ts';
-import { readStateLock } from '../roles/state-dir.ts';
+import { readStateLock } from '../roles/state-lock.ts';
 
 /** State directory of this user's node on this machine: the head's, unless only the worker runs, or only it was ever there. */
 export async function localStateDir(): Promise<string> {

@@ -5,7 +5,7 @@ import { messageOf } from '../lib/errors.ts';
 import { isRunning } from '../lib/process/identity.ts';
 import { waitForExit } from '../lib/process/signals.ts';
 import { endLeftovers } from '../roles/leftovers.ts';
-import { readStateLock, type StateLock } from '../roles/state-dir.ts';
+import { readStateLock, type StateLock } from '../roles/state-lock.ts';
 import type { AdminClient } from './admin-client.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
 import { localStateDir } from './local-state-dir.ts';

@@ -8,7 +8,7 @@ import { codeOf, messageOf } from '../lib/errors.ts';
 import { isRunning } from '../lib/process/identity.ts';
 import { authorityFrom } from '../lib/tls/authority.ts';
 import { formatHostPort, parseHostPort } from '../roles/addresses.ts';
-import { readStateLock } from '../roles/state-dir.ts';
+import { readStateLock } from '../roles/state-lock.ts';
 import { AdminClient } from './admin-client.ts';
 import { CommandFailure, ExitCode } from './exit.ts';
 

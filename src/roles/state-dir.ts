@@ -6,15 +6,10 @@ import type { NodeRole } from '../cluster/nodes/types.ts';
 import type { StatePaths } from '../config/paths.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
 import { readIfThere, writeDurably } from '../lib/files.ts';
-import { identityOf, isRunning, type ProcessIdentity } from '../lib/process/identity.ts';
+import { identityOf, isRunning } from '../lib/process/identity.ts';
 import { lockFile } from '../lib/process/lock-file.ts';
-
-/** Who holds a state directory, and how its node is reached from this machine. */
-export interface StateLock extends ProcessIdentity {
-  readonly role: NodeRole;
-  /** `host:port` of the admin API, on a head */
-  readonly admin: string | null;
-}
+import { makeSocketFolder, removeSocketFolder, sweepSocketFolders } from './socket-folders.ts';
+import { guardOf, readStateLock, type StateLock } from './state-lock.ts';
 
 /** Taking a state directory is a matter of milliseconds: whoever waits longer for another starter says so. */
 const GUARD_TIMEOUT_MS = 5_000;
@@ -29,20 +24,27 @@ export async function lockStateDir(
   role: NodeRole,
 ): Promise<{ readonly release: () => Promise<void>; readonly announce: (admin: string) => Promise<void> }> {
   await makeStateDir(paths.root);
-  await mkdir(paths.sockets, { recursive: true, mode: 0o700 });
-  await checkOwner(dirname(paths.sockets));
+  const folders = dirname(paths.sockets);
+  await mkdir(folders, { recursive: true, mode: 0o700 });
+  await checkOwner(folders);
   const self = identityOf(process.pid) ?? { pid: process.pid, startTicks: -1 };
   const write = async (admin: string | null): Promise<void> =>
     await writeDurably(paths.lock, JSON.stringify({ ...self, role, admin } satisfies StateLock));
-  const releaseGuard = await lockFile(`${paths.lock}.guard`, { timeoutMs: GUARD_TIMEOUT_MS });
+  const releaseGuard = await lockFile(guardOf(paths), { timeoutMs: GUARD_TIMEOUT_MS });
   try {
     const holder = await readStateLock(paths);
     if (holder !== null && isRunning(holder)) throw locked(paths, holder);
     await write(null);
+    await makeSocketFolder(paths); // only now: who leaves removes it while the lock is still its own
   } finally {
     await releaseGuard();
   }
-  return { release: async () => await rm(paths.lock, { force: true }), announce: write };
+  await sweepSocketFolders(paths);
+  const release = async (): Promise<void> => {
+    await removeSocketFolder(paths);
+    await rm(paths.lock, { force: true });
+  };
+  return { release, announce: write };
 }
 
 async function makeStateDir(root: string): Promise<void> {
@@ -66,17 +68,6 @@ async function checkOwner(folder: string): Promise<void> {
     `${folder} belongs to user id ${uid}, and not to who runs this. Remove it, or set TMPDIR to a folder of your own.`,
     { code: 'STATE_DIR_UNSAFE' },
   );
-}
-
-/** Who holds the state directory, or null; whether that process still runs is the caller's to ask. */
-export async function readStateLock(paths: StatePaths): Promise<StateLock | null> {
-  const text = await readIfThere(paths.lock);
-  if (text === null) return null;
-  try {
-    return JSON.parse(text) as StateLock;
-  } catch {
-    return null; // written by hand, or by a file system that lost it: nobody holds it
-  }
 }
 
 function locked(paths: StatePaths, holder: StateLock): ServeError {

@@ -6,7 +6,8 @@ import { build } from 'esbuild';
 import { expect, it, onTestFinished } from 'vitest';
 import { type StatePaths, statePaths } from '../../src/config/paths.ts';
 import { identityOf } from '../../src/lib/process/identity.ts';
-import { lockStateDir, nodeIdOf, readStateLock } from '../../src/roles/state-dir.ts';
+import { lockStateDir, nodeIdOf } from '../../src/roles/state-dir.ts';
+import { readStateLock } from '../../src/roles/state-lock.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const SOURCE = fileURLToPath(new URL('../../src/roles/state-dir.ts', import.meta.url));

@@ -5,7 +5,7 @@ import { type StatePaths, statePaths } from '../../config/paths.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { programOnPort } from '../../lib/ports.ts';
 import { isRunning } from '../../lib/process/identity.ts';
-import { readStateLock } from '../../roles/state-dir.ts';
+import { readStateLock } from '../../roles/state-lock.ts';
 import { adminClient } from '../target.ts';
 import { bad, type DoctorFinding, note, ok, warn } from './finding.ts';
 
