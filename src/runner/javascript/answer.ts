@@ -27,6 +27,9 @@ type Headers = ResponseHead['headers'];
 /** Longer texts are encoded in the thread of the instance: the main one is everybody's. */
 const MOST_TEXT_CHARS = 1024;
 
+/** A longer text is not looked into for whether it reports failure: those that do are short. */
+const MOST_LOOKED_AT = 16 * 1024;
+
 const encoder = new TextEncoder();
 const TEXT: Headers = [['content-type', 'text/plain; charset=utf-8']];
 const BYTES: Headers = [['content-type', 'application/octet-stream']];
@@ -44,8 +47,9 @@ export function toAnswer(result: unknown, asked: Asked): Answer | Promise<Answer
   if (isResponse(result)) return fromResponse(result);
   const chunks = chunksOf(result);
   if (chunks !== null) return fromChunks(chunks, asked);
-  const body = encoded(encodeJson(result));
-  return { head: { status: 200, headers: sized(JSON_TYPE, body), ok: !saysFailed(result) }, body };
+  const text = encodeJson(result);
+  const body = encoded(text);
+  return { head: { status: 200, headers: sized(JSON_TYPE, body), ok: !saysFailed(result, text) }, body };
 }
 
 /** The answer for what user code threw: 400 for a body that cannot be parsed, which counts as the client's failure, else 500. */
@@ -98,9 +102,31 @@ function whole(headers: Headers, body: AnswerBytes): WholeAnswer {
   return { head: { status: 200, headers: sized(headers, body), ok: true }, body };
 }
 
-/** The template's own way to say that a call failed. */
-function saysFailed(result: unknown): boolean {
-  return typeof result === 'object' && result !== null && 'status' in result && result.status === 0;
+/** Whether it is the template's own way to say that a call failed. @param text the result as JSON */
+function saysFailed(result: unknown, text: string): boolean {
+  if (typeof result !== 'object' || result === null) return false;
+  if (result instanceof Map || 'toJSON' in result) return textSaysFailed(text);
+  return 'status' in result && result.status === 0;
+}
+
+function textSaysFailed(text: string): boolean {
+  if (text.length > MOST_LOOKED_AT || !text.includes('"status"')) return false;
+  try {
+    const said: unknown = JSON.parse(text);
+    return typeof said === 'object' && said !== null && 'status' in said && said.status === 0;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Whether the first chunk of a ready-made answer is all of it, and says that the call failed. A refusal (4xx) is of the
+ * client's making, whatever its words.
+ */
+function responseSaysFailed({ status, headers }: Response, first: Uint8Array): boolean {
+  const type = headers.get('content-type') ?? '';
+  if (status >= 400 || !/^\s*application\/json\s*(?:;|$)/i.test(type)) return false;
+  return first.length <= MOST_LOOKED_AT && textSaysFailed(Buffer.from(first).toString());
 }
 
 /** Of any Fetch implementation. Not by `instanceof`: naming the global class loads Node's, which most backends never need. */
@@ -119,7 +145,9 @@ async function fromResponse(response: Response): Promise<Answer> {
   const chunks = response.body[Symbol.asyncIterator]();
   const first = await chunks.next();
   if (first.done === true) return { head, body: new Uint8Array() };
-  return { head, first: AS_IT_IS.encode(first.value), rest: new ChunkSource(chunks, AS_IT_IS) };
+  const bytes = AS_IT_IS.encode(first.value);
+  const ok = head.ok && !responseSaysFailed(response, bytes);
+  return { head: { ...head, ok }, first: bytes, rest: new ChunkSource(chunks, AS_IT_IS) };
 }
 
 function chunksOf(result: unknown): Chunks | null {

@@ -10,6 +10,23 @@ import {
 } from './replica-harness.ts';
 
 const BACKEND = `
+const FAILED = '{"info": "a ü", "status": 0}';
+const json = (body, status = 200) => new Response(body, { status, headers: { 'content-type': 'Application/JSON; charset=utf-8' } });
+const MADE = {
+  map: () => new Map([['status', 0]]),
+  toJSON: () => ({ toJSON: () => ({ status: 0 }) }),
+  response: () => json(FAILED),
+  responseJson: () => Response.json({ status: 0 }),
+  ok: () => Response.json({ status: 1 }),
+  inside: () => Response.json({ inner: { status: 0 } }),
+  unfinished: () => json('{"status": 0'),
+  text: () => new Response(FAILED),
+  refusal: () => json(FAILED, 422),
+  false: () => json('{"status": false}'),
+  list: () => json('[' + FAILED + ']'),
+  long: () => json(FAILED + ' '.repeat(20_000)),
+  otherJSON: () => ({ status: 0, toJSON: () => ({ status: 1 }) }),
+};
 export class EchoBackend {
   constructor(modelPath) { this.modelPath = modelPath; }
   async call(request) {
@@ -26,6 +43,7 @@ export class EchoBackend {
       case '/bad-headers': return new Response('x', { headers: { 'x-a': 'y'.repeat(70_000) } });
       case '/nan': return { scores: [1, 2, 3, NaN] };
       case '/nothing': return undefined;
+      case '/made': return MADE[request.queryParams.get('kind')]();
       case '/failed': return { status: 0, info: 'my own words' };
       case '/throw': throw new TypeError('broken model');
       case '/large': return new Uint8Array(Number(request.queryParams.get('size'))).fill(7);
@@ -202,6 +220,16 @@ describe('a failure', () => {
     const answer = await ask('/failed');
     expect([answer.head?.status, answer.head?.ok]).toEqual([200, false]);
     expect(JSON.parse(answer.body.toString())).toEqual({ status: 0, info: 'my own words' });
+  });
+
+  it.each([
+    ...['map', 'toJSON', 'response', 'responseJson'].map((kind) => [kind, false] as const),
+    ...['ok', 'inside', 'unfinished', 'text', 'refusal', 'false', 'list', 'long', 'otherJSON'].map(
+      (kind) => [kind, true] as const,
+    ),
+  ])('that is said by %s of the class counts as ok: %s', async (kind, ok) => {
+    const answer = await ask('/made', { head: { query: `kind=${kind}` } });
+    expect(answer.head?.ok).toBe(ok);
   });
 
   it.each([

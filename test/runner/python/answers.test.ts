@@ -71,6 +71,15 @@ describe.skipIf(python === null).each(['Backend', 'AsyncBackend'])('answers of %
   });
 
   it.each([
+    ...['failed-mapping', 'failed-bytes', 'failed-response'].map((kind) => [kind, false] as const),
+    ...['inside', 'unfinished', 'text', 'refusal', 'false', 'list', 'long', 'deep'].map(
+      (kind) => [`failed-${kind}`, true] as const,
+    ),
+  ])('%s, made by the backend, counts as ok: %s', async (kind, ok) => {
+    expect(await client.request({ body: JSON.stringify({ kind }) }).outcome).toMatchObject({ ok });
+  });
+
+  it.each([
     ['nan', 'result.scores[3] is nan'],
     ['infinity', "result['a b'] is -inf"],
     ['numpy-nan', 'result.scores[1] is nan'],

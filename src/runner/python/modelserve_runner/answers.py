@@ -1,5 +1,7 @@
 """What the class returned or raised, as status, headers and body."""
 
+import json
+
 from collections import abc
 from numbers import Integral
 
@@ -15,6 +17,8 @@ _BYTES = "application/octet-stream"
 _JSON = "application/json"
 #: So that the head of an answer fits into one frame.
 MAX_HEADER_CHARS = 8 * 1024
+#: A longer body is not looked into for whether it reports failure: those that do are short.
+_MAX_LOOK_BYTES = 16 * 1024
 
 
 class Answer:
@@ -67,12 +71,14 @@ def answer_of(result):
     if _is_binary(result):
         return _whole(200, bytes(result), _BYTES, True)
     if _is_typed_binary(result):
-        return _whole(200, bytes(result[0]), result[1], True)
+        body = bytes(result[0])
+        return _whole(200, body, result[1], not (_is_json(result[1]) and _text_says_failed(body)))
     if hasattr(result, "status_code") and hasattr(result, "headers"):
         return _from_response(result)
     if isinstance(result, (abc.Iterator, abc.AsyncIterator)):
         return Answer(200, [], True, chunks=result)
-    return _WholeJson(not _says_failed(result), encode_result(result))
+    body = encode_result(result)
+    return _WholeJson(not _text_says_failed(body), body)
 
 
 def answer_of_error(error, head):
@@ -123,17 +129,33 @@ def _from_response(response):
     if _is_binary(body):
         if "content-length" not in names and status not in (204, 304):
             headers.append(("content-length", str(len(body))))
-        return Answer(status, headers, status < 500, bytes(body))
+        body = bytes(body)
+        is_json = any(name == "content-type" and _is_json(value) for name, value in headers)
+        # A refusal (4xx) is of the client's making, whatever its words.
+        says_failed = status < 400 and is_json and _text_says_failed(body)
+        return Answer(status, headers, status < 500 and not says_failed, body)
     chunks = getattr(response, "body_iterator", None)
     if chunks is None:
         raise UnencodableError("result is a %s without body or body_iterator" % type(response).__name__)
     return Answer(status, headers, status < 500, chunks=chunks if hasattr(chunks, "__aiter__") else iter(chunks))
 
 
-def _says_failed(result):
-    """Whether the result reports failure as the template does: ``{"status": 0, …}`` (False is no status)."""
-    if type(result) is not dict and not isinstance(result, abc.Mapping):
+def _text_says_failed(body):
+    """Whether a body of JSON, however it was made, is an object that reports failure."""
+    if len(body) > _MAX_LOOK_BYTES or b'"status"' not in body or body.lstrip()[:1] != b"{":
         return False
+    try:
+        return _says_failed(json.loads(body.decode("utf-8")))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_json(content_type):
+    return content_type.split(";", 1)[0].strip().lower() == _JSON
+
+
+def _says_failed(result):
+    """Whether the dict reports failure as the template does: ``{"status": 0, …}`` (False is no status)."""
     status = result.get("status")
     return status is not None and isinstance(status, Integral) and not isinstance(status, bool) and status == 0
 
