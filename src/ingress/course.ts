@@ -1,10 +1,11 @@
 import type { ResponseHead } from '../channel/messages.ts';
-import { FAILURES, OUTCOMES, type Outcome } from '../cluster/metrics/outcomes.ts';
+import { OUTCOMES, type Outcome } from '../cluster/metrics/outcomes.ts';
 import type { RequestTrace } from '../telemetry/request-trace.ts';
 import { CANCELLED, OK, outcomeOfAnswer, outcomeOfError } from './deployment-meter.ts';
 import type { Call } from './exchange.ts';
 import type { FrameworkError } from './framework-error.ts';
 import type { RequestJournal } from './request-journal.ts';
+import { endSpan } from './request-span.ts';
 import type { Target } from './target.ts';
 
 /** What is said of the status of a request whose client left before there was one. */
@@ -123,20 +124,9 @@ export class Course {
 
   #endTrace(trace: RequestTrace, outcome: Outcome, code: string | null): void {
     const { request, id, path, queue } = this.#call;
-    const method = request.method ?? '';
-    const hasFailed = FAILURES.includes(outcome);
-    const error = code ?? outcome;
-    trace.end({
-      ...{ name: `${method} /${queue.route.route}`, startMs: this.arrivedMs, endMs: performance.now() },
-      error: hasFailed ? error : null,
-      attributes: {
-        ...{ 'http.request.method': method, 'http.route': `/${queue.route.route}`, 'url.path': path },
-        ...{ 'url.scheme': 'http', 'http.response.status_code': this.#status },
-        'client.address': request.socket.remoteAddress ?? '',
-        ...{ 'modelserve.deployment': queue.route.deployment, 'modelserve.request_id': id },
-        ...{ 'modelserve.outcome': outcome, 'modelserve.retries': this.#retries },
-        ...(hasFailed ? { 'error.type': error } : {}),
-      },
+    endSpan(trace, {
+      ...{ request, id, path, route: queue.route, startMs: this.arrivedMs },
+      ...{ status: this.#status, outcome, code, retries: this.#retries },
     });
   }
 

@@ -7,6 +7,7 @@ import { createHttpsServer } from '../lib/tls/https-server.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { CLUSTER_HEADER } from './admin-routes.ts';
 import type { RequestHandler } from './request-handler.ts';
+import type { RequestJournal } from './request-journal.ts';
 
 export interface FrontOptions {
   /** for the request line and headers together; a body has the request's own deadline */
@@ -17,6 +18,7 @@ export interface FrontOptions {
 
 export interface FrontDependencies {
   readonly handler: RequestHandler;
+  readonly journal: Pick<RequestJournal, 'malformed'>;
   readonly admin: FastifyInstance;
   /** null: plain HTTP */
   readonly tls: LiveTls | null;
@@ -31,7 +33,7 @@ const KEEP_ALIVE_MS = 65_000;
  * serialisation have nothing to do there, and GET has a body like any other method. What is under `/-/` is fastify's.
  */
 export function createFront(options: FrontOptions, dependencies: FrontDependencies): Server {
-  const { handler, admin, tls, clusterId } = dependencies;
+  const { handler, journal, admin, tls, clusterId } = dependencies;
   const settings = {
     headersTimeout: options.headersTimeoutMs,
     requestTimeout: 0,
@@ -48,7 +50,9 @@ export function createFront(options: FrontOptions, dependencies: FrontDependenci
     tls === null
       ? createServer(settings, serve)
       : createHttpsServer(tls, serve, { settings, plainHeaders: [`${CLUSTER_HEADER}: ${clusterId}`] });
-  server.on('clientError', (error, socket) => answerMalformed(error, socket as Socket, handler.newId()));
+  server.on('clientError', (error, socket) => {
+    answerMalformed(error, socket as Socket, { requestId: handler.newId(), journal });
+  });
   return server;
 }
 
@@ -56,25 +60,43 @@ function isAdminPath(url: string): boolean {
   return url.startsWith('/-/') || url === '/-';
 }
 
-const MALFORMED: Readonly<Record<string, readonly [string, string, string]>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'REQUEST_TIMEOUT', 'the headers did not arrive in time'],
-  HPE_HEADER_OVERFLOW: [
-    '431 Request Header Fields Too Large',
-    'HEADERS_TOO_LARGE',
-    'the request line and headers are too large',
-  ],
+interface Refusal {
+  readonly status: number;
+  readonly reason: string;
+  readonly code: string;
+  readonly info: string;
+}
+
+const MALFORMED: Readonly<Record<string, Refusal>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    ...{ status: 408, reason: 'Request Timeout', code: 'REQUEST_TIMEOUT' },
+    info: 'the headers did not arrive in time',
+  },
+  HPE_HEADER_OVERFLOW: {
+    ...{ status: 431, reason: 'Request Header Fields Too Large', code: 'HEADERS_TOO_LARGE' },
+    info: 'the request line and headers are too large',
+  },
 };
 
 /** What is no HTTP gets one answer where that is possible, and its connection is closed. */
-function answerMalformed(error: Error, socket: Socket, requestId: string): void {
-  if (codeOf(error) === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) {
-    socket.destroy(); // the client has left, or an answer may be under way on this connection
+function answerMalformed(
+  error: Error,
+  socket: Socket,
+  { requestId, journal }: { readonly requestId: string } & Pick<FrontDependencies, 'journal'>,
+): void {
+  if (codeOf(error) === 'ECONNRESET' || socket.writableEnded) {
+    socket.destroy(); // the client has left, or goes on sending after its answer
     return;
   }
-  const [status, code, info] = MALFORMED[codeOf(error) ?? ''] ?? [
-    '400 Bad Request',
-    'BAD_REQUEST',
-    `this is not HTTP/1.1: ${error.message}`,
-  ];
-  socket.end(lastAnswer({ status, code, info, requestId }), () => socket.destroy());
+  const { status, reason, code, info } = MALFORMED[codeOf(error) ?? ''] ?? {
+    ...{ status: 400, reason: 'Bad Request', code: 'BAD_REQUEST' },
+    info: `this is not HTTP/1.1: ${error.message}`,
+  };
+  journal.malformed({ requestId, client: socket.remoteAddress ?? '', status, code });
+  if (!socket.writable || socket.bytesWritten > 0) {
+    socket.destroy(); // an answer may be under way on this connection
+    return;
+  }
+  const answer = lastAnswer({ status: `${status} ${reason}`, code, info, requestId });
+  socket.end(answer, () => socket.destroy());
 }

@@ -18,7 +18,8 @@ import {
 } from './framework-error.ts';
 import { sentRequestId } from './headers.ts';
 import { declaredBytes, discardBody } from './request-body.ts';
-import type { RequestJournal } from './request-journal.ts';
+import { type Identified, outcomeOfRefusal, type RequestJournal } from './request-journal.ts';
+import { endSpan } from './request-span.ts';
 
 export interface HandlerDependencies {
   readonly dispatcher: Dispatcher;
@@ -66,10 +67,12 @@ export class RequestHandler {
     const { path, query } = splitTarget(request.url ?? '/');
     const { dispatcher, isDraining, journal, tracer } = this.#dependencies;
     const isLast = isDraining();
+    const startMs = performance.now();
     const reject = (error: FrameworkError) => {
       sendFrameworkError(response, error, { requestId: id, isLast });
       discardBody(request);
-      journal.turnedAway({ request, id, path }, queue?.route.deployment ?? null, error);
+      const traced = tracer?.begin(request.headers['traceparent']) ?? UNTRACED;
+      turnedAway({ request, id, path, traced }, { route: queue?.route ?? null, startMs, error }, journal);
     };
     const queue = dispatcher.find(path);
     if (queue === null) {
@@ -153,6 +156,24 @@ export class RequestHandler {
       route.exposeErrors === 'always' || (route.exposeErrors === 'loopback' && this.#dependencies.isLoopback)
     );
   }
+}
+
+/** What is told of a request that was answered before anything of it was looked at but its head. */
+function turnedAway(
+  identified: Identified & { readonly traced: Traced },
+  answered: {
+    readonly route: DeploymentRoute | null;
+    readonly startMs: number;
+    readonly error: FrameworkError;
+  },
+  journal: RequestJournal,
+): void {
+  const { route, startMs, error } = answered;
+  const { status, code } = error;
+  journal.turnedAway(identified, route?.deployment ?? null, error);
+  const { trace } = identified.traced;
+  const outcome = outcomeOfRefusal(error);
+  if (trace !== null) endSpan(trace, { ...identified, route, startMs, status, outcome, code, retries: 0 });
 }
 
 /** Path and query as sent; of the absolute form (`GET http://host/path`), which proxies use, the path. */

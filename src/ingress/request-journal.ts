@@ -13,6 +13,18 @@ const MOST_FAILURES_PER_S = 20;
 /** `refused` says that there are too many requests: a line for each would make it worse. */
 const TOLD: ReadonlySet<Outcome> = new Set(FAILURES.filter((outcome) => outcome !== 'refused'));
 
+/** Of a request that no replica saw. */
+const NOTHING_DONE = {
+  ...{ requestBytes: 0, responseBytes: 0, durationMs: 0, queueMs: 0, retries: 0 },
+  ...{ replicaMs: null, replica: null, replicaNode: null },
+};
+const NO_HEAD = { traceId: null, method: '', path: '', deployment: null };
+
+/** How a request ended that is answered before anything of it was looked at but its head. */
+export function outcomeOfRefusal({ status }: Pick<FrameworkError, 'status'>): Outcome {
+  return OUTCOMES[outcomeOfError(status)] ?? 'client_error';
+}
+
 /** A request, as far as its line says who asked for what. */
 export interface Identified {
   readonly request: IncomingMessage;
@@ -66,14 +78,26 @@ export class RequestJournal {
   }
 
   /** One that was answered before anything of it was looked at but its head. */
-  turnedAway(identified: Identified, deployment: string | null, { status, code }: FrameworkError): void {
-    const outcome = OUTCOMES[outcomeOfError(status)] ?? 'client_error';
+  turnedAway(identified: Identified, deployment: string | null, error: FrameworkError): void {
+    const outcome = outcomeOfRefusal(error);
     if (!this.wants(outcome)) return;
+    const { status, code } = error;
     this.over({
+      ...NOTHING_DONE,
       ...this.identify(identified),
-      ...{ atMs: Date.now(), deployment, status, outcome, code, requestBytes: 0, responseBytes: 0 },
-      ...{ durationMs: 0, queueMs: 0, replicaMs: null, replica: null, replicaNode: null, retries: 0 },
+      atMs: Date.now(),
+      deployment,
+      status,
+      outcome,
+      code,
     });
+  }
+
+  /** What came on a connection and is no HTTP: it has neither method nor path. @param client its address */
+  malformed(answered: Pick<AccessEntry, 'requestId' | 'client' | 'status' | 'code'>): void {
+    if (this.#access === null) return;
+    const outcome = outcomeOfRefusal(answered);
+    this.over({ ...NOTHING_DONE, ...answered, ...NO_HEAD, atMs: Date.now(), outcome });
   }
 
   over(entry: AccessEntry): void {

@@ -123,7 +123,7 @@ export class RequestPath {
     this.#handler = handler;
     this.#admin = admin;
     this.#connections = new Connections(
-      () => createFront(limits, { handler, admin, tls: tls.clients, clusterId }),
+      () => createFront(limits, { handler, journal: this.#journal, admin, tls: tls.clients, clusterId }),
       mostConnections(),
     );
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openLog } from '../../src/telemetry/logger.ts';
 import type { FakeCall } from './fake-replica.ts';
-import { call, routeOf, TestNode, until } from './test-node.ts';
+import { call, raw, routeOf, TestNode, until } from './test-node.ts';
 
 const SECRET = 'a-secret-that-no-log-may-hold';
 const HEADERS = {
@@ -93,6 +93,31 @@ it('are a line for each request where they are asked for, from then on and until
   });
   const text = readFileSync(join(node.paths.logs, 'access.log'), 'utf8');
   expect(text).not.toContain(SECRET);
+});
+
+it.each([
+  ['garbage', 'NOT HTTP AT ALL\r\n\r\n', 400, 'BAD_REQUEST'],
+  ['headers beyond all bounds', `GET / HTTP/1.1\r\nx: ${SECRET.repeat(4_000)}\r\n`, 431, 'HEADERS_TOO_LARGE'],
+])('are a line for %s, of which nothing is shown', async (_name, bytes, status, code) => {
+  await serve(true);
+  expect(await raw(node.port, bytes)).toContain(code);
+  await until('the line is in the file', () => linesOf('access').length === 1);
+  const [line] = linesOf('access');
+  expect(line).toMatchObject({ client: '127.0.0.1', method: '', path: '', status, code });
+  expect(line).toMatchObject({ outcome: 'client_error', requestId: expect.any(String) });
+  expect(JSON.stringify(line)).not.toContain(SECRET);
+});
+
+it('are a line for what is no HTTP behind a request that was', async () => {
+  await serve(true);
+  const answered = await raw(node.port, 'GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\nNOT HTTP\r\n\r\n');
+  expect(answered.match(/HTTP\/1\.1 /g)).toHaveLength(1);
+  await until('both lines are in the file', () => linesOf('access').length === 2);
+  expect(
+    linesOf('access')
+      .map(({ status }) => status)
+      .sort(),
+  ).toEqual([400, 404]);
 });
 
 it('tell of many failures at once how many there were', async () => {

@@ -1,8 +1,7 @@
 import http from 'node:http';
-import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { FakeCall } from './fake-replica.ts';
-import { call, routeOf, TestNode, until } from './test-node.ts';
+import { call, raw, routeOf, TestNode, until } from './test-node.ts';
 
 let node: TestNode;
 
@@ -17,24 +16,6 @@ afterEach(async () => {
 /** Answers with what it was asked, as JSON. */
 function mirror({ head, body, answer }: FakeCall): void {
   void body.then((bytes) => answer(JSON.stringify({ ...head, body: bytes.toString('utf8') })));
-}
-
-/** Sends bytes as they are and collects what comes until the server closes or `enough` holds. */
-function raw(port: number, bytes: string, enough: (text: string) => boolean = () => false): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1');
-    let text = '';
-    socket.on('data', (chunk) => {
-      text += chunk.toString('latin1');
-      if (enough(text)) {
-        socket.destroy();
-        resolve(text);
-      }
-    });
-    socket.on('close', () => resolve(text));
-    socket.on('error', (error) => (text === '' ? reject(error) : resolve(text)));
-    socket.write(bytes, 'latin1');
-  });
 }
 
 describe('a request', () => {

@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DeploymentRoute, RoutingTable } from '../../src/cluster/routing/types.ts';
@@ -295,4 +295,26 @@ export class TestNode {
     rmSync(this.paths.root, { recursive: true, force: true });
     rmSync(this.paths.sockets, { recursive: true, force: true });
   }
+}
+
+/** Sends bytes as they are and collects what comes until the server closes or `enough` holds. */
+export function raw(
+  port: number,
+  bytes: string,
+  enough: (text: string) => boolean = () => false,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1');
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      if (enough(text)) {
+        socket.destroy();
+        resolve(text);
+      }
+    });
+    socket.on('close', () => resolve(text));
+    socket.on('error', (error) => (text === '' ? reject(error) : resolve(text)));
+    socket.write(bytes, 'latin1');
+  });
 }

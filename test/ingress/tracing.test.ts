@@ -6,7 +6,7 @@ import type { TracingSettings } from '../../src/config/tracing-settings.ts';
 import { openLog } from '../../src/telemetry/logger.ts';
 import { OtlpReceiver, type ReceivedSpan } from '../support/otlp-receiver.ts';
 import type { FakeCall } from './fake-replica.ts';
-import { call, TestNode, until } from './test-node.ts';
+import { call, routeOf, TestNode, until } from './test-node.ts';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const PARENT = 'b7ad6b7169203331';
@@ -99,6 +99,44 @@ describe('a traced request', () => {
       { status: { message: 'application_error' }, attributes: { 'error.type': 'application_error' } },
     ]);
   });
+});
+
+it.each<[string, { path?: string; method?: string; headers?: Record<string, string> }, string, object]>([
+  ['no route', { path: '/nowhere' }, 'POST', { 'http.response.status_code': 404 }],
+  [
+    'a method that is not served',
+    { method: 'PUT' },
+    'PUT /echo',
+    { 'http.route': '/echo', 'modelserve.deployment': 'Echo', 'http.response.status_code': 405 },
+  ],
+  [
+    'a bad timeout',
+    { headers: { 'x-request-timeout-seconds': 'x' } },
+    'POST /echo',
+    { 'http.response.status_code': 400, 'modelserve.outcome': 'client_error' },
+  ],
+])(
+  'a request that is turned away for %s is a span of its client’s trace',
+  async (_for, asked, name, attributes) => {
+    await serve();
+    await call(node.port, { ...asked, headers: { ...asked.headers, ...sent('01') } });
+    await node.ingress.stop();
+    expect(receiver.spans).toHaveLength(1);
+    expect(receiver.spans[0]).toMatchObject({
+      ...{ name, kind: 2, traceId: TRACE, parentSpanId: PARENT, status: { code: 0 } },
+      attributes: { 'url.scheme': 'http', 'client.address': '127.0.0.1', ...attributes },
+    });
+    expect(receiver.spans[0]?.attributes['http.route']).toBe(name.split(' ')[1]);
+  },
+);
+
+it('of requests beyond what the queue takes each is a span that failed', async () => {
+  await serve();
+  await node.publish([routeOf({ availability: { state: 'failed', message: 'x' }, endpoints: [] })]);
+  await call(node.port, { headers: sent('00') });
+  await call(node.port);
+  await node.ingress.stop();
+  expect(receiver.spans).toMatchObject([{ status: { code: 2, message: 'NOT_READY' } }]);
 });
 
 /** All that the replica lets in, held until `answer`. */
