@@ -4,11 +4,11 @@ import { httpAddress } from '../cluster/nodes/http-address.ts';
 import { agentSocket, componentLog, statePaths } from '../config/paths.ts';
 import { clusterKeys } from '../config/token.ts';
 import { modelserveVersion } from '../config/version.ts';
-import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
+import { ServeError } from '../lib/errors.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { clusterPrefix } from '../store/keys.ts';
 import { addressOf } from '../store/redis-client.ts';
-import { connectStore, type StoreOptions } from '../store/redis-store.ts';
+import { connectStore } from '../store/redis-store.ts';
 import type { Store } from '../store/types.ts';
 import { openLog } from '../telemetry/logger.ts';
 import { advertisedAddress, formatHostPort, type HostPort, localAddressTowards } from './addresses.ts';
@@ -89,7 +89,7 @@ async function joinCluster(
   const nodeId = await nodeIdOf(paths);
   const security = await secureNode(flags.tls, { paths, keys, nodeId, host, log }, closers);
   const target = storeTarget(flags, keys.storePassword, security.tls.nodes);
-  const store = await joinStore({ ...target, prefix: clusterPrefix(keys.clusterId) });
+  const store = await connectStore({ ...target, prefix: clusterPrefix(keys.clusterId) });
   closers.add(async () => await store.close());
   await requireSameTls(store, security.tls.nodes !== null);
   const ground = { paths, keys, log, store, nodeId, host, security };
@@ -121,20 +121,6 @@ function storeTarget(
   if ('redisUrl' in cluster) return { url: cluster.redisUrl, tls: null };
   const scheme = tls === null ? 'redis' : 'rediss';
   return { url: `${scheme}://${formatHostPort(cluster.address)}`, password, tls };
-}
-
-/** @throws StoreError; where this node expects TLS and nobody answers so, the message says it */
-async function joinStore(options: StoreOptions): Promise<Store> {
-  try {
-    return await connectStore(options);
-  } catch (cause) {
-    if (options.tls == null || codeOf(cause) !== 'STORE_UNREACHABLE') throw cause;
-    throw new ServeError(
-      `${messageOf(cause)} This node expects TLS there: where the head was started with --tls off, or listens on loopback without --tls, start this one with --tls off, too.`,
-      { code: 'STORE_UNREACHABLE' },
-      { cause },
-    );
-  }
 }
 
 /**

@@ -11,6 +11,9 @@ import type { StoreLink } from './types.ts';
  */
 const HEARTBEAT_MS = 10_000;
 const CLOSE_DEADLINE_MS = 1_000;
+const NO_ANSWER_YET = 'not connected yet';
+const PLAIN_STORE =
+  ' This node expects TLS there: where the head was started with --tls off, or listens on loopback without --tls, start this one with --tls off, too.';
 
 export interface ConnectionHandlers {
   /** before the link counts as connected, at each connect: checks or prepares the session */
@@ -28,13 +31,16 @@ export class StoreConnection {
   #link: StoreLink = 'lost';
   /** why the server cannot be used, when that is not a matter of waiting */
   #refusal: StoreError | null = null;
-  #lastError = 'not connected yet';
+  /** nodes of the cluster speak TLS with it, so that one which does not may be there instead */
+  readonly #expectsTls: boolean;
+  #lastError = NO_ANSWER_YET;
   #settleOpening: (() => void) | null = null;
 
   constructor(target: RedisTarget, handlers: ConnectionHandlers) {
     this.redis = createRedis(target);
     this.#handlers = handlers;
     this.#address = addressOf(target.url);
+    this.#expectsTls = target.tls !== undefined;
     this.#openDeadlineMs = target.commandTimeoutMs;
     this.redis.on('error', (error) => this.#failed(error));
     this.redis.on('close', () => this.#setLink('lost'));
@@ -122,9 +128,12 @@ export class StoreConnection {
 
   #unavailable(action: string): StoreError {
     if (this.#refusal !== null) return this.#refusal;
+    // Redis waits for the end of what it takes for a command, where a client begins with TLS.
+    const isSilent = this.#lastError === NO_ANSWER_YET || this.#lastError.includes('ETIMEDOUT');
+    const advice = this.#expectsTls && isSilent ? PLAIN_STORE : '';
     return storeError(
       'STORE_UNREACHABLE',
-      `${action}: no connection to the store at ${this.#address} (${this.#lastError}); is it running, and reachable from here?`,
+      `${action}: no connection to the store at ${this.#address} (${this.#lastError}); is it running, and reachable from here?${advice}`,
     );
   }
 
