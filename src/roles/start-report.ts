@@ -42,6 +42,11 @@ export function announceHead(facts: HeadFacts, say: Say): void {
   say(server.description);
   const scheme = security.tls.clients === null ? 'http' : 'https';
   say(`dashboard: ${scheme}://${formatHostPort(flags.dashboard)} (log in with the token in ${tokenFile})`);
+  if (security.tls.clients === null && !isLoopback(flags.dashboard.host)) {
+    say(
+      '  (in clear: whoever is between sees the token of who logs in there, and keys. Add --tls, or listen on loopback and tunnel with ssh -L)',
+    );
+  }
   if (security.caFile !== null) {
     say(`clients trust the cluster's own certificates with ${security.caFile} (curl --cacert)`);
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { access, mkdir, rm, stat } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { access, lstat, mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { NodeRole } from '../cluster/nodes/types.ts';
 import type { StatePaths } from '../config/paths.ts';
@@ -60,14 +60,22 @@ async function makeStateDir(root: string): Promise<void> {
   }
 }
 
-/** The folder lies where everybody may make one: in one that is not ours, others could answer in our name. */
+/**
+ * The folder lies where everybody may make one, or a link to one: in one that is not ours alone, others could answer in our
+ * name.
+ */
 async function checkOwner(folder: string): Promise<void> {
-  const { uid } = await stat(folder);
-  if (uid === process.getuid?.()) return;
-  throw new ServeError(
-    `${folder} belongs to user id ${uid}, and not to who runs this. Remove it, or set TMPDIR to a folder of your own.`,
-    { code: 'STATE_DIR_UNSAFE' },
-  );
+  const problem = whyUnsafe(await lstat(folder));
+  if (problem === null) return;
+  throw new ServeError(`${folder} ${problem}. Remove it, or set TMPDIR to a folder of your own.`, {
+    code: 'STATE_DIR_UNSAFE',
+  });
+}
+
+function whyUnsafe(status: Stats): string | null {
+  if (!status.isDirectory()) return 'is no folder';
+  if (status.uid !== process.getuid?.()) return `belongs to user id ${status.uid}, and not to who runs this`;
+  return (status.mode & 0o022) === 0 ? null : 'may be written by others';
 }
 
 function locked(paths: StatePaths, holder: StateLock): ServeError {

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { type StatePaths, statePaths } from '../../src/config/paths.ts';
 import { identityOf } from '../../src/lib/process/identity.ts';
 import { lockStateDir, nodeIdOf } from '../../src/roles/state-dir.ts';
@@ -39,6 +39,24 @@ it('is nobody else’s to read', async () => {
   await lockStateDir(paths, 'head');
   for (const path of [paths.root, paths.sockets]) expect(statSync(path).mode & 0o077, path).toBe(0);
   expect(statSync(paths.lock).mode & 0o077).toBe(0);
+});
+
+it.each<[string, (folder: string) => void]>([
+  ['a link, which somebody else may have made', (folder) => symlinkSync(tempDir(), folder)],
+  [
+    'a folder that others may write',
+    (folder) => chmodSync(mkdirSync(folder, { recursive: true }) ?? folder, 0o777),
+  ],
+])('has no sockets in %s', async (_what, make) => {
+  const all = tempDir();
+  vi.stubEnv('TMPDIR', all);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const paths = newPaths();
+  make(dirname(paths.sockets));
+  await expect(lockStateDir(paths, 'head')).rejects.toMatchObject({
+    code: 'STATE_DIR_UNSAFE',
+    message: expect.stringContaining(dirname(paths.sockets)),
+  });
 });
 
 it.each([

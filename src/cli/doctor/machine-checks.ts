@@ -92,7 +92,17 @@ async function store(): Promise<DoctorFinding> {
     timeoutMs: COMMAND_MS,
     env: childEnvironment(),
   });
-  return ok('store', `${path} ${/v=(\S+)/.exec(output)?.[1] ?? ''}`.trim());
+  const version = /v=(\S+)/.exec(output)?.[1] ?? '';
+  const found = `${path} ${version}`.trim();
+  if (!isOlder(version, /valkey/i.test(output) ? [7, 2] : [6, 2])) return ok('store', found);
+  return bad('store', `${found} is too old`, 'install Redis 6.2 or Valkey 7.2, or newer');
+}
+
+/** @param version `7.0.15`; what is none counts as new enough */
+function isOlder(version: string, [leastMajor, leastMinor]: readonly [number, number]): boolean {
+  const [, major, minor] = /^(\d+)\.(\d+)/.exec(version) ?? [];
+  if (major === undefined || Number(major) > leastMajor) return false;
+  return Number(major) < leastMajor || Number(minor) < leastMinor;
 }
 
 async function gpus(): Promise<DoctorFinding> {

@@ -16,6 +16,9 @@ const PORTS = [
   { port: 6370, what: 'store', flag: '--port' },
 ] as const;
 
+/** What a head makes has 36. */
+const LEAST_TOKEN_BYTES = 24;
+
 /** What runs here of modelserve, and what it says. */
 export async function nodeChecks(paths: StatePaths): Promise<readonly DoctorFinding[]> {
   const lock = await readStateLock(paths);
@@ -44,9 +47,14 @@ function ports(): readonly DoctorFinding[] {
   });
 }
 
-async function tokenFile(file: string): Promise<readonly DoctorFinding[]> {
+/** Of the token file: who may read it, and whether it can be guessed. */
+export async function tokenFile(file: string): Promise<readonly DoctorFinding[]> {
   const found = await stat(file).catch(() => null);
   if (found === null) return [];
+  if ((found.mode & 0o077) === 0 && found.size < LEAST_TOKEN_BYTES) {
+    const why = `the token in ${file} is short: who sees a certificate of the cluster can try tokens at home until one fits it`;
+    return [warn('token', why, 'make one of chance, such as `openssl rand -hex 24` gives')];
+  }
   if ((found.mode & 0o077) === 0) return [ok('token', `${file}, for its owner only`)];
   return [
     bad('token', `others may read ${file}`, `chmod 600 ${file}, and make a new one if somebody may have`),

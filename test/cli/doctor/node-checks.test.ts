@@ -1,6 +1,9 @@
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { ofStatus } from '../../../src/cli/doctor/node-checks.ts';
+import { ofStatus, tokenFile } from '../../../src/cli/doctor/node-checks.ts';
 import type { StatusDocument } from '../../../src/cluster/status/types.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 
 const STATUS: StatusDocument = {
   version: 1,
@@ -53,4 +56,15 @@ it('names what is wrong, each with what to do', () => {
     'GPU 0 of n1: warn',
   ]);
   for (const { advice } of wrong) expect(advice).not.toBe('');
+});
+
+it.each([
+  ['mst_Op__cmvkQWVvFOBWrkOs3rUJCo-lWTor\n', 0o600, 'ok'],
+  ['hunter2\n', 0o600, 'warn'],
+  ['mst_Op__cmvkQWVvFOBWrkOs3rUJCo-lWTor\n', 0o640, 'bad'],
+])('looks whether the token %j can be guessed, or read with mode %o: %s', async (token, mode, state) => {
+  const file = join(tempDir(), 'token');
+  writeFileSync(file, token);
+  chmodSync(file, mode);
+  expect(await tokenFile(file)).toMatchObject([{ check: 'token', state }]);
 });
