@@ -53,6 +53,18 @@ export async function namesIn(folder: string): Promise<readonly string[]> {
   }
 }
 
+/**
+ * Why a folder is not this user's alone; null where it is. Where everybody may make folders (`/tmp`, `/dev/shm`) a name that is known
+ * may have been taken by somebody else, by a link, too.
+ * @throws the error of lstat, ENOENT where there is none
+ */
+export async function whyNotOurs(folder: string): Promise<string | null> {
+  const status = await lstat(folder);
+  if (!status.isDirectory()) return 'is no folder';
+  if (status.uid !== process.getuid?.()) return `belongs to user id ${status.uid}, and not to who runs this`;
+  return (status.mode & 0o022) === 0 ? null : 'may be written by others';
+}
+
 const BLOCK_BYTES = 512;
 
 /** Bytes on disk of all that lies below a folder; what vanishes meanwhile counts nothing. */

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
-import { access, lstat, mkdir, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { NodeRole } from '../cluster/nodes/types.ts';
 import type { StatePaths } from '../config/paths.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
-import { readIfThere, writeDurably } from '../lib/files.ts';
+import { readIfThere, whyNotOurs, writeDurably } from '../lib/files.ts';
 import { identityOf, isRunning } from '../lib/process/identity.ts';
 import { lockFile } from '../lib/process/lock-file.ts';
 import { makeSocketFolder, removeSocketFolder, sweepSocketFolders } from './socket-folders.ts';
@@ -65,17 +65,11 @@ async function makeStateDir(root: string): Promise<void> {
  * name.
  */
 async function checkOwner(folder: string): Promise<void> {
-  const problem = whyUnsafe(await lstat(folder));
+  const problem = await whyNotOurs(folder);
   if (problem === null) return;
   throw new ServeError(`${folder} ${problem}. Remove it, or set TMPDIR to a folder of your own.`, {
     code: 'STATE_DIR_UNSAFE',
   });
-}
-
-function whyUnsafe(status: Stats): string | null {
-  if (!status.isDirectory()) return 'is no folder';
-  if (status.uid !== process.getuid?.()) return `belongs to user id ${status.uid}, and not to who runs this`;
-  return (status.mode & 0o022) === 0 ? null : 'may be written by others';
 }
 
 function locked(paths: StatePaths, holder: StateLock): ServeError {

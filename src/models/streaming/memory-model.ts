@@ -7,6 +7,7 @@ import type { StoredContent } from '../../lib/content/content-store.ts';
 import { contentHash } from '../../lib/content/manifest.ts';
 import { diskRoom } from '../../lib/content/room.ts';
 import { digestFile } from '../../lib/file-digests.ts';
+import { whyNotOurs } from '../../lib/files.ts';
 import type { Log } from '../../lib/log.ts';
 import { Filler } from '../filling/filler.ts';
 import type { Placeholders } from '../preload/barrier-server.ts';
@@ -86,11 +87,11 @@ export class MemoryModel implements ComingModel {
 
   /**
    * Makes the placeholders, or finds those of an earlier run, and begins to fetch.
-   * @throws StreamError STREAM_NO_ROOM
+   * @throws StreamError STREAM_NO_ROOM; STREAM_FAILED where somebody else has made the folder
    */
   static async open(listing: OpenListing, options: MemoryModelOptions): Promise<MemoryModel> {
     const { folder, placeholders } = options;
-    await mkdir(dirname(folder), { recursive: true, mode: 0o700 });
+    await makeOwn(dirname(folder));
     const draft = await DraftFolder.open(folder, listing.files, CHUNK_BYTES);
     const totalBytes = draft.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const reservation = await diskRoom(0).reserve({ folder, totalBytes });
@@ -221,4 +222,11 @@ export class MemoryModel implements ComingModel {
       void this.#draft.note().catch(() => undefined); // what goes wrong with memory, the next chunk says
     }, NOTE_AFTER_MS);
   }
+}
+
+/** Every user may make folders there: in one of somebody else, they could change what is loaded. */
+async function makeOwn(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const problem = await whyNotOurs(folder);
+  if (problem !== null) throw new StreamError(`${folder} ${problem}: remove it`, { code: 'STREAM_FAILED' });
 }

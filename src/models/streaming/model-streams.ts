@@ -5,7 +5,7 @@ import type { ModelFetch } from '../../cluster/status/types.ts';
 import type { ContentStore, StoredContent } from '../../lib/content/content-store.ts';
 import type { Room } from '../../lib/content/room.ts';
 import { messageOf } from '../../lib/errors.ts';
-import { namesIn } from '../../lib/files.ts';
+import { namesIn, whyNotOurs } from '../../lib/files.ts';
 import type { Log } from '../../lib/log.ts';
 import { Rounds } from '../../lib/rounds.ts';
 import type { Placeholders } from '../preload/barrier-server.ts';
@@ -69,6 +69,7 @@ export class ModelStreams {
   readonly #idleMs: number;
   readonly #looking: Rounds;
   #wanted: WantedListings = new Map();
+  #cleaning: Promise<void> = Promise.resolve();
 
   constructor(options: ModelStreamsOptions, dependencies: ModelStreamsDependencies) {
     this.#options = options;
@@ -137,7 +138,9 @@ export class ModelStreams {
   want(listings: WantedListings): void {
     const fresh = [...listings.keys()].filter((listing) => !this.#wanted.has(listing));
     this.#wanted = listings;
-    void this.#removeLeftovers();
+    this.#cleaning = this.#removeLeftovers().catch((error: unknown) =>
+      this.#dependencies.log.warn({ error: messageOf(error) }, 'what lies in memory for nobody stays'),
+    );
     for (const listing of fresh) {
       // Whoever prepares what needs it asks again, and is told why it cannot be had.
       this.#resume(listing).catch((error: unknown) => {
@@ -200,6 +203,7 @@ export class ModelStreams {
     const { connections, memoryDir } = this.#options;
     const { placeholders, log } = this.#dependencies;
     const options = { folder: join(memoryDir, listing), connections, expireMs, placeholders, log };
+    await this.#cleaning;
     const model = await MemoryModel.open(found, options);
     model.whole.then(
       () => log.info({ model: found.model }, 'model fetched into memory while it was loaded'),
@@ -211,11 +215,14 @@ export class ModelStreams {
   /** What lies in memory for nobody: its node process was killed. */
   async #removeLeftovers(): Promise<void> {
     const { memoryDir } = this.#options;
+    const problem = await whyNotOurs(memoryDir).catch(() => 'is not there');
+    if (problem !== null) return; // by a link of somebody else's, it would be the files of others that are removed
     for (const name of await namesIn(memoryDir)) {
       if (this.#wanted.has(name) || this.#entries.has(name)) continue;
       await rm(join(memoryDir, name), { recursive: true, force: true });
     }
-    await rmdir(memoryDir).catch(() => undefined); // while there are others, it stays
+    // while there are others, or are about to be, it stays
+    if (this.#entries.size === 0) await rmdir(memoryDir).catch(() => undefined);
   }
 
   /** Notes what it holds once it is whole. */

@@ -1,8 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { canMount, smallDisk } from '../../support/small-disk.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 import { startWebServer } from '../web-server.ts';
 import { streamingPlace } from './place.ts';
 
@@ -28,6 +37,18 @@ async function inMemory(expireMs: number, options: Parameters<typeof streamingPl
   };
   return { ...place, web, uri, listing, memory, come, folder: join(place.memoryDir, listing) };
 }
+
+it('lies in no folder that is not its own, and removes nothing by a link to one', async () => {
+  const elsewhere = tempDir();
+  writeFileSync(join(elsewhere, 'precious'), 'x');
+  const memoryDir = join(tempDir(), 'memory');
+  symlinkSync(elsewhere, memoryDir);
+  const { come, streams } = await inMemory(60_000, { memoryDir });
+  streams.want(new Map());
+  await expect(come()).rejects.toMatchObject({ code: 'STREAM_FAILED', message: /is no folder: remove it/ });
+  await streams.stop();
+  expect(readdirSync(elsewhere)).toEqual(['precious']);
+});
 
 it('lies in memory alone, and is pinned by its listing also when it has come', async () => {
   const { web, come, pin, uri, listing, memoryDir, root, streams, store } = await inMemory(60_000);
