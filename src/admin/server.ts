@@ -1,5 +1,6 @@
-import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Dispatcher } from 'undici';
+import { sizeText } from '../cluster/placement/amounts.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { overTls } from '../lib/tls/https-server.ts';
@@ -96,7 +97,7 @@ export class AdminServer {
     this.#app.server.maxConnections = MAX_CONNECTIONS;
     const guard = new Guard(options, dependencies.measurements);
     this.#app.addHook('onRequest', async (request) => guard.authorize(request));
-    this.#app.setErrorHandler((error, _request, reply) => this.#answerError(error, reply));
+    this.#app.setErrorHandler((error, request, reply) => this.#answerError(error, request, reply));
     this.#app.setNotFoundHandler((request, reply) =>
       reply.code(404).send({ code: 'NOT_FOUND', info: `there is no ${request.method} ${request.url} here` }),
     );
@@ -132,12 +133,15 @@ export class AdminServer {
     this.#app.get('/docs', (_request, reply) => reply.type('text/html; charset=utf-8').send(page));
   }
 
-  async #answerError(error: unknown, reply: FastifyReply): Promise<void> {
+  async #answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const code = codeOf(error) ?? 'INTERNAL';
     const status = STATUS_OF[code] ?? httpStatusOf(error);
     if (status >= 500)
       this.#dependencies.log.error({ code, error: messageOf(error) }, 'an admin call failed');
-    await reply.code(status).send({ code, info: messageOf(error) });
+    const { bodyLimit = 0 } = request.routeOptions;
+    const tooLarge = `expected a body of at most ${sizeText(bodyLimit)}, found a larger one`;
+    const info = code === 'FST_ERR_CTP_BODY_TOO_LARGE' ? tooLarge : messageOf(error);
+    await reply.code(status).send({ code, info });
   }
 }
 

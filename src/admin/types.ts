@@ -279,8 +279,11 @@ export interface LiveSource {
 export interface TrialAnswer {
   readonly httpStatus: number;
   readonly contentType: string;
-  readonly text: string;
+  /** its beginning; null: it is no text */
+  readonly text: string | null;
   /** there is more than is given */
   readonly isCut: boolean;
+  /** of all of it; null: it is cut, and has not said how long it is */
+  readonly sizeBytes: number | null;
   readonly tookMs: number;
 }

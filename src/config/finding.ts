@@ -64,8 +64,8 @@ function spanIn(line: string, { key, found }: Finding): readonly [start: number,
 
 const LONGEST_QUOTE = 60;
 
-/** What was found, in quotes, on one line and not longer than a line bears. */
+/** What was found, in quotes, on one line and not longer than a line bears; nothing in it turns the line around. */
 export function quoted(text: string): string {
-  const oneLine = text.replace(/\p{Cc}/gu, '\u{fffd}');
+  const oneLine = text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '\u{fffd}');
   return oneLine.length > LONGEST_QUOTE ? `"${oneLine.slice(0, LONGEST_QUOTE - 1)}…"` : `"${oneLine}"`;
 }

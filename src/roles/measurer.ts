@@ -45,6 +45,7 @@ export class Measurer implements Measurements {
   readonly #measurer = new ClusterMeasurer(Date.now());
   readonly #rounds = new Rounds(WATCHED_MS, () => this.#round());
   readonly #listeners = new Set<(tick: MetricTick) => void>();
+  #lastTick: MetricTick | null = null;
   #askedMs = Number.NEGATIVE_INFINITY;
   #savedMs = performance.now();
   #isStopped = false;
@@ -84,9 +85,14 @@ export class Measurer implements Measurements {
     return readSeries(this.#measurer.series, query);
   }
 
-  /** Calls back at each look; there are more of them while somebody does. @returns what ends that */
+  /**
+   * Calls back at each look, and at once with the last one where it is not old; there are more of them while somebody
+   * listens. @returns what ends that
+   */
   onTick(listener: (tick: MetricTick) => void): () => void {
     this.#listeners.add(listener);
+    if (this.#lastTick !== null && performance.now() - this.#askedMs < 2 * UNWATCHED_MS)
+      listener(this.#lastTick);
     return () => this.#listeners.delete(listener);
   }
 
@@ -144,6 +150,7 @@ export class Measurer implements Measurements {
     );
     const samples = asked.filter((sample) => sample !== null);
     const tick = this.#measurer.take({ atMs: Date.now(), samples, status: await plane.status() });
+    this.#lastTick = tick;
     for (const listener of this.#listeners) listener(tick);
   }
 

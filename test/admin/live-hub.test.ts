@@ -99,6 +99,7 @@ it('sends a client that fell too far behind the whole status again, and keeps no
   await client.next();
   for (let atMs = 0; atMs < 1_500; atMs += 1) scene.tick({ atMs } as MetricTick);
   expect(await client.next()).toMatchObject({ event: 'status' });
+  expect(await client.next()).toMatchObject({ event: 'tick', data: { atMs: 1499 } });
   scene.tick({ atMs: 7 } as MetricTick);
   expect(await client.next()).toMatchObject({ data: { atMs: 7 } });
 });
@@ -152,4 +153,14 @@ it('wakes nobody because somebody else left, and rests when the last has left, w
   staying.abort();
   expect((await waiting).done).toBe(true);
   expect(scene.hub.clientCount).toBe(0);
+});
+
+it('begins with the last rates as well, which come seconds apart', async () => {
+  const scene = new Scene();
+  const first = await scene.client();
+  await first.next();
+  scene.tick({ atMs: 5 } as MetricTick);
+  const second = await scene.client();
+  expect(await second.next()).toMatchObject({ event: 'status' });
+  expect(await second.next()).toMatchObject({ event: 'tick', data: { atMs: 5 } });
 });

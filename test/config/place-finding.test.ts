@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Finding, placeFinding } from '../../src/config/finding.ts';
+import { type Finding, placeFinding, quoted } from '../../src/config/finding.ts';
 
 const TEXT = '[algopkg.Echo]\r\n  gpu_cost = much  \r\nroute =\r\n   \r\nno key here\r\n';
 
@@ -34,4 +34,8 @@ describe('where in its line a finding is', () => {
       message: 'expected a, found b; do c',
     });
   });
+});
+
+it('quotes what was found so that it stays on its line, and in its direction', () => {
+  expect(quoted('a\n\u202eb\u2066c')).toBe('"a\ufffd\ufffdb\ufffdc"');
 });

@@ -9,7 +9,7 @@ import { changesBetween, type Pictured, picture } from './status-changes.ts';
 export interface LiveDependencies {
   readonly status: () => Promise<StatusDocument>;
   readonly events: (afterId: string | null, limit: number) => Promise<readonly ClusterEvent[]>;
-  /** calls back at each tick; @returns what ends that */
+  /** calls back at each tick, and at once with the last one where it is not old; @returns what ends that */
   readonly onTick: (listener: (tick: MetricTick) => void) => () => void;
 }
 
@@ -33,6 +33,8 @@ export class LiveHub implements LiveSource {
   /** number of the newest message */
   #newest = 0;
   #last: Pictured | null = null;
+  /** the newest, for whoever comes next */
+  #lastTick: MetricTick | null = null;
   #lastEventId: string | null = null;
   #clients = 0;
   #lastLeftMs = 0;
@@ -81,8 +83,7 @@ export class LiveHub implements LiveSource {
       while (!signal.aborted && !this.#isStopped) {
         if (place === null || place <= this.#newest - this.#messages.length) {
           place = this.#newest + 1;
-          const whole = this.#whole();
-          if (whole !== null) yield whole;
+          yield* this.#whole();
           continue; // it may have fallen behind again while it took that
         }
         const message = this.#messages[this.#messages.length - 1 - (this.#newest - place)];
@@ -110,9 +111,13 @@ export class LiveHub implements LiveSource {
     return isKnown ? place : null;
   }
 
-  #whole(): LiveMessage | null {
-    if (this.#last === null) return null;
-    return { id: this.#idOf(this.#newest), event: 'status', data: this.#last.document };
+  /** Status and rates, as they are now: the next tick would be seconds away. */
+  #whole(): readonly LiveMessage[] {
+    const id = this.#idOf(this.#newest);
+    return [
+      ...(this.#last === null ? [] : [{ id, event: 'status', data: this.#last.document } as const]),
+      ...(this.#lastTick === null ? [] : [{ id, event: 'tick', data: this.#lastTick } as const]),
+    ];
   }
 
   async #begin(): Promise<void> {
@@ -120,7 +125,10 @@ export class LiveHub implements LiveSource {
     this.#last = picture(await this.#dependencies.status());
     const events = await this.#dependencies.events(null, 1).catch(() => []);
     this.#lastEventId = events.at(-1)?.id ?? null;
-    this.#stopTicks ??= this.#dependencies.onTick((data) => this.#tell({ event: 'tick', data }));
+    this.#stopTicks ??= this.#dependencies.onTick((data) => {
+      this.#lastTick = data;
+      this.#tell({ event: 'tick', data });
+    });
     this.#rounds.start();
   }
 
@@ -147,6 +155,7 @@ export class LiveHub implements LiveSource {
   async #rest(): Promise<void> {
     this.#stopTicks?.();
     this.#stopTicks = null;
+    this.#lastTick = null;
     this.#messages.length = 0;
     this.#newest += 1;
     await this.#rounds.stop();

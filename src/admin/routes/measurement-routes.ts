@@ -5,6 +5,8 @@ import { type Route, route } from '../route.ts';
 import type { Measurements, SeriesQuery } from '../types.ts';
 
 const HOUR_MS = 3_600_000;
+/** What is measured is put together so long. */
+const SLOT_MS = 10_000;
 
 /** Each name is looked up for every step, whether or not something has it. */
 const MOST_NAMES = 250;
@@ -22,7 +24,9 @@ const seriesQuery = z.object({
   node: names,
   total: z.enum(['0', '1']).default('0').describe('1: all deployments together as well'),
   from: moment.optional().describe('ISO 8601 or ms since 1970; an hour before `to` where not given'),
-  to: moment.optional().describe('ISO 8601 or ms since 1970; now where not given'),
+  to: moment
+    .optional()
+    .describe('ISO 8601 or ms since 1970; the end of the last full ten seconds where not given'),
   step: z.coerce.number().int().min(10).max(86_400).optional().describe('seconds, a multiple of 10'),
 });
 
@@ -50,7 +54,8 @@ export function measurementRoutes(measurements: Measurements): readonly Route[] 
 }
 
 function wanted({ deployment, node, total, from, to, step }: z.infer<typeof seriesQuery>): SeriesQuery {
-  const toMs = to ?? Date.now();
+  // The ten seconds that are not over would look as if there were less of everything.
+  const toMs = to ?? Date.now() - SLOT_MS;
   return {
     ...{ deployments: deployment, nodes: node, total: total === '1', toMs },
     fromMs: from ?? toMs - HOUR_MS,

@@ -22,8 +22,9 @@ type Trial = z.infer<typeof trialBody>;
 const trialAnswer = z.object({
   httpStatus: z.number(),
   contentType: z.string(),
-  text: z.string(),
+  text: z.string().nullable().describe('its beginning; null: it is no text'),
   isCut: z.boolean().describe('there is more than is given'),
+  sizeBytes: z.number().nullable().describe('of all of it; null: it is cut, and has not said how long it is'),
   tookMs: z.number(),
 });
 
@@ -73,9 +74,14 @@ async function tried(
         ...(authorization === null ? {} : { authorization }),
       },
     });
-    const { text, isCut } = await beginningOf(answer.body);
+    const { bytes, isCut } = await beginningOf(answer.body);
     const contentType = String(answer.headers['content-type'] ?? '');
-    return { httpStatus: answer.statusCode, contentType, text, isCut, tookMs: performance.now() - startedMs };
+    const lengthText = answer.headers['content-length'];
+    return {
+      ...{ httpStatus: answer.statusCode, contentType, text: textOf(bytes, isCut), isCut },
+      sizeBytes: isCut ? (lengthText === undefined ? null : Number(lengthText)) : bytes.length,
+      tookMs: performance.now() - startedMs,
+    };
   } catch (error) {
     throw new ServeError(`${address} does not answer: ${messageOf(error)}`, { code: 'TRIAL_FAILED' });
   }
@@ -83,7 +89,7 @@ async function tried(
 
 async function beginningOf(
   body: AsyncIterable<Buffer>,
-): Promise<{ readonly text: string; readonly isCut: boolean }> {
+): Promise<{ readonly bytes: Buffer; readonly isCut: boolean }> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of body) {
@@ -91,6 +97,16 @@ async function beginningOf(
     sizeBytes += chunk.length;
     if (sizeBytes > SHOWN_BYTES) break;
   }
-  const text = Buffer.concat(chunks).subarray(0, SHOWN_BYTES).toString('utf8');
-  return { text, isCut: sizeBytes > SHOWN_BYTES };
+  return { bytes: Buffer.concat(chunks).subarray(0, SHOWN_BYTES), isCut: sizeBytes > SHOWN_BYTES };
+}
+
+/** @returns null where it is not UTF-8, or holds a zero byte */
+function textOf(bytes: Buffer, isCut: boolean): string | null {
+  try {
+    // A cut may go through a character: what is left of it waits for more that never comes.
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: isCut });
+    return text.includes('\0') ? null : text;
+  } catch {
+    return null;
+  }
 }

@@ -3,19 +3,21 @@ import type { LiveMessage, StatusChanges } from '../../admin/types.ts';
 import type { MetricTick } from '../../cluster/metrics/series.ts';
 import type { StatusDocument } from '../../cluster/status/types.ts';
 import type { ClusterEvent } from '../../store/types.ts';
-import { ask, trouble } from './api.ts';
+import { AWAY, ask, trouble } from './api.ts';
+import { countedIn, type Lately, withTick } from './lately.ts';
 
 /** The newest status of the cluster; null: not known yet. */
 export const status = signal<StatusDocument | null>(null);
 /** How the cluster did in the last few seconds; null: not known yet. */
 export const tick = signal<MetricTick | null>(null);
+/** What deployments were asked in the last minute, as far as this page has heard of it. */
+export const lately = signal<readonly Lately[]>([]);
 /** What has happened since the page was opened, newest first. */
 export const happened = signal<readonly ClusterEvent[]>([]);
 
 const KEPT_EVENTS = 300;
 /** Messages that come within so long are drawn together. Not by frames: there are none while nobody sees the page. */
 const TOGETHER_MS = 40;
-const AWAY = 'The head does not answer. What is shown is what was known last.';
 const MESSAGES = ['status', 'changes', 'tick', 'event'] as const;
 
 /** A message without its number. */
@@ -56,9 +58,17 @@ export function followCluster(): () => void {
 
 function take({ event, data }: Said): void {
   if (event === 'status') status.value = data;
-  else if (event === 'tick') tick.value = data;
+  else if (event === 'tick') takeTick(data);
   else if (event === 'event') happened.value = [data, ...happened.value].slice(0, KEPT_EVENTS);
   else if (status.value !== null) status.value = withChanges(status.value, data);
+}
+
+let ticks: readonly MetricTick[] = [];
+
+function takeTick(data: MetricTick): void {
+  ticks = withTick(ticks, data);
+  tick.value = data;
+  lately.value = countedIn(ticks);
 }
 
 function withChanges(before: StatusDocument, changes: StatusChanges): StatusDocument {

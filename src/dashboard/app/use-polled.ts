@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import { ask, isAbort, isLoggedIn, messageOf } from './api.ts';
+import { ask, isAbort, isAway, isLoggedIn, messageOf } from './api.ts';
 
 export interface Polled<Answer> {
   /** null: nothing has come yet */
@@ -7,6 +7,8 @@ export interface Polled<Answer> {
   readonly error: string | null;
 }
 
+/** A head that is away is asked again after so long at most. */
+const AWAY_MS = 3_000;
 const nothing = (): string => '';
 
 /**
@@ -69,14 +71,16 @@ class Polling<Answer> {
   async #ask(): Promise<void> {
     clearTimeout(this.#timer);
     this.#asking = new AbortController();
+    let nextMs = this.#everyMs;
     try {
       const answer = await ask<Answer>(this.#path(), { signal: this.#asking.signal });
       if (!this.#isStopped) this.#tell(answer, null);
     } catch (error) {
-      if (!this.#isStopped && !isAbort(error)) this.#tell(null, messageOf(error));
+      if (isAway(error)) nextMs = Math.min(nextMs, AWAY_MS);
+      else if (!this.#isStopped && !isAbort(error)) this.#tell(null, messageOf(error));
     }
     this.#asking = null;
     if (this.#isStopped || document.hidden || isLoggedIn.value === false) return;
-    this.#timer = setTimeout(() => void this.#ask(), this.#everyMs);
+    this.#timer = setTimeout(() => void this.#ask(), nextMs);
   }
 }

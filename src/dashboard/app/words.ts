@@ -36,9 +36,19 @@ export function percentText(share: number): string {
 export function rateText(perSecond: number | null): string {
   if (perSecond === null) return '–';
   if (perSecond === 0) return '0 /s';
+  if (perSecond < 0.1) return `${perSecond < 0.01 ? '< 0.01' : perSecond.toFixed(2)} /s`;
   return `${perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond).toLocaleString()} /s`;
 }
 
 export function countText(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString()} ${count === 1 ? one : many}`;
+}
+
+/** Of replicas that are not ready, how many are in which phase: `1 starting, 2 failed`; '' where all are. */
+export function otherPhases(replicas: readonly { readonly phase: string }[]): string {
+  const counts = new Map<string, number>();
+  for (const { phase } of replicas) {
+    if (phase !== 'ready') counts.set(phase, (counts.get(phase) ?? 0) + 1);
+  }
+  return [...counts].map(([phase, count]) => `${count} ${phase}`).join(', ');
 }

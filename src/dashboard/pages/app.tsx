@@ -1,9 +1,11 @@
 import type { ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { askWhoWeAre, isLoggedIn, readOnly, send, trouble } from '../app/api.ts';
-import { followCluster, status } from '../app/live.ts';
+import { confDraft, isConfEdited } from '../app/conf-draft.ts';
+import { followCluster, lately, status } from '../app/live.ts';
 import { followAddress, linkTo, place } from '../app/router.ts';
 import { nextTheme, theme } from '../app/theme.ts';
+import { countText } from '../app/words.ts';
 import { Empty, Notice } from '../parts/card.tsx';
 import { ConfigurationPage } from './configuration.tsx';
 import { DeploymentPage } from './deployment.tsx';
@@ -34,12 +36,20 @@ const SHOWN: Readonly<Record<string, ComponentType<{ readonly rest: readonly str
   events: EventsPage,
 };
 
+/** A head that is out of reach when the page is opened is asked again after so long. */
+const AGAIN_AFTER_MS = 3_000;
+
 /** All of the dashboard: the login form, or the pages with their frame. */
 export function App() {
+  useEffect(followAddress, []);
+  const isKnown = isLoggedIn.value !== null;
   useEffect(() => {
-    askWhoWeAre().catch(() => undefined); // not logged in, or out of reach: both are said
-    return followAddress();
-  }, []);
+    if (isKnown) return;
+    const who = (): void => void askWhoWeAre().catch(() => undefined); // out of reach, or not logged in: both are said
+    who();
+    const timer = setInterval(who, AGAIN_AFTER_MS);
+    return () => clearInterval(timer);
+  }, [isKnown]);
   if (isLoggedIn.value === null)
     return trouble.value === null ? null : <Notice tone="bad" title={trouble.value} />;
   return isLoggedIn.value ? <Frame /> : <LoginPage />;
@@ -54,9 +64,9 @@ function Frame() {
   }, [first, rest.join('/')]);
   return (
     <div class="shell">
-      <a class="skip" href="#main">
+      <button type="button" class="skip" onClick={toContent}>
         To the content
-      </a>
+      </button>
       <Side current={first} />
       <main id="main" tabIndex={-1}>
         {trouble.value !== null && <Notice tone="bad" title={trouble.value} />}
@@ -72,7 +82,7 @@ function Frame() {
 
 function Side({ current }: { readonly current: string }) {
   const cluster = status.value;
-  const problems = cluster === null ? 0 : problemsOf(cluster).length;
+  const problems = cluster === null ? 0 : problemsOf(cluster, lately.value).length;
   return (
     <header class="side">
       <a class="brand" href={linkTo()}>
@@ -80,13 +90,16 @@ function Side({ current }: { readonly current: string }) {
       </a>
       <nav aria-label="Pages">
         {PAGES.map(({ path, name }) => (
-          <a
-            key={path}
-            href={linkTo(path).replace(/\/$/, '/')}
-            aria-current={isIn(current, path) ? 'page' : undefined}
-          >
+          <a key={path} href={linkTo(path)} aria-current={isIn(current, path) ? 'page' : undefined}>
             {name}
-            {path === '' && problems > 0 && <span class="badge bad">{problems}</span>}
+            {path === '' && problems > 0 && (
+              <span class="badge bad" title={countText(problems, 'problem')}>
+                {problems}
+              </span>
+            )}
+            {path === 'configuration' && isConfEdited.value && (
+              <span class="dot" role="img" aria-label="edited, not applied" title="edited, not applied" />
+            )}
           </a>
         ))}
       </nav>
@@ -119,8 +132,16 @@ function Side({ current }: { readonly current: string }) {
   );
 }
 
+/** A button, not a link: the address behind the # is that of a page. */
+function toContent(): void {
+  const main = document.getElementById('main');
+  main?.focus();
+  main?.scrollIntoView();
+}
+
 async function logOut(): Promise<void> {
   await send('DELETE', 'session').catch(() => undefined);
+  confDraft.value = null;
   isLoggedIn.value = false;
 }
 
@@ -130,6 +151,7 @@ function isIn(current: string, path: string): boolean {
 }
 
 function titleOf(first: string, rest: readonly string[]): string {
-  const name = rest[0] ?? PAGES.find(({ path }) => path === first)?.name ?? first;
+  const page = PAGES.find(({ path }) => path === first)?.name;
+  const name = rest[0] === 'history' ? 'History of the configuration' : (rest[0] ?? page ?? 'No such page');
   return `${name} · modelserve`;
 }

@@ -1,172 +1,230 @@
 import type { EditorView } from '@codemirror/view';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { ApplyAnswer, Mistaken, PlanAnswer, RevisionDetail, Validation } from '../../admin/types.ts';
+import type { RevisionDetail, Validation } from '../../admin/types.ts';
 import type { RevisionSummary } from '../../cluster/status/types.ts';
 import type { PlacedFinding } from '../../config/finding.ts';
-import { ask, messageOf, readOnly, send } from '../app/api.ts';
-import { Card, Notice } from '../parts/card.tsx';
-import { Changes } from '../parts/changes.tsx';
-import { openEditor } from '../parts/code-editor.ts';
-import { Rollout } from '../parts/rollout.tsx';
-
-interface Base {
-  readonly revision: number;
-  readonly text: string;
-}
-
-type Said =
-  | { readonly kind: 'plan'; readonly plan: PlanAnswer }
-  | { readonly kind: 'applied'; readonly answer: ApplyAnswer }
-  | { readonly kind: 'mistakes'; readonly mistakes: readonly string[] }
-  | { readonly kind: 'error'; readonly message: string };
+import { ask, isAway, messageOf, readOnly, send, trouble } from '../app/api.ts';
+import { type ConfBase, confDraft, isConfEdited } from '../app/conf-draft.ts';
+import { status } from '../app/live.ts';
+import { linkTo } from '../app/router.ts';
+import { countText } from '../app/words.ts';
+import { Outcome, type Said, submitted } from '../parts/apply-outcome.tsx';
+import { Card, Empty, Notice } from '../parts/card.tsx';
+import { openEditor, put, showPlace } from '../parts/code-editor.ts';
+import { Findings } from '../parts/findings.tsx';
 
 /** conf.ini in the browser: checked as one types, planned, applied, and watched until it is in force. */
 export function ConfEditor() {
-  const [base, setBase] = useState<Base | null>(null);
+  const [newest, setNewest] = useState<ConfBase | null>(null);
   const [error, setError] = useState<string | null>(null);
-  const load = async (): Promise<void> => {
-    try {
-      setBase(await newestConf());
-      setError(null);
-    } catch (failure) {
-      setError(messageOf(failure));
-    }
-  };
-  useEffect(() => void load(), []);
-  if (error !== null) return <Notice tone="bad" title={error} />;
-  if (base === null) return null;
-  if (readOnly.value !== null) return <Reading base={base} reason={readOnly.value} />;
-  return <Editing key={base.revision} base={base} reload={() => void load()} />;
+  const isAwayNow = trouble.value !== null;
+  const revision = status.value?.revision ?? 0;
+  useEffect(() => {
+    newestConf().then(
+      (conf) => {
+        setNewest(conf);
+        setError(null);
+      },
+      (failure: unknown) => setError(isAway(failure) ? null : messageOf(failure)),
+    );
+  }, [isAwayNow, revision]);
+  if (error !== null && newest === null) return <Notice tone="bad" title={error} />;
+  if (newest === null) return <Empty>Asking the head …</Empty>;
+  if (readOnly.value !== null) return <Reading conf={newest} reason={readOnly.value} />;
+  return <Editing newest={newest} />;
 }
 
-function Reading({ base, reason }: { readonly base: Base; readonly reason: string }) {
+function Reading({ conf, reason }: { readonly conf: ConfBase; readonly reason: string }) {
   return (
-    <Card title={`Revision ${base.revision}`}>
+    <Card title={conf.revision === 0 ? 'Nothing has been applied yet' : `Revision ${conf.revision}`}>
       <p class="quiet small">{reason}</p>
-      <pre>{base.text}</pre>
+      {conf.text !== '' && <pre>{conf.text}</pre>}
     </Card>
   );
 }
 
-function Editing({ base, reload }: { readonly base: Base; readonly reload: () => void }) {
-  const host = useRef<HTMLDivElement>(null);
-  const view = useRef<EditorView | null>(null);
-  const [text, setText] = useState(base.text);
-  const [findings, setFindings] = useState<readonly PlacedFinding[]>([]);
+/** What is checked, and what the check found; `failure`: it could not be checked. */
+interface Checked {
+  readonly text: string;
+  readonly findings: readonly PlacedFinding[];
+  readonly failure: string | null;
+}
+
+function Editing({ newest }: { readonly newest: ConfBase }) {
+  const { base, text } = heldOr(newest);
+  const { host, view, checked } = useEditor();
   const [said, setSaid] = useState<Said | null>(null);
   const [isBusy, setBusy] = useState(false);
+  const isSame = text === base.text;
+  useEffect(() => {
+    setSaid((before) => (before?.kind === 'applied' ? before : null)); // it was said of another text
+  }, [text, base]);
+  const start = (): void => {
+    confDraft.value = { base: newest, text };
+    if (view.current !== null) put(view.current, newest.text);
+  };
+  useEffect(() => {
+    if (isSame && newest.revision > base.revision) start();
+  }, [newest]);
+  const submit = async (dryRun: boolean): Promise<void> => {
+    setBusy(true);
+    const answer = await submitted(text, base.revision, dryRun);
+    if (answer.kind === 'applied') setBase({ revision: answer.answer.revision, text });
+    setSaid(answer);
+    setBusy(false);
+  };
+  const { findings } = checked;
+  const isWrong = findings.some(({ severity }) => severity === 'mistake');
+  return (
+    <Card title={base.revision === 0 ? 'The first revision' : `Revision ${base.revision}`}>
+      {!isSame && newest.revision > base.revision && (
+        <Overtaken by={newest} keep={() => setBase(newest)} drop={start} />
+      )}
+      <div ref={host} class="editor" />
+      <Buttons isBusy={isBusy} isWrong={isWrong} isSame={isSame} submit={submit} drop={start}>
+        {isBusy ? 'Asking the head …' : stateOf(checked, text, base)}
+      </Buttons>
+      <Findings findings={findings} goTo={(finding) => view.current && showPlace(view.current, finding)} />
+      <Spoken said={said} />
+    </Card>
+  );
+}
+
+/** What was edited before, else the newest revision. */
+function heldOr(newest: ConfBase) {
+  if (confDraft.value === null) confDraft.value = { base: newest, text: newest.text };
+  return confDraft.value;
+}
+
+function setBase(base: ConfBase): void {
+  confDraft.value = { base, text: confDraft.value?.text ?? base.text };
+}
+
+/** The text in an editor, which is that of the draft, and what its last check found. */
+function useEditor() {
+  const host = useRef<HTMLDivElement>(null);
+  const view = useRef<EditorView | null>(null);
+  const [checked, setChecked] = useState<Checked>({ text: '', findings: [], failure: null });
   useEffect(() => {
     if (host.current === null) return;
     const check = async (now: string): Promise<readonly PlacedFinding[]> => {
-      const { findings: found } = await send<Validation>('POST', 'validate', { text: now });
-      setFindings(found);
-      return found;
+      const found = await checkedText(now);
+      setChecked(found);
+      return found.findings;
     };
-    const opened = openEditor(host.current, base.text, { change: setText, check });
+    const change = (text: string): void => {
+      if (confDraft.value !== null) confDraft.value = { ...confDraft.value, text };
+    };
+    const opened = openEditor(host.current, confDraft.value?.text ?? '', { change, check });
     view.current = opened;
     return () => opened.destroy();
   }, []);
-  const submit = async (dryRun: boolean): Promise<void> => {
-    setBusy(true);
-    setSaid(await submitted(text, base.revision, dryRun));
-    setBusy(false);
-  };
-  const mistakes = findings.filter(({ severity }) => severity === 'mistake').length;
-  const isSame = text === base.text;
-  return (
-    <Card title={base.revision === 0 ? 'New' : `Revision ${base.revision}`}>
-      <div ref={host} class="editor" />
-      <div class="row">
-        <button type="button" disabled={isBusy || mistakes > 0} onClick={() => void submit(true)}>
-          Plan
-        </button>
-        <button
-          type="button"
-          class="primary"
-          disabled={isBusy || mistakes > 0 || isSame}
-          onClick={() => void submit(false)}
-        >
-          Apply
-        </button>
-        <button type="button" class="plain" disabled={isSame} onClick={reload}>
-          Newest again
-        </button>
-        <span class="quiet small" role="status">
-          {isBusy ? 'Asking the head …' : stateOf(findings, isSame)}
-        </span>
-      </div>
-      <Findings findings={findings} />
-      {said !== null && <Outcome said={said} reload={reload} />}
-    </Card>
-  );
+  useEffect(() => {
+    const stay = (event: BeforeUnloadEvent): void => {
+      if (isConfEdited.value) event.preventDefault();
+    };
+    window.addEventListener('beforeunload', stay);
+    return () => window.removeEventListener('beforeunload', stay);
+  }, []);
+  return { host, view, checked };
 }
 
-function Findings({ findings }: { readonly findings: readonly PlacedFinding[] }) {
+function Buttons({
+  isBusy,
+  isWrong,
+  isSame,
+  submit,
+  drop,
+  children,
+}: {
+  readonly isBusy: boolean;
+  readonly isWrong: boolean;
+  readonly isSame: boolean;
+  readonly submit: (dryRun: boolean) => Promise<void>;
+  readonly drop: () => void;
+  readonly children: string;
+}) {
   return (
-    <>
-      {findings.map(({ line, column, severity, message }) => (
-        <Notice
-          key={`${line}:${column}:${message}`}
-          tone={severity === 'mistake' ? 'bad' : 'warn'}
-          title={line === null ? 'The file' : `Line ${line}`}
-        >
-          <p class="small">{message}</p>
-        </Notice>
-      ))}
-    </>
-  );
-}
-
-function Outcome({ said, reload }: { readonly said: Said; readonly reload: () => void }) {
-  if (said.kind === 'error') return <Notice tone="bad" title={said.message} />;
-  if (said.kind === 'mistakes') {
-    return (
-      <Notice tone="bad" title="Nothing was changed">
-        {said.mistakes.map((one) => (
-          <pre key={one}>{one}</pre>
-        ))}
-      </Notice>
-    );
-  }
-  const { changes, settings, warnings } = said.kind === 'plan' ? said.plan : said.answer;
-  return (
-    <div class="stack">
-      <h3>{said.kind === 'plan' ? 'This would change' : `Revision ${said.answer.revision}`}</h3>
-      <Changes changes={changes} settings={settings} />
-      {warnings.map((one) => (
-        <Notice key={one} tone="warn" title={one} />
-      ))}
-      {said.kind === 'applied' && (
-        <Rollout revision={said.answer.revision} deployments={said.answer.deployments} whenDone={reload} />
-      )}
+    <div class="row">
+      <button type="button" disabled={isBusy || isWrong} onClick={() => void submit(true)}>
+        Plan
+      </button>
+      <button
+        type="button"
+        class="primary"
+        disabled={isBusy || isWrong || isSame}
+        onClick={() => void submit(false)}
+      >
+        Apply
+      </button>
+      <button type="button" class="plain" disabled={isBusy || isSame} onClick={drop}>
+        Drop my changes
+      </button>
+      <span class="quiet small" role="status">
+        {children}
+      </span>
     </div>
   );
 }
 
-async function newestConf(): Promise<Base> {
+/** Somebody else has applied another text meanwhile. */
+function Overtaken({
+  by,
+  keep,
+  drop,
+}: {
+  readonly by: ConfBase;
+  readonly keep: () => void;
+  readonly drop: () => void;
+}) {
+  return (
+    <Notice tone="warn" title={`Revision ${by.revision} has been applied meanwhile.`}>
+      <p>
+        <a href={linkTo('configuration', 'history')}>See what it changed</a>: your text stays here. Put on top
+        of it, yours undoes what it does not have; <em>Plan</em> shows that.
+      </p>
+      <div class="row">
+        <button type="button" onClick={keep}>
+          Put mine on top
+        </button>
+        <button type="button" onClick={drop}>
+          Take revision {by.revision}
+        </button>
+      </div>
+    </Notice>
+  );
+}
+
+/** What the head said, where it can be seen. */
+function Spoken({ said }: { readonly said: Said | null }) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (said !== null) box.current?.scrollIntoView({ block: 'nearest' });
+  }, [said]);
+  return <div ref={box}>{said !== null && <Outcome said={said} />}</div>;
+}
+
+async function newestConf(): Promise<ConfBase> {
   const { revisions } = await ask<{ readonly revisions: readonly RevisionSummary[] }>('revisions');
   const [newest] = revisions;
   if (newest === undefined) return { revision: 0, text: '' };
   const { number, confText } = await ask<RevisionDetail>(`revisions/${newest.number}`);
-  return { revision: number, text: confText };
+  return { revision: number, text: confText.replace(/\r\n?/g, '\n') }; // as the editor has it
 }
 
-async function submitted(text: string, base: number, dryRun: boolean): Promise<Said> {
+async function checkedText(text: string): Promise<Checked> {
   try {
-    const answer = await send<PlanAnswer | ApplyAnswer | Mistaken>('POST', 'revisions', {
-      text,
-      base,
-      dryRun,
-    });
-    if (!answer.ok) return { kind: 'mistakes', mistakes: answer.mistakes };
-    return 'revision' in answer ? { kind: 'applied', answer } : { kind: 'plan', plan: answer };
+    const { findings } = await send<Validation>('POST', 'validate', { text });
+    return { text, findings, failure: null };
   } catch (failure) {
-    return { kind: 'error', message: messageOf(failure) };
+    return { text, findings: [], failure: messageOf(failure) };
   }
 }
 
-function stateOf(findings: readonly PlacedFinding[], isSame: boolean): string {
-  const mistakes = findings.filter(({ severity }) => severity === 'mistake').length;
-  if (mistakes > 0) return mistakes === 1 ? '1 mistake' : `${mistakes} mistakes`;
-  return isSame ? 'As it is in force' : 'No mistakes';
+function stateOf(checked: Checked, text: string, base: ConfBase): string {
+  if (checked.text !== text) return 'Checking …';
+  if (checked.failure !== null) return `Not checked: ${checked.failure}`;
+  const mistakes = checked.findings.filter(({ severity }) => severity === 'mistake').length;
+  if (mistakes > 0) return countText(mistakes, 'mistake');
+  return text === base.text && base.revision > 0 ? `As in revision ${base.revision}` : 'No mistakes';
 }

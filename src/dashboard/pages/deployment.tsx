@@ -3,13 +3,14 @@ import { readOnly } from '../app/api.ts';
 import { status } from '../app/live.ts';
 import { linkTo } from '../app/router.ts';
 import { agoText, dateTimeText, percentText } from '../app/words.ts';
-import { HealthBadge, PhaseBadge } from '../parts/badge.tsx';
+import { HealthBadge, PhaseBadge, toneOf } from '../parts/badge.tsx';
 import { Card, Empty, Notice } from '../parts/card.tsx';
 import { LogView } from '../parts/log-view.tsx';
 import { Pages } from '../parts/pages.tsx';
 import { Scroll } from '../parts/scroll.tsx';
 import { SeriesCharts } from '../parts/series-charts.tsx';
 import { TryIt } from '../parts/try-it.tsx';
+import { reasonOf } from './problems.ts';
 
 export function DeploymentPage({ rest: [name = ''] }: { readonly rest: readonly string[] }) {
   const cluster = status.value;
@@ -49,14 +50,13 @@ export function DeploymentPage({ rest: [name = ''] }: { readonly rest: readonly 
 }
 
 function State({ deployment }: { readonly deployment: DeploymentStatus }) {
-  const { status: health, message, error, revision, serving_revision: serving, ready, target } = deployment;
-  const tone =
-    health === 'DEPLOY_FAILED' || health === 'UNHEALTHY' ? 'bad' : health === 'HEALTHY' ? 'good' : 'busy';
+  const { status: health, error, revision, serving_revision: serving, ready, target } = deployment;
+  const message = reasonOf(deployment);
   const standing = `Revision ${revision ?? '–'} is wanted, ${serving === null ? 'none serves' : `${serving} serves`}; ${ready} of ${target} replicas are ready.`;
   return (
     <>
-      <Notice tone={tone} title={message === '' ? standing : message}>
-        {message !== '' && <p class="small">{standing}</p>}
+      <Notice tone={toneOf(health) || 'busy'} title={standing}>
+        {message !== '' && <p>{message}</p>}
         {health === 'DEPLOY_FAILED' && (
           <p class="small">
             Correct it and apply again, or{' '}

@@ -3,7 +3,7 @@ import type { DeploymentTick } from '../../cluster/metrics/series.ts';
 import type { DeploymentStatus } from '../../cluster/status/types.ts';
 import { status, tick } from '../app/live.ts';
 import { linkTo } from '../app/router.ts';
-import { millisecondsText, percentText, rateText } from '../app/words.ts';
+import { millisecondsText, otherPhases, percentText, rateText } from '../app/words.ts';
 import { HealthBadge } from '../parts/badge.tsx';
 import { Card, Empty } from '../parts/card.tsx';
 import { Pages } from '../parts/pages.tsx';
@@ -39,6 +39,8 @@ export function DeploymentsPage() {
             <a href={linkTo('configuration')}>Configuration</a>, or in a file with{' '}
             <code>modelserve controller</code>.
           </Empty>
+        ) : shown.length === 0 ? (
+          <Empty>No deployment has these words in its name or route.</Empty>
         ) : (
           <Pages items={shown} size={ROWS} name="the deployments">
             {(page) => <DeploymentTable deployments={page} />}
@@ -101,7 +103,8 @@ function DeploymentRow({
   readonly deployment: DeploymentStatus;
   readonly traffic: DeploymentTick | undefined;
 }) {
-  const { name, route, status: health, ready, target, revision, serving_revision: serving } = deployment;
+  const { name, route, status: health, ready, target, replicas } = deployment;
+  const { revision, serving_revision: serving } = deployment;
   return (
     <tr>
       <td>
@@ -116,6 +119,7 @@ function DeploymentRow({
       </td>
       <td class="number">
         {ready} / {target}
+        <Phases replicas={replicas} />
       </td>
       <td class="number">
         {serving === revision || serving === null ? (revision ?? '–') : `${serving} → ${revision}`}
@@ -128,6 +132,12 @@ function DeploymentRow({
       <td class="number">{traffic?.queued ?? '–'}</td>
     </tr>
   );
+}
+
+/** Of the replicas that are not ready, how many do what. */
+function Phases({ replicas }: Pick<DeploymentStatus, 'replicas'>) {
+  const text = otherPhases(replicas);
+  return text === '' ? null : <div class="quiet small">{text}</div>;
 }
 
 function shareText(traffic: DeploymentTick | undefined): string {

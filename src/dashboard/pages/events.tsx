@@ -33,8 +33,8 @@ export function EventsPage() {
       </div>
       {error !== null && <Notice tone="bad" title={error} />}
       <Card>
-        {data !== null && shown.length === 0 ? (
-          <Empty>There are no such events.</Empty>
+        {shown.length === 0 ? (
+          <Empty>{emptyText(data !== null, words)}</Empty>
         ) : (
           <Pages items={shown} size={ROWS} name="the events">
             {(page) => <EventTable events={page} />}
@@ -43,6 +43,11 @@ export function EventsPage() {
       </Card>
     </>
   );
+}
+
+function emptyText(isKnown: boolean, words: string): string {
+  if (!isKnown) return 'Asking the head …';
+  return words === '' ? 'Nothing has happened yet.' : 'No event has these words.';
 }
 
 /** What was asked for, and what was told since, each once. */
@@ -54,7 +59,7 @@ function newestFirst(asked: readonly ClusterEvent[], told: readonly ClusterEvent
 export function EventTable({ events }: { readonly events: readonly ClusterEvent[] }) {
   return (
     <Scroll name="Events">
-      <table>
+      <table class="stacked">
         <thead>
           <tr>
             <th scope="col">When</th>

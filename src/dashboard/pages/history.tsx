@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import type { ApplyAnswer, Mistaken, RevisionDiff } from '../../admin/types.ts';
+import type { ApplyAnswer, Mistaken, RevisionDetail, RevisionDiff } from '../../admin/types.ts';
 import type { RevisionSummary } from '../../cluster/status/types.ts';
 import { messageOf, readOnly, send } from '../app/api.ts';
 import { status } from '../app/live.ts';
@@ -29,12 +29,7 @@ export function HistoryView() {
     <>
       {applied !== null && (
         <Card title={`Back, by revision ${applied.revision}`}>
-          <Rollout
-            key={applied.revision}
-            revision={applied.revision}
-            deployments={applied.deployments}
-            whenDone={() => undefined}
-          />
+          <Rollout key={applied.revision} revision={applied.revision} deployments={applied.deployments} />
         </Card>
       )}
       {error !== null && <Notice tone="bad" title={error} />}
@@ -144,6 +139,7 @@ function Comparison({
       ) : (
         <Changes changes={data.changes} settings={data.settings} />
       )}
+      <ConfText revision={revision} />
       {!isNewest && readOnly.value !== null && <p class="quiet small">{readOnly.value}</p>}
       {!isNewest && readOnly.value === null && (
         <div class="row">
@@ -154,6 +150,18 @@ function Comparison({
         </div>
       )}
     </div>
+  );
+}
+
+/** Asked for when it is opened. */
+function ConfText({ revision }: { readonly revision: number }) {
+  const [isOpen, setOpen] = useState(false);
+  const { data, error } = usePolled<RevisionDetail>(isOpen ? `revisions/${revision}` : null, 60_000);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>conf.ini of revision {revision}</summary>
+      <pre>{error ?? data?.confText ?? 'Asking the head …'}</pre>
+    </details>
   );
 }
 

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { askWhoWeAre, messageOf, send } from '../app/api.ts';
 import { Notice } from '../parts/card.tsx';
 
@@ -6,6 +6,9 @@ export function LoginPage() {
   const [token, setToken] = useState('');
   const [error, setError] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
+  useEffect(() => {
+    document.title = 'Log in · modelserve';
+  }, []);
   const logIn = async (event: Event): Promise<void> => {
     event.preventDefault();
     setBusy(true);

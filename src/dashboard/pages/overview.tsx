@@ -1,5 +1,5 @@
 import type { StatusDocument } from '../../cluster/status/types.ts';
-import { happened, status, tick } from '../app/live.ts';
+import { happened, lately, status, tick } from '../app/live.ts';
 import { linkTo } from '../app/router.ts';
 import { countText, millisecondsText, percentText, rateText } from '../app/words.ts';
 import { Card, Empty, Notice, Tile } from '../parts/card.tsx';
@@ -16,16 +16,17 @@ const EVENTS_SHOWN = 8;
 export function OverviewPage() {
   const cluster = status.value;
   if (cluster === null) return <Empty>Asking the head …</Empty>;
-  const problems = problemsOf(cluster);
+  const problems = problemsOf(cluster, lately.value);
   return (
     <>
       <h1>Overview</h1>
       {problems.length === 0 && cluster.deployments.length > 0 && (
         <Notice tone="good" title="Everything runs as the configuration says." />
       )}
-      {problems.slice(0, PROBLEMS_SHOWN).map(({ tone, title, details, at }) => (
+      {problems.slice(0, PROBLEMS_SHOWN).map(({ tone, title, details, toDo, at }) => (
         <Notice key={title} tone={tone} title={<a href={linkTo(...at)}>{title}</a>}>
           {details !== '' && <p>{details}</p>}
+          <p class="small">{toDo}</p>
         </Notice>
       ))}
       {problems.length > PROBLEMS_SHOWN && (
@@ -61,6 +62,7 @@ function Tiles({ cluster }: { readonly cluster: StatusDocument }) {
     (most, { p99Ms }) => (p99Ms === null ? most : Math.max(most ?? 0, p99Ms)),
     null,
   );
+  const alive = nodes.filter((node) => node.alive);
   const cards = nodes.flatMap(({ gpus }) => gpus).filter(({ usable }) => usable);
   const ready = deployments.reduce((sum, one) => sum + one.ready, 0);
   const target = deployments.reduce((sum, one) => sum + one.target, 0);
@@ -71,14 +73,14 @@ function Tiles({ cluster }: { readonly cluster: StatusDocument }) {
       <Tile
         name="Failing"
         value={requests === 0 ? '–' : percentText(failures / requests)}
-        note="errors, refusals, time-outs"
+        note="errors and refusals"
       />
-      <Tile name="Slowest p99" value={millisecondsText(slowest)} note="of any deployment" />
-      <Tile name="Replicas" value={`${ready} / ${target}`} note="ready" />
+      <Tile name="Slowest p99" value={millisecondsText(slowest)} note="of all routes" />
+      <Tile name="Replicas ready" value={ready.toLocaleString()} note={`of ${target.toLocaleString()}`} />
       <Tile
         name="Nodes"
-        value={String(nodes.filter(({ alive }) => alive).length)}
-        note={countText(cards.length, 'GPU')}
+        value={alive.length.toLocaleString()}
+        note={alive.length === nodes.length ? countText(cards.length, 'GPU') : `of ${nodes.length}`}
       />
       <Tile
         name="GPUs free"

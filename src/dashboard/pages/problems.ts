@@ -1,28 +1,48 @@
+import type { DeploymentHealth } from '../../cluster/rollout/types.ts';
 import type { DeploymentStatus, StatusDocument } from '../../cluster/status/types.ts';
+import type { Lately } from '../app/lately.ts';
+import { percentText } from '../app/words.ts';
 
 /** What is wrong now, and what to do about it. */
 export interface Problem {
   readonly tone: 'bad' | 'warn';
   readonly title: string;
   readonly details: string;
+  readonly toDo: string;
   /** place in the dashboard that shows more */
   readonly at: readonly string[];
 }
 
-/** What a person should know first, the worst first. */
-export function problemsOf(cluster: StatusDocument): readonly Problem[] {
+/** Of its requests; the alert of Prometheus begins there, too. */
+const TOO_MANY_FAIL = 0.05;
+/** Fewer failures than these may be an accident. */
+const SOME_FAIL = 3;
+
+/**
+ * What a person should know first, the worst first.
+ * @param traffic what deployments were asked lately
+ */
+export function problemsOf(cluster: StatusDocument, traffic: readonly Lately[]): readonly Problem[] {
+  const asked = new Map(traffic.map((one) => [one.name, one]));
   const problems = [
     ...storeProblems(cluster),
     ...nodeProblems(cluster),
-    ...cluster.deployments.flatMap(deploymentProblems),
+    ...cluster.deployments.flatMap((one) => deploymentProblems(one, asked.get(one.name))),
   ];
   return problems.sort((left, right) => Number(left.tone === 'warn') - Number(right.tone === 'warn'));
 }
 
 function storeProblems({ store, leader }: StatusDocument): readonly Problem[] {
   if (!store.ok) {
-    const details = 'What runs goes on and answers; changes wait until the store is back.';
-    return [{ tone: 'bad', title: `The store (${store.kind}) does not answer`, details, at: [] }];
+    return [
+      {
+        tone: 'bad',
+        title: `The store (${store.kind}) does not answer`,
+        details: 'What runs goes on and answers; changes wait until the store is back.',
+        toDo: 'Start Redis, or mend the way to it. Nothing needs to be restored.',
+        at: [],
+      },
+    ];
   }
   if (leader !== null) return [];
   return [
@@ -30,6 +50,7 @@ function storeProblems({ store, leader }: StatusDocument): readonly Problem[] {
       tone: 'warn',
       title: 'There is no leader',
       details: 'Nothing new is placed until a head leads.',
+      toDo: 'It elects itself within seconds; if not, see whether heads reach the store.',
       at: ['nodes'],
     },
   ];
@@ -42,8 +63,8 @@ function nodeProblems({ nodes }: StatusDocument): readonly Problem[] {
       ({ id, hostname }): Problem => ({
         tone: 'bad',
         title: `Node ${id} on ${hostname} does not answer`,
-        details:
-          'Its replicas are started elsewhere where there is room. Look whether the machine and its modelserve process run.',
+        details: 'Its replicas are started elsewhere where there is room.',
+        toDo: 'See whether the machine is up, and start its modelserve process again: what still runs is taken over.',
         at: ['nodes'],
       }),
     );
@@ -55,6 +76,7 @@ function nodeProblems({ nodes }: StatusDocument): readonly Problem[] {
           tone: 'warn',
           title: `GPU ${index} of node ${id} is not usable`,
           details: reason ?? '',
+          toDo: 'Look at nvidia-smi and dmesg on that node. Nothing new is put on it.',
           at: ['nodes'],
         }),
       ),
@@ -62,17 +84,44 @@ function nodeProblems({ nodes }: StatusDocument): readonly Problem[] {
   return [...lost, ...cards];
 }
 
-function deploymentProblems(deployment: DeploymentStatus): readonly Problem[] {
-  const { name, status, message, ready, target } = deployment;
-  if (status === 'HEALTHY' || status === 'UPDATING' || status === 'STOPPING') return [];
+/** What to do about each status that is a problem. */
+const TO_DO: Readonly<Partial<Record<DeploymentHealth, string>>> = {
+  PENDING: 'Ask for less (gpu_cost, replicas), or start a node with room: what waits starts by itself.',
+  DEGRADED: 'Requests are answered. The output of the replicas that are not ready says why.',
+  UNHEALTHY:
+    'Nothing answers. Its output says why; if the newest revision brought it, go back under Configuration, History.',
+  DEPLOY_FAILED: 'Correct it and apply again, or go back under Configuration, History.',
+};
+
+function deploymentProblems(deployment: DeploymentStatus, asked: Lately | undefined): readonly Problem[] {
+  const { name, status, ready, target } = deployment;
+  const at = ['deployment', name];
+  const toDo = TO_DO[status];
+  if (toDo === undefined) return trafficProblems(asked);
   const isBad = ready === 0 || status === 'DEPLOY_FAILED';
-  const words = status.toLowerCase().replaceAll('_', ' ');
+  const title = `${name} is ${status.toLowerCase().replaceAll('_', ' ')}: ${ready} of ${target} ready`;
+  return [{ tone: isBad ? 'bad' : 'warn', title, details: reasonOf(deployment), toDo, at }];
+}
+
+function trafficProblems(asked: Lately | undefined): readonly Problem[] {
+  if (asked === undefined) return [];
+  const { name, requests, failures } = asked;
+  const share = failures / requests;
+  if (failures < SOME_FAIL || share < TOO_MANY_FAIL) return [];
   return [
     {
-      tone: isBad ? 'bad' : 'warn',
-      title: `${name} is ${words}: ${ready} of ${target} ready`,
-      details: message,
+      tone: 'warn',
+      title: `Requests for ${name} fail`,
+      details: `${percentText(share)} of those of the last minute.`,
+      toDo: 'Its page has the errors by kind, and its output.',
       at: ['deployment', name],
     },
   ];
+}
+
+/** Its message without how many are ready, which is said beside it. */
+export function reasonOf({ message, ready, target }: DeploymentStatus): string {
+  const counted = `${ready} of ${target} ready`;
+  const reason = message.startsWith(counted) ? message.slice(counted.length).replace(/^; /, '') : message;
+  return reason.charAt(0).toUpperCase() + reason.slice(1);
 }

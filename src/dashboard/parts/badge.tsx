@@ -25,13 +25,17 @@ const OF_PHASE: Readonly<Record<ReplicaPhase, Tone>> = {
   stopped: '',
 };
 
+export function toneOf(health: DeploymentHealth): Tone {
+  return OF_HEALTH[health];
+}
+
 /** What is what at a glance; the colour only repeats what the word says. */
 export function Badge({ tone, children }: { readonly tone: Tone; readonly children: ComponentChildren }) {
   return <span class={`badge ${tone} ${tone === 'busy' ? 'moving' : ''}`}>{children}</span>;
 }
 
 export function HealthBadge({ health }: { readonly health: DeploymentHealth }) {
-  return <Badge tone={OF_HEALTH[health]}>{health.toLowerCase().replaceAll('_', ' ')}</Badge>;
+  return <Badge tone={toneOf(health)}>{health.toLowerCase().replaceAll('_', ' ')}</Badge>;
 }
 
 export function PhaseBadge({ phase }: { readonly phase: ReplicaPhase }) {

@@ -1,4 +1,4 @@
-import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirror/commands';
+import { defaultKeymap, history, historyKeymap } from '@codemirror/commands';
 import { HighlightStyle, StreamLanguage, syntaxHighlighting } from '@codemirror/language';
 import { properties } from '@codemirror/legacy-modes/mode/properties';
 import { type Diagnostic, linter, lintGutter } from '@codemirror/lint';
@@ -56,7 +56,7 @@ export function openEditor(
         lineNumbers(),
         history(),
         drawSelection(),
-        keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
+        keymap.of([...defaultKeymap, ...historyKeymap]), // the tabulator leads on to the buttons
         StreamLanguage.define(properties),
         syntaxHighlighting(COLORS),
         lintGutter(),
@@ -69,6 +69,18 @@ export function openEditor(
       ],
     }),
   });
+}
+
+/** Another text in place of all of it; can be undone. */
+export function put(view: EditorView, text: string): void {
+  view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
+}
+
+/** Brings a person to where a finding is. */
+export function showPlace(view: EditorView, finding: PlacedFinding): void {
+  const { from, to } = markOf(view.state, finding);
+  view.dispatch({ selection: { anchor: from, head: to }, scrollIntoView: true });
+  view.focus();
 }
 
 function markOf(

@@ -1,113 +1,111 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
-import { isAbort, messageOf } from '../app/api.ts';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { type FollowedLog, followLog } from '../app/follow-log.ts';
+import { countOf, endOf, type LineBlock, withLines, withWords } from '../app/line-blocks.ts';
+import { countText } from '../app/words.ts';
 import { Card } from './card.tsx';
 
 /** What is kept on the page; more is in the file. */
 const MAX_LINES = 2_000;
-const LINES_AT_FIRST = 200;
-const AGAIN_AFTER_MS = 2_000;
+/** A person who has scrolled to the end is rarely there to the pixel. */
+const NEAR_END_PX = 8;
 
-/** The output of a deployment's replicas, or of one of them, followed. */
-export function LogView({ deployment, replica }: { readonly deployment: string; readonly replica?: string }) {
-  const [lines, setLines] = useState<readonly string[]>([]);
-  const [note, setNote] = useState('');
-  const [isFollowed, follow] = useState(true);
+/**
+ * The output of a deployment's replicas, or of one of them. It is followed while its end is seen; who scrolls up reads in
+ * peace, and is told how much has come meanwhile.
+ */
+export function LogView({ deployment, replica }: FollowedLog) {
+  const { blocks, note } = useLog(deployment, replica);
+  const [held, hold] = useState<readonly LineBlock[] | null>(null);
   const [wanted, setWanted] = useState('');
-  const box = useRef<HTMLPreElement>(null);
-  useEffect(() => {
-    if (!isFollowed) return;
-    setLines([]);
-    const gone = new AbortController();
-    void readLog(
-      { deployment, replica, signal: gone.signal },
-      (more) => setLines((before) => [...before, ...more].slice(-MAX_LINES)),
-      (text) => {
-        setNote(text);
-        setLines([]);
-      },
-    );
-    return () => gone.abort();
-  }, [deployment, replica, isFollowed]);
-  useEffect(() => {
-    if (isFollowed && box.current !== null) box.current.scrollTop = box.current.scrollHeight;
-  }, [lines, isFollowed]);
-  const shown =
-    wanted === '' ? lines : lines.filter((line) => line.toLowerCase().includes(wanted.toLowerCase()));
+  const shown = useMemo(() => withWords(held ?? blocks, wanted), [held, blocks, wanted]);
+  const newer = held === null ? 0 : Math.max(0, endOf(blocks) - endOf(held));
   return (
     <Card
       title="Output"
       aside={
         <div class="row">
+          <span class="quiet small number" role="status">
+            {wanted === '' ? '' : `${countText(countOf(shown), 'line')} with it`}
+          </span>
           <input
             type="search"
-            style={{ width: '180px' }}
+            class="find"
             placeholder="Find"
             aria-label="Find in the output"
             value={wanted}
             onInput={(event) => setWanted(event.currentTarget.value)}
           />
-          <button type="button" aria-pressed={isFollowed} onClick={() => follow(!isFollowed)}>
-            {isFollowed ? 'Hold' : 'Follow'}
+          <button
+            type="button"
+            aria-pressed={held === null}
+            onClick={() => hold(held === null ? blocks : null)}
+          >
+            {newer === 0 ? 'Follow' : `Follow: ${newer.toLocaleString()} new`}
           </button>
         </div>
       }
     >
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
-      <pre class="log" ref={box} tabIndex={0} role="log" aria-label="Output" aria-live="off">
-        {shown.length === 0 ? note || 'Nothing has been written yet.' : shown.join('\n')}
-      </pre>
+      {note !== '' && countOf(blocks) > 0 && <p class="quiet small">{note}</p>}
+      <Lines
+        blocks={shown}
+        isFollowed={held === null}
+        empty={emptyText(blocks, note)}
+        scrolled={(isAtEnd) => hold((before) => (isAtEnd ? null : (before ?? blocks)))}
+      />
     </Card>
   );
 }
 
-interface Asked {
-  readonly deployment: string;
-  readonly replica: string | undefined;
-  readonly signal: AbortSignal;
+function emptyText(blocks: readonly LineBlock[], note: string): string {
+  if (countOf(blocks) > 0) return 'No line has these words.';
+  return note === '' ? 'Nothing has been written yet.' : note;
 }
 
-/** Reads until the page is left; a stream that breaks is asked for again from its last lines. */
-async function readLog(
-  { deployment, replica, signal }: Asked,
-  add: (lines: readonly string[]) => void,
-  restart: (note: string) => void,
-): Promise<void> {
-  const query = new URLSearchParams({ lines: String(LINES_AT_FIRST), follow: '1' });
-  if (replica !== undefined) query.set('replica', replica);
-  while (!signal.aborted) {
-    try {
-      const response = await fetch(`api/v1/logs/${encodeURIComponent(deployment)}?${query}`, { signal });
-      if (response.ok && response.body !== null) {
-        restart('');
-        await readLines(response.body, add);
-      } else restart(((await response.json()) as { info: string }).info);
-    } catch (error) {
-      if (isAbort(error)) return;
-      restart(messageOf(error));
-    }
-    await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS));
-  }
+function useLog(deployment: string, replica: string | undefined) {
+  const [blocks, setBlocks] = useState<readonly LineBlock[]>([]);
+  const [note, setNote] = useState('');
+  useEffect(() => {
+    const gone = new AbortController();
+    const listener = {
+      begin: () => setBlocks([]),
+      lines: (more: readonly string[]) => setBlocks((before) => withLines(before, more, MAX_LINES)),
+      note: setNote,
+    };
+    void followLog({ deployment, replica }, listener, gone.signal);
+    return () => gone.abort();
+  }, [deployment, replica]);
+  return { blocks, note };
 }
 
-async function readLines(
-  body: ReadableStream<Uint8Array>,
-  add: (lines: readonly string[]) => void,
-): Promise<void> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let rest = '';
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
-    rest = lines.pop() ?? '';
-    if (lines.length > 0) add(lines.map(plain));
-  }
-  if (rest !== '') add([plain(rest)]);
+function Lines({
+  blocks,
+  isFollowed,
+  empty,
+  scrolled,
+}: {
+  readonly blocks: readonly LineBlock[];
+  readonly isFollowed: boolean;
+  readonly empty: string;
+  readonly scrolled: (isAtEnd: boolean) => void;
+}) {
+  const box = useRef<HTMLPreElement>(null);
+  useLayoutEffect(() => {
+    if (isFollowed && box.current !== null) box.current.scrollTop = box.current.scrollHeight;
+  }, [blocks, isFollowed]);
+  const look = (): void => {
+    const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = box.current ?? {};
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    if (isAtEnd !== isFollowed) scrolled(isAtEnd);
+  };
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
+    <pre class="log" ref={box} tabIndex={0} role="log" aria-label="Output" aria-live="off" onScroll={look}>
+      {blocks.length === 0 ? empty : blocks.map((block) => <Block key={block.first} block={block} />)}
+    </pre>
+  );
 }
 
-/** Without the codes that colour a terminal. */
-function plain(line: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what such codes begin with
-  return line.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '').replace(/\r$/, '');
+function Block({ block }: { readonly block: LineBlock }) {
+  // The same element for the same block: what has not changed is not looked at.
+  return useMemo(() => <div>{`${block.lines.join('\n')}\n`}</div>, [block]);
 }

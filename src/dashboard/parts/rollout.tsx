@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { DeploymentProgress, Progress } from '../../cluster/status/types.ts';
 import { linkTo } from '../app/router.ts';
 import { usePolled } from '../app/use-polled.ts';
@@ -12,23 +12,18 @@ const EVERY_MS = 700;
 export function Rollout({
   revision,
   deployments,
-  whenDone,
 }: {
   readonly revision: number;
   readonly deployments: readonly string[];
-  readonly whenDone: () => void;
 }) {
   const query = `progress?revision=${revision}&deployments=${deployments.map(encodeURIComponent).join(',')}`;
-  const { data, error } = usePolled<Progress>(query, EVERY_MS);
-  const failed = data?.deployments.some((one) => one.failed) ?? false;
-  const isOver = data !== null && (data.done || data.supersededBy !== null);
-  const told = useRef(false);
+  const [end, setEnd] = useState<Progress | null>(null);
+  const { data: now, error } = usePolled<Progress>(end === null ? query : null, EVERY_MS);
+  const data = end ?? now;
   useEffect(() => {
-    if (!isOver || failed || told.current) return;
-    told.current = true;
-    const later = setTimeout(whenDone, 4_000); // long enough to be read
-    return () => clearTimeout(later);
-  }, [isOver, failed]);
+    if (now !== null && (now.done || now.supersededBy !== null)) setEnd(now);
+  }, [now]);
+  const failed = data?.deployments.some((one) => one.failed) ?? false;
   if (error !== null) return <Notice tone="warn" title={error} />;
   if (data === null) return null;
   return (

@@ -1,6 +1,7 @@
 import { useMemo, useState } from 'preact/hooks';
 import { FAILURES, type Outcome } from '../../cluster/metrics/outcomes.ts';
-import type { DeploymentSeries, Points, Series } from '../../cluster/metrics/series.ts';
+import type { DeploymentSeries, Series } from '../../cluster/metrics/series.ts';
+import { failuresOf } from '../app/failures.ts';
 import { usePolled } from '../app/use-polled.ts';
 import { millisecondsText, rateText } from '../app/words.ts';
 import { Card, Empty, Notice } from './card.tsx';
@@ -61,7 +62,7 @@ function Pictures({
   readonly times: readonly number[];
   readonly series: DeploymentSeries;
 }) {
-  const { rates, errors, latencies, loads } = useMemo(() => linesOf(series, times.length), [series, times]);
+  const { rates, errors, latencies, loads } = useMemo(() => linesOf(series), [series]);
   return (
     <div class="grid">
       <Chart title="Requests" times={times} lines={rates} text={rateText} />
@@ -77,12 +78,11 @@ const KINDS: readonly Outcome[] = [...FAILURES, 'client_error', 'cancelled'];
 
 function linesOf(
   one: DeploymentSeries,
-  length: number,
 ): Readonly<Record<'rates' | 'errors' | 'latencies' | 'loads', readonly Line[]>> {
   return {
     rates: [
       { name: 'all', values: one.requestsPerS, color: 0 },
-      { name: 'failed', values: failuresOf(one, length), color: 3 },
+      { name: 'failed', values: failuresOf(one), color: 3 },
     ],
     errors: KINDS.flatMap((outcome, color) => {
       const values = one.outcomesPerS[outcome];
@@ -101,18 +101,6 @@ function linesOf(
       { name: 'replicas ready', values: one.readyReplicas, color: 1 },
     ],
   };
-}
-
-/** A time at which nothing was measured has none. */
-function failuresOf({ outcomesPerS }: DeploymentSeries, length: number): Points {
-  const lists = FAILURES.flatMap((outcome) => {
-    const points = outcomesPerS[outcome];
-    return points === undefined ? [] : [points];
-  });
-  return Array.from({ length }, (_, index) => {
-    const values = lists.map((list) => list[index] ?? null).filter((value) => value !== null);
-    return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0);
-  });
 }
 
 function countOf(value: number | null): string {

@@ -1,0 +1,69 @@
+import { signal } from '@preact/signals';
+import type { TrialAnswer } from '../../admin/types.ts';
+import { isAbort, messageOf, send } from './api.ts';
+
+/** What a person asks a deployment in the form. */
+export interface Draft {
+  readonly method: string;
+  /** without the question mark */
+  readonly query: string;
+  readonly body: string;
+}
+
+export interface Trial {
+  readonly number: number;
+  readonly sent: string;
+  readonly answer: TrialAnswer | null;
+  readonly error: string | null;
+}
+
+const KEPT_ANSWERS = 5;
+
+/** Of each deployment the form as it was left, for who comes back to its page. */
+export const drafts = new Map<string, Draft>();
+/** Of each deployment the last answers, newest first. */
+export const trials = signal<ReadonlyMap<string, readonly Trial[]>>(new Map());
+
+/** Asks by way of the head, and keeps what came of it. A key is sent, and not kept. */
+export async function tryIt(
+  { name, route }: { readonly name: string; readonly route: string },
+  { method, query, body }: Draft,
+  { key, signal: gone }: { readonly key: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const asked = {
+    ...{ method, query },
+    body: method === 'GET' ? null : body,
+    authorization: key === '' ? null : `Bearer ${key}`,
+  };
+  const outcome = await send<TrialAnswer>('POST', `try/${encodeURIComponent(name)}`, asked, gone).then(
+    (answer) => ({ answer, error: null }),
+    (failure: unknown) => ({ answer: null, error: isAbort(failure) ? 'cancelled' : messageOf(failure) }),
+  );
+  const before = trials.value.get(name) ?? [];
+  const sent = `${method} ${route}${query === '' ? '' : `?${query}`}`;
+  const trial = { number: (before[0]?.number ?? 0) + 1, sent, ...outcome };
+  trials.value = new Map([...trials.value, [name, [trial, ...before].slice(0, KEPT_ANSWERS)]]);
+}
+
+/** What is wrong with a text that shall be JSON; null: nothing, or there is none. */
+export function jsonMistake(text: string): string | null {
+  if (text.trim() === '') return null;
+  try {
+    JSON.parse(text);
+    return null;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/** The same request for a terminal. */
+export function commandOf(address: string, { method, query, body }: Draft, hasKey: boolean): string {
+  const url = quoted(`${address}${query === '' ? '' : `?${query}`}`);
+  const key = hasKey ? ` -H "authorization: Bearer $KEY"` : '';
+  if (method === 'GET') return `curl${key} ${url}`;
+  return `curl -X ${method}${key} -H 'content-type: application/json' -d ${quoted(body)} ${url}`;
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
