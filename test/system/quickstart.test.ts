@@ -43,8 +43,8 @@ describe("the repository's own conf.ini", () => {
     expect(head.output).not.toContain(head.token);
   });
 
-  it('ends with a curl line that answers', () => {
-    const line = /^ {2}(curl .*)$/m.exec(head.output)?.[1] ?? '';
+  it('ends with a curl line that answers', async () => {
+    const [, line] = await head.says(/^ {2}(curl .*)\n/m);
     const answer = JSON.parse(execFileSync('sh', ['-c', `${line} -s`], { encoding: 'utf8' })) as {
       status: number;
     };

@@ -1,6 +1,8 @@
-import { runCommand } from '../../lib/process/command.ts';
+import { tmpdir } from 'node:os';
+import { type CommandRun, runCommand } from '../../lib/process/command.ts';
 import type { OnProgress } from '../../lib/shared-work.ts';
 import { PreparationError } from './preparation-error.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from './temporary-folder.ts';
 
 const STEP_TIMEOUT_MS = 30 * 60 * 1000;
 const SHOWN_LINES = 40;
@@ -17,25 +19,35 @@ export interface BuildStep {
 }
 
 /**
- * Runs one command of a build, its output going line by line to `say`.
+ * Runs one command of a build, its output going line by line to `say`. Its temporary files lie in a folder of its own, for one
+ * that is interrupted leaves them behind.
  * @throws PreparationError ENVIRONMENT_FAILED with the command's own last lines
  */
 export async function runStep(step: BuildStep, say: OnProgress, signal: AbortSignal): Promise<void> {
   say(step.title);
-  const run = await runCommand(step.command, step.args, {
-    cwd: step.cwd,
-    env: step.env,
-    timeoutMs: STEP_TIMEOUT_MS,
-    onLine: say,
-    signal,
-    ownSession: true,
-  });
+  const run = await runIt(step, say, signal);
   signal.throwIfAborted();
   if (run.exitCode === 0) return;
   const lines = run.output.trimEnd().split('\n');
   const why = run.timedOut ? `it took longer than ${STEP_TIMEOUT_MS / 60_000} minutes` : headline(lines);
   const details = lines.slice(-SHOWN_LINES).join('\n');
   throw new PreparationError('ENVIRONMENT_FAILED', `${step.failure}: ${why}`, details);
+}
+
+async function runIt(step: BuildStep, say: OnProgress, signal: AbortSignal): Promise<CommandRun> {
+  const temporary = await makeTemporaryFolder(step.env['TMPDIR'] ?? tmpdir());
+  try {
+    return await runCommand(step.command, step.args, {
+      cwd: step.cwd,
+      env: { ...step.env, TMPDIR: temporary },
+      timeoutMs: STEP_TIMEOUT_MS,
+      onLine: say,
+      signal,
+      ownSession: true,
+    });
+  } finally {
+    await removeTemporaryFolder(temporary);
+  }
 }
 
 /**

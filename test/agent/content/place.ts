@@ -43,7 +43,8 @@ export class ContentCluster {
       readonly origins?: ContentServiceDependencies['origins'];
     } = {},
   ): Promise<ContentPlace> {
-    const paths = statePaths(options.root ?? tempDir());
+    const root = options.root ?? tempDir();
+    const paths = { ...statePaths(root), sockets: join(root, 's') };
     const service = new ContentService(
       {
         ...{ nodeId, paths, host: { bound: '127.0.0.1', advertised: '127.0.0.1' }, key: KEY, tls: null },
