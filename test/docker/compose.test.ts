@@ -43,6 +43,8 @@ const FLAGS: Readonly<Record<string, readonly string[]>> = {
     'num-cpus',
     'num-gpus',
     'state-dir',
+    'tls',
+    'tls-name',
   ],
   worker: [
     'address',
@@ -54,6 +56,8 @@ const FLAGS: Readonly<Record<string, readonly string[]>> = {
     'state-dir',
     'token',
     'token-file',
+    'tls',
+    'tls-name',
   ],
   controller: ['conf', 'dry-run', 'json', 'no-wait', 'timeout', 'address', 'token', 'token-file'],
   status: ['json', 'watch', 'address', 'token', 'token-file'],
@@ -61,7 +65,7 @@ const FLAGS: Readonly<Record<string, readonly string[]>> = {
 const flagsIn = (words: readonly string[]): readonly string[] =>
   words.filter((word) => word.startsWith('--')).map((word) => word.slice(2).replace(/=.*/s, ''));
 
-describe.each(['compose.yml', 'compose.gpu.yml'])('%s', (name) => {
+describe.each(['compose.yml', 'compose.gpu.yml', 'compose.tls.yml'])('%s', (name) => {
   it('is what the Compose Specification allows', () => {
     const schema = JSON.parse(text('test/docker/compose-spec.json'), (key, value) =>
       // Names from before `$id`, which Ajv refuses and nothing refers to; and a draft of which it needs no rule.
@@ -110,6 +114,14 @@ describe('compose.yml', () => {
     for (const [, service] of nodes) expect(service.volumes).toEqual(['..:/project:ro', 'state:/state']);
     expect(Object.keys(volumes ?? {})).toEqual(['redis', 'state']);
   });
+});
+
+it('compose.tls.yml starts each node of compose.yml as that does, with TLS', () => {
+  const plain = compose('compose.yml').services;
+  const secured = compose('compose.tls.yml').services;
+  expect(Object.keys(secured)).toEqual(Object.keys(plain).filter((name) => name !== 'redis'));
+  for (const [name, service] of Object.entries(secured))
+    expect(service).toEqual({ command: [...(plain[name]?.command ?? []), '--tls=all'] });
 });
 
 it('compose.gpu.yml adds to a service that compose.yml has', () => {

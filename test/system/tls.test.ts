@@ -6,10 +6,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { programOnPort } from '../../src/lib/ports.ts';
+import { runCommand } from '../../src/lib/process/command.ts';
 import { authorityOf, issue, putFiles } from '../support/certificates.ts';
 import { freePorts, modelserve, TestHead, type TestNode } from './support/cluster.ts';
 import { processesWith } from './support/processes.ts';
 import { echoSource, Project } from './support/project.ts';
+import { ROOT } from './support/test-process.ts';
 import { until } from './support/until.ts';
 
 const GIVEN = 'mst_given';
@@ -107,6 +109,16 @@ describe('a cluster with TLS', () => {
     ])
       expect((await curl(...args)).code, args.join(' ')).toBe(60);
     expect((await curl('--cacert', trusted(head), '--tls-max', '1.1', headUrl())).code).toBe(35);
+  });
+
+  it('is well to the health check of a container, which knows neither address nor authority', async () => {
+    const script = join(ROOT, 'docker/healthcheck.mjs');
+    for (const port of [String(head.httpPort), new URL(workerUrl).port])
+      expect(
+        await runCommand(process.execPath, [script, port], { timeoutMs: 20_000, env: {} }),
+      ).toMatchObject({
+        exitCode: 0,
+      });
   });
 
   it('says nothing on any port to a plain client, nor between nodes to one without its certificate', async () => {
