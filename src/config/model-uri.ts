@@ -90,7 +90,7 @@ function readPlain(text: string): ModelUriReading {
   const known = FILE_SCHEMES.find((one) => one === scheme);
   const shown = `"${publicUri(text)}"`;
   if (known === undefined) {
-    const meant = didYouMean(scheme, MODEL_SCHEMES);
+    const meant = didYouMean(scheme, [...MODEL_SCHEMES, ...FILE_SCHEMES.map((one) => `unpack+${one}`)]);
     const there = `there are ${MODEL_SCHEMES.join(', ')}`;
     return refuse(`${shown}: there is no scheme "${scheme}"; ${`${meant} ${there}`.trim()}`);
   }

@@ -67,7 +67,8 @@ function readSampler(name: string, argument: string): Pick<TracingSettings, 'rat
 /** Spans are sent as JSON, which every receiver of OTLP over HTTP takes beside protobuf. */
 function checkProtocol(protocol: string): void {
   if (['', 'http/json', 'http/protobuf'].includes(protocol)) return;
-  throw wrong('OTEL_EXPORTER_OTLP_PROTOCOL', 'http/json or http/protobuf (spans leave by HTTP)', protocol);
+  const expected = 'http/json or http/protobuf (spans leave by HTTP, which collectors take at port 4318)';
+  throw wrong('OTEL_EXPORTER_OTLP_PROTOCOL', expected, protocol);
 }
 
 function checkedUrl(name: string, text: string): string {

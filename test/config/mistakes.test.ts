@@ -5,6 +5,7 @@ const ECHO = '[algopkg.Echo]\nbackend = EchoBackend\n';
 const GPU = 'a fraction of one GPU with at most 3 decimals (such as 0.25), or a whole number of GPUs';
 const ROUTE = 'a path such as extract or team/extract, of letters, digits, "-", "_", "." and "~"';
 const RESERVED = 'as the first part of a route -, api, metrics, v1, v2 are reserved';
+const STREAM = 'true, false, memory, or memory:SECONDS with 1 to 86400';
 const INTERPRETER = 'a version such as 3.9, or the absolute path of an interpreter';
 
 describe('values', () => {
@@ -23,6 +24,8 @@ describe('values', () => {
       'memory = 2 apples',
       'memory: expected a size such as 512MiB or 2GiB, or 0, found "2 apples"; the units are B, kB, MB, GB, TB and KiB, MiB, GiB, TiB',
     ],
+    ['stream = maybe', `stream: expected ${STREAM}, found "maybe"`],
+    ['stream = memory:100000', `stream: expected ${STREAM}, found "memory:100000"`],
     ['memory = lots', 'memory: expected a size such as 512MiB or 2GiB, or 0, found "lots"'],
     ['route = /', `route: expected ${ROUTE}, found "/"`],
     ['route = a//b', `route: expected ${ROUTE}, found "a//b"`],

@@ -27,6 +27,10 @@ describe('an archive', () => {
       'unpack+oci://me/bert:1',
       '"unpack+oci://me/bert:1": "unpack+" is for one archive, and this is an image',
     ],
+    [
+      'unpak+http://host/a.tar',
+      expect.stringMatching(/no scheme "unpak\+http"; did you mean "unpack\+http"\?/),
+    ],
     ['unpack+htps://host/a.tar', expect.stringMatching(/there is no scheme "htps".*https/)],
   ])('%s', (text, expected) => {
     expect(isModelUri(text)).toBe(true);

@@ -1,4 +1,5 @@
-import type { DeploymentSpec } from '../spec/types.ts';
+import { reservedMemoryBytes } from '../spec/memory.ts';
+import type { PinnedSpec } from '../spec/types.ts';
 import { place } from './place.ts';
 import type { PlaceableNode } from './types.ts';
 
@@ -16,7 +17,7 @@ export interface Shortage {
  * it stays pending, and starts when a node joins.
  */
 export function shortages(
-  specs: readonly DeploymentSpec[],
+  specs: readonly PinnedSpec[],
   nodes: readonly Omit<PlaceableNode, 'claims'>[],
 ): readonly Shortage[] {
   const requests = specs.flatMap((spec) =>
@@ -24,7 +25,7 @@ export function shortages(
       replicaId: `${spec.name}-${index}`,
       deployment: spec.name,
       cpuMilli: spec.cpuMilli,
-      memoryBytes: spec.memoryBytes,
+      memoryBytes: reservedMemoryBytes(spec),
       gpuMilli: spec.gpuMilli,
       mayExceedCpu: false,
     })),
