@@ -14,8 +14,10 @@ import type {
 import type { ModelFetch, Progress, RevisionSummary, StatusDocument } from '../cluster/status/types.ts';
 import type { Manifest } from '../lib/content/manifest.ts';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
+import { isLoopback } from '../lib/loopback.ts';
 import { isTlsError } from '../lib/tls/errors.ts';
-import { sendRequest } from './http-request.ts';
+import { parseHostPort } from '../roles/addresses.ts';
+import { type HttpRequest, sendRequest } from './http-request.ts';
 
 export interface AdminTarget {
   /** `HOST:PORT` of a head's admin API; with `https://` before it where that speaks TLS */
@@ -34,6 +36,8 @@ const FETCHES_EVERY_MS = 1_000;
 /** The admin API, as the commands use it. Failures are ServeErrors with the API's own code and words. */
 export class AdminClient {
   readonly #target: AdminTarget;
+  /** settled when the key may be sent; null while nothing is known of that */
+  #isSafe: Promise<void> | null = null;
 
   constructor(target: AdminTarget) {
     this.#target = target;
@@ -195,17 +199,36 @@ export class AdminClient {
     payload: unknown,
     options: { readonly signal: AbortSignal },
   ): Promise<IncomingMessage> {
-    const { address, apiKey, authorities = [] } = this.#target;
+    this.#isSafe ??= this.#askWithoutKey().catch((error: unknown) => {
+      this.#isSafe = null; // a head that was away may be back at the next call
+      throw error;
+    });
+    await this.#isSafe;
+    const headers = {
+      authorization: `Bearer ${this.#target.apiKey}`,
+      ...(payload === undefined ? {} : { 'content-type': typeOf(payload) }),
+    };
+    return await this.#request(path, { method, headers, body: bodyOf(payload), signal: options.signal });
+  }
+
+  /**
+   * Asks a plain address elsewhere once without the key, so that none goes in clear to a head that speaks TLS.
+   * @throws ServeError BAD_USAGE where it does
+   */
+  async #askWithoutKey(): Promise<void> {
+    const { address } = this.#target;
+    if (address.startsWith('https:') || isLoopback(parseHostPort(address, 'the address').host)) return;
+    const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
+    const answer = await this.#request('/api/v1/session', { method: 'GET', headers: {}, body: null, signal });
+    const content = await this.#textOf(answer);
+    if (failureIn(content)?.code === 'TLS_REQUIRED') throw this.#failureOf(400, content);
+  }
+
+  async #request(path: string, call: Omit<HttpRequest, 'authorities'>): Promise<IncomingMessage> {
+    const { address, authorities = [] } = this.#target;
     try {
-      return await sendRequest(`${address.startsWith('https:') ? '' : 'http://'}${address}${path}`, {
-        ...{ method, authorities },
-        headers: {
-          authorization: `Bearer ${apiKey}`,
-          ...(payload === undefined ? {} : { 'content-type': typeOf(payload) }),
-        },
-        body: bodyOf(payload),
-        signal: options.signal,
-      });
+      const url = `${address.startsWith('https:') ? '' : 'http://'}${address}${path}`;
+      return await sendRequest(url, { ...call, authorities });
     } catch (cause) {
       if (isTlsError(cause)) throw this.#untrusted(cause);
       throw new ServeError(
@@ -229,7 +252,9 @@ export class AdminClient {
     const failure = failureIn(text);
     if (failure?.code === 'TLS_REQUIRED') {
       const { address } = this.#target;
-      throw new ServeError(`${address} speaks TLS: give --address https://${address}`, { code: 'BAD_USAGE' });
+      return new ServeError(`${address} speaks TLS: give --address https://${address}`, {
+        code: 'BAD_USAGE',
+      });
     }
     if (failure !== null) return new ServeError(failure.info, { code: failure.code });
     return new ServeError(
