@@ -40,13 +40,21 @@ export interface PlacedFinding extends Finding {
   readonly message: string;
 }
 
-/** For editors: what of the line it is about, as closely as can be told from the text. */
+/** The lines that findings count. */
+export function linesOf(text: string): readonly string[] {
+  return text.split(/\r\n|\n|\r/);
+}
+
+/**
+ * For editors: what of the line it is about, as closely as can be told from the text.
+ * @param lines of all of the text
+ */
 export function placeFinding(
   finding: Finding,
   severity: PlacedFinding['severity'],
-  text: string,
+  lines: readonly string[],
 ): PlacedFinding {
-  const line = finding.line === null ? undefined : text.split(/\r\n|\n|\r/)[finding.line - 1];
+  const line = finding.line === null ? undefined : lines[finding.line - 1];
   const [start, end] = line === undefined ? [null, null] : spanIn(line, finding);
   return { ...finding, severity, column: start, endColumn: end, message: describeFinding(finding) };
 }

@@ -1,5 +1,5 @@
 import { unsafe } from 'ini';
-import { type FindingDraft, quoted } from './finding.ts';
+import { type FindingDraft, linesOf, quoted } from './finding.ts';
 
 /** One `key = value` line. */
 export interface IniEntry {
@@ -28,6 +28,9 @@ interface IniLines {
   readonly mistakes: readonly FindingDraft[];
 }
 
+/** Ten for each of 2,000 sections. A head has other things to do than to judge what was pasted by mistake. */
+const MOST_LINES = 20_000;
+
 /**
  * Reads the structure of an ini file line by line. The `ini` package's own reader gives an object, in which line
  * numbers are gone, duplicates have merged, `[a.b]` may have overwritten a key of `[a]`, and a key without a value is
@@ -35,7 +38,8 @@ interface IniLines {
  */
 export function readIniLines(text: string): IniLines {
   const reader: Reader = { sections: new Map(), mistakes: [], current: null, lost: false };
-  const lines = text.replace(/^\u{feff}/u, '').split(/\r\n|\n|\r/);
+  const lines = linesOf(text.replace(/^\u{feff}/u, ''));
+  if (lines.length > MOST_LINES) return { sections: [], mistakes: [tooLong(lines.length)] };
   for (const [index, line] of lines.entries()) readLine(reader, line.trim(), index + 1);
   const sections = [...reader.sections.values()].map(({ name, line, entries }) => ({
     name,
@@ -43,6 +47,11 @@ export function readIniLines(text: string): IniLines {
     entries: [...entries.values()],
   }));
   return { sections, mistakes: reader.mistakes };
+}
+
+function tooLong(lines: number): FindingDraft {
+  const found = `${lines} lines`;
+  return { line: null, section: null, key: null, expected: `at most ${MOST_LINES} lines`, found, hint: '' };
 }
 
 interface OpenSection {

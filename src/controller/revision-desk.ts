@@ -5,7 +5,7 @@ import { planChanges } from '../cluster/spec/plan-changes.ts';
 import type { ClusterSettings, ModelPin, PlannedChange, Revision } from '../cluster/spec/types.ts';
 import type { RevisionSummary } from '../cluster/status/types.ts';
 import { compileText, type Finding } from '../config/compile.ts';
-import { type PlacedFinding, placeFinding } from '../config/finding.ts';
+import { linesOf, type PlacedFinding, placeFinding } from '../config/finding.ts';
 import { differences, settingsDifferences } from '../config/pin.ts';
 import type { ContentStore } from '../lib/content/content-store.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
@@ -88,9 +88,10 @@ export class RevisionDesk {
   ): Promise<{ readonly ok: boolean; readonly findings: readonly PlacedFinding[] }> {
     const result = await compileText(this.#editablePath(), text);
     const warnings = result.ok ? result.conf.warnings : result.warnings;
+    const lines = linesOf(text);
     const placed = [
-      ...(result.ok ? [] : result.mistakes).map((one) => placeFinding(one, 'mistake', text)),
-      ...warnings.map((one) => placeFinding(one, 'warning', text)),
+      ...(result.ok ? [] : result.mistakes).map((one) => placeFinding(one, 'mistake', lines)),
+      ...warnings.map((one) => placeFinding(one, 'warning', lines)),
     ];
     return { ok: result.ok, findings: placed.sort((left, right) => (left.line ?? 0) - (right.line ?? 0)) };
   }

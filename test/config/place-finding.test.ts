@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Finding, placeFinding, quoted } from '../../src/config/finding.ts';
+import { type Finding, linesOf, placeFinding, quoted } from '../../src/config/finding.ts';
 
 const TEXT = '[algopkg.Echo]\r\n  gpu_cost = much  \r\nroute =\r\n   \r\nno key here\r\n';
 
@@ -9,7 +9,7 @@ function placed(over: Partial<Finding>): readonly [text: string, column: number 
     ...{ expected: 'a number', found: '"much"', hint: '' },
     ...over,
   };
-  const { column, endColumn } = placeFinding(finding, 'mistake', TEXT);
+  const { column, endColumn } = placeFinding(finding, 'mistake', linesOf(TEXT));
   const line = TEXT.split('\r\n')[(finding.line ?? 0) - 1] ?? '';
   return [line.slice((column ?? 1) - 1, (endColumn ?? 1) - 1), column, endColumn];
 }
@@ -29,7 +29,7 @@ describe('where in its line a finding is', () => {
 
   it('comes with what is wrong in one line, without its place', () => {
     const finding = { file: 'f', line: 2, section: null, key: 'k', expected: 'a', found: 'b', hint: 'do c' };
-    expect(placeFinding(finding, 'warning', TEXT)).toMatchObject({
+    expect(placeFinding(finding, 'warning', linesOf(TEXT))).toMatchObject({
       severity: 'warning',
       message: 'expected a, found b; do c',
     });

@@ -154,3 +154,13 @@ it('takes JSON of any depth without exhausting the stack', () => {
   expect(findJsonMistake('['.repeat(100) + ']'.repeat(100))).toBeNull();
   expect(findJsonMistake('['.repeat(200_000))).toEqual({ offset: 101, expected: 'no more than 100 levels' });
 });
+
+it('a text of more lines than anybody writes is refused as a whole, in one sentence', () => {
+  const lines = Array.from({ length: 20_001 }, (_, count) => `key_${count} = 1`);
+  const { sections, mistakes } = readIniLines(lines.join('\n'));
+  expect([sections, mistakes]).toMatchObject([
+    [],
+    [{ expected: 'at most 20000 lines', found: '20001 lines' }],
+  ]);
+  expect(mistakes).toHaveLength(1);
+});

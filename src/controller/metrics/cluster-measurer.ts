@@ -29,7 +29,9 @@ export interface Look {
 export class ClusterMeasurer {
   readonly #startedAtMs: number;
   readonly series: SeriesStore;
+  /** as they answered last: what they count from then on is since that */
   readonly #nodes = new Map<string, NodeSample>();
+  #answering: ReadonlySet<string> = new Set();
   readonly #totals = new Map<string, DeploymentSample>();
   readonly #works = new Map<string, Omit<DeploymentWork, 'deployment'>>();
   #slot = -1;
@@ -61,9 +63,9 @@ export class ClusterMeasurer {
     return [...this.#works].map(([deployment, work]) => ({ deployment, ...work }));
   }
 
-  /** as they answered last */
+  /** those that answered the last time, with what they said: what the others had said is not known to be so any more */
   get nodes(): readonly NodeSample[] {
-    return [...this.#nodes.values()];
+    return [...this.#nodes.values()].filter(({ nodeId }) => this.#answering.has(nodeId));
   }
 
   take({ atMs, samples, status }: Look): MetricTick {
@@ -78,6 +80,7 @@ export class ClusterMeasurer {
     const there = new Set(status.nodes.map(({ id }) => id));
     const nodes = samples.map((sample) => this.#nodeTick(sample, status));
     for (const sample of samples) this.#nodes.set(sample.nodeId, sample);
+    this.#answering = new Set(samples.map(({ nodeId }) => nodeId));
     for (const nodeId of this.#nodes.keys()) if (!there.has(nodeId)) this.#nodes.delete(nodeId);
     this.#forgetDeployments(status);
     const deployments = status.deployments.map(({ name, ready }) => {

@@ -134,7 +134,7 @@ function addNodes(exposition: Exposition, { status, nodes }: ClusterFacts): void
   const answered = new Set(nodes.map(({ nodeId }) => nodeId));
   exposition.gauge(
     'modelserve_node_answers',
-    '1 where a node has said what it measured.',
+    '1 where a node said what it measured when it was asked last.',
     status.nodes.map(({ id }) => [{ node: id }, Number(answered.has(id))]),
   );
   exposition.gauge(

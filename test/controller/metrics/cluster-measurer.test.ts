@@ -132,6 +132,18 @@ describe('an ingress that', () => {
     expect(measurer.totals[0]).toMatchObject({ outcomes: { ok: 100 }, inFlight: 0 });
     expect(measurer.nodes).toEqual([]);
   });
+
+  it('is not shown with old values while it does not answer, and is counted on from them when it does', () => {
+    const measurer = new ClusterMeasurer(BEGIN_MS);
+    const silent = look(20);
+    measurer.take(look(10, sample('a', BEGIN_MS, counted(100))));
+    expect(measurer.nodes).toMatchObject([{ nodeId: 'a' }]);
+    measurer.take({ ...silent, status: look(20, sample('a', BEGIN_MS, counted(100))).status });
+    expect(measurer.nodes).toEqual([]);
+    measurer.take(look(30, sample('a', BEGIN_MS, counted(130))));
+    expect(measurer.nodes).toMatchObject([{ nodeId: 'a' }]);
+    expect(measurer.totals[0]?.outcomes.ok).toBe(130);
+  });
 });
 
 it('sums what calls took in user code over replicas that come, go and are started again', () => {
