@@ -69,6 +69,9 @@ async function headOf(reader: AsyncGenerator<string, void>, before: string): Pro
   return { line: value, time: /^\{.*?"time":"([^"]+)"/.exec(value)?.[1] ?? before };
 }
 
+/** What a program writes on without an end of the line, such as a progress bar, is taken for one then: it is held in memory. */
+const LONGEST_LINE = 1024 ** 2;
+
 interface Next {
   readonly index: number;
   readonly result: IteratorResult<readonly string[]>;
@@ -90,6 +93,10 @@ async function* portionsOf(source: LineSource, signal: AbortSignal): AsyncGenera
   for await (const chunk of source.open(signal)) {
     const lines = (rest + decoder.write(chunk)).split('\n');
     rest = lines.pop() ?? '';
+    if (rest.length >= LONGEST_LINE) {
+      lines.push(rest);
+      rest = '';
+    }
     const portion = shown(lines);
     if (portion.length > 0) yield portion;
   }
