@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import type { MetricTick } from '../../src/cluster/metrics/series.ts';
 import { failuresOf } from '../../src/dashboard/app/failures.ts';
 import { countedIn, withTick } from '../../src/dashboard/app/lately.ts';
-import { otherPhases, rateText } from '../../src/dashboard/app/words.ts';
+import { namesText, otherPhases, rateText } from '../../src/dashboard/app/words.ts';
+import { colorOf } from '../../src/dashboard/parts/hue.ts';
 
 it('says 0 failures where there were requests and none failed, and nothing where nothing was measured', () => {
   expect(failuresOf({ requestsPerS: [null, 2, 0], outcomesPerS: {} })).toEqual([null, 0, 0]);
@@ -44,3 +45,28 @@ it('counts replicas that are not ready by what they do', () => {
   expect(otherPhases(replicas)).toBe('2 starting, 1 failed');
   expect(otherPhases([{ phase: 'ready' }])).toBe('');
 });
+
+it('names a few, and counts many', () => {
+  expect(namesText(['A', 'B', 'C'], 'deployment')).toBe('A, B, C');
+  expect(namesText(['A', 'B', 'C', 'D'], 'deployment')).toBe('4 deployments');
+});
+
+it('gives every name a colour on which white letters can be read', () => {
+  for (let count = 0; count < 1_000; count += 1) {
+    const [hue = 0, saturation = 0, lightness = 0] = (colorOf(`Name${count}`).match(/\d+/g) ?? []).map(
+      Number,
+    );
+    expect(1.05 / (luminanceOf(hue, saturation / 100, lightness / 100) + 0.05)).toBeGreaterThan(4.5);
+  }
+});
+
+/** Relative luminance by WCAG 2, 0 to 1. */
+function luminanceOf(hue: number, saturation: number, lightness: number): number {
+  const reach = saturation * Math.min(lightness, 1 - lightness);
+  const [red = 0, green = 0, blue = 0] = [0, 8, 4].map((place) => {
+    const step = (place + hue / 30) % 12;
+    const value = lightness - reach * Math.max(-1, Math.min(step - 3, 9 - step, 1));
+    return value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}

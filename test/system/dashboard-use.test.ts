@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CHROMIUM, TestBrowser } from './support/browser.ts';
+import { CHROMIUM, TestBrowser, violationsOf } from './support/browser.ts';
 import { TestHead } from './support/cluster.ts';
 import { Project } from './support/project.ts';
 
@@ -34,6 +34,7 @@ class Backend(object):
         return {'status': 1, 'asked': asked}
 `;
 
+const WAIT = { timeout: 30_000 };
 const SECTION = { backend: 'Backend', route: 'answers', min_ready_s: 0.2 };
 
 describe.skipIf(CHROMIUM === null)(WHAT, () => {
@@ -96,9 +97,9 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
 
   it('names what a page shows in its title, and each page that there is not', async () => {
     await show('configuration/history');
-    await page.waitForFunction("document.title === 'History of the configuration · modelserve'");
+    await expect.poll(() => page.title(), WAIT).toBe('History of the configuration · modelserve');
     await page.goto(`${head.dashboard}#/nowhere`);
-    await page.waitForFunction("document.title === 'No such page · modelserve'");
+    await expect.poll(() => page.title(), WAIT).toBe('No such page · modelserve');
   });
 
   it('shows what an answer is: no text, a long one, none', async () => {
@@ -252,8 +253,56 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
       expect(await page.getByText('Failed to fetch').count()).toBe(0);
     }
     head.launch();
-    await head.says(/^ready\b/im);
     await page.getByText('As in revision 4').waitFor();
     expect(await page.getByRole('alert').count()).toBe(0);
   });
+
+  it('says what became of a change that failed, and where the way back is', async () => {
+    project.package('Answers', `import nothing_like_it\n${ANSWERS}`);
+    expect((await head.apply()).code).toBe(1);
+    await show('');
+    await page.getByText('Answers could not be changed: 1 of 1 ready').waitFor();
+    await show('deployment/Answers');
+    await page.getByText("No module named 'nothing_like_it'").first().waitFor();
+    await page.getByRole('link', { name: 'Go back to an earlier revision' }).click();
+    await page.getByText('serves Answers').waitFor();
+  });
+
+  it.each([
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 360],
+    ['dark', 360],
+  ] as const)(
+    'is accessible with mistakes, a plan, a failed change and answers: %s, %i px wide',
+    async (colorScheme, width) => {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 800 });
+      const check = async (what: string): Promise<void> => {
+        expect(await violationsOf(page), what).toEqual([]);
+        const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
+        expect(overflow, `${what}: wider than the window`).toBeLessThanOrEqual(0);
+      };
+      await show('configuration');
+      await type(`${conf()}${'# a long line\n'.repeat(60)}`.replace('route = answers', 'rout = answers'));
+      await page.getByText('1 mistake').waitFor();
+      await check('mistakes');
+      await type(conf().replace('route = answers', 'route = other'));
+      await page.getByText('No mistakes').waitFor();
+      await page.getByRole('button', { name: 'Plan' }).click();
+      await page.getByText('This would change').waitFor();
+      await check('plan');
+      await page.getByRole('button', { name: 'Drop my changes' }).click();
+      await show('configuration/history');
+      await page.getByRole('button', { name: 'Compare' }).first().click();
+      await page.getByText(/^conf.ini of revision/).click();
+      await page.getByText('route = answers').waitFor();
+      await check('history');
+      await show('deployment/Answers');
+      await page.getByText('Why the change failed').waitFor();
+      await send('{"kind": "large"}');
+      await form().getByText('4.77 MiB').first().waitFor();
+      await check('failed change and answers');
+    },
+  );
 });

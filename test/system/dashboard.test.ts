@@ -1,14 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clusterKeys } from '../../src/config/token.ts';
-import { CHROMIUM, TestBrowser } from './support/browser.ts';
+import { CHROMIUM, TestBrowser, violationsOf } from './support/browser.ts';
 import { TestHead } from './support/cluster.ts';
 import { echoSource, Project } from './support/project.ts';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PAGES = [
   '',
   'deployments',
@@ -219,20 +217,3 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     expect(browser.complaints.filter((text) => !text.includes('Failed to load resource'))).toEqual([]);
   });
 });
-
-/** What axe-core finds wrong, by rule and place. */
-async function violationsOf(page: Page): Promise<readonly string[]> {
-  // The page's own policy allows no script that it has not sent: the evaluation goes around it.
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate<AxeResult>('axe.run()');
-  return violations.map(
-    ({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`,
-  );
-}
-
-interface AxeResult {
-  readonly violations: readonly {
-    readonly id: string;
-    readonly nodes: readonly { readonly html: string }[];
-  }[];
-}

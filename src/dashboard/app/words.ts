@@ -52,3 +52,8 @@ export function otherPhases(replicas: readonly { readonly phase: string }[]): st
   }
   return [...counts].map(([phase, count]) => `${count} ${phase}`).join(', ');
 }
+
+/** A few names, or how many there are. */
+export function namesText(names: readonly string[], one: string): string {
+  return names.length <= 3 ? names.join(', ') : countText(names.length, one);
+}

@@ -59,8 +59,7 @@ function State({ deployment }: { readonly deployment: DeploymentStatus }) {
         {message !== '' && <p>{message}</p>}
         {health === 'DEPLOY_FAILED' && (
           <p class="small">
-            Correct it and apply again, or{' '}
-            <a href={linkTo('configuration', 'history')}>go back to an earlier revision</a>.
+            <a href={linkTo('configuration', 'history')}>Go back to an earlier revision</a>
           </p>
         )}
       </Notice>

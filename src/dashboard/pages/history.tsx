@@ -4,7 +4,7 @@ import type { RevisionSummary } from '../../cluster/status/types.ts';
 import { messageOf, readOnly, send } from '../app/api.ts';
 import { status } from '../app/live.ts';
 import { usePolled } from '../app/use-polled.ts';
-import { dateTimeText } from '../app/words.ts';
+import { countText, dateTimeText, namesText } from '../app/words.ts';
 import { Badge } from '../parts/badge.tsx';
 import { Card, Empty, Notice } from '../parts/card.tsx';
 import { Changes } from '../parts/changes.tsx';
@@ -92,10 +92,12 @@ function RevisionLine({
     <div class="row">
       <strong class="number">{number}</strong>
       {isNewest && <Badge tone="good">newest</Badge>}
-      {!isNewest && inForce.length > 0 && <Badge tone="warn">serves {inForce.join(', ')}</Badge>}
+      {!isNewest && inForce.length > 0 && (
+        <Badge tone="warn">serves {namesText(inForce, 'deployment')}</Badge>
+      )}
       <span class="small">{dateTimeText(createdAt)}</span>
       <span class="quiet small">
-        {source} · {deployments.length === 1 ? '1 deployment' : `${deployments.length} deployments`}
+        {source} · {countText(deployments.length, 'deployment')}
       </span>
       <button type="button" style={{ marginLeft: 'auto' }} aria-expanded={isShown} onClick={toggle}>
         {isNewest ? 'Show' : 'Compare'}

@@ -81,7 +81,11 @@ function NodeCard({
   readonly replicas: readonly PlacedReplica[];
 }) {
   return (
-    <Card title={node.hostname} aside={<NodeBadge node={node} isLeader={isLeader} />}>
+    <Card
+      title={node.hostname}
+      label={`${node.hostname}, node ${node.id}`}
+      aside={<NodeBadge node={node} isLeader={isLeader} />}
+    >
       <dl class="small">
         <dt>Node</dt>
         <dd class="mono">{node.id}</dd>

@@ -84,13 +84,20 @@ function nodeProblems({ nodes }: StatusDocument): readonly Problem[] {
   return [...lost, ...cards];
 }
 
+const IS: Readonly<Partial<Record<DeploymentHealth, string>>> = {
+  PENDING: 'is pending',
+  DEGRADED: 'is degraded',
+  UNHEALTHY: 'is unhealthy',
+  DEPLOY_FAILED: 'could not be changed',
+};
+
 /** What to do about each status that is a problem. */
 const TO_DO: Readonly<Partial<Record<DeploymentHealth, string>>> = {
   PENDING: 'Ask for less (gpu_cost, replicas), or start a node with room: what waits starts by itself.',
   DEGRADED: 'Requests are answered. The output of the replicas that are not ready says why.',
   UNHEALTHY:
     'Nothing answers. Its output says why; if the newest revision brought it, go back under Configuration, History.',
-  DEPLOY_FAILED: 'Correct it and apply again, or go back under Configuration, History.',
+  DEPLOY_FAILED: 'Its page has the traceback. Or go back under Configuration, History.',
 };
 
 function deploymentProblems(deployment: DeploymentStatus, asked: Lately | undefined): readonly Problem[] {
@@ -99,7 +106,7 @@ function deploymentProblems(deployment: DeploymentStatus, asked: Lately | undefi
   const toDo = TO_DO[status];
   if (toDo === undefined) return trafficProblems(asked);
   const isBad = ready === 0 || status === 'DEPLOY_FAILED';
-  const title = `${name} is ${status.toLowerCase().replaceAll('_', ' ')}: ${ready} of ${target} ready`;
+  const title = `${name} ${IS[status]}: ${ready} of ${target} ready`;
   return [{ tone: isBad ? 'bad' : 'warn', title, details: reasonOf(deployment), toDo, at }];
 }
 

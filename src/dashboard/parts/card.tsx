@@ -2,15 +2,18 @@ import type { ComponentChildren } from 'preact';
 
 export function Card({
   title,
+  label = title,
   aside,
   children,
 }: {
   readonly title?: string;
+  /** what it is called for who hears the page, where several have the same title */
+  readonly label?: string | undefined;
   readonly aside?: ComponentChildren;
   readonly children: ComponentChildren;
 }) {
   return (
-    <section class="card" aria-label={title}>
+    <section class="card" aria-label={label}>
       {title !== undefined && (
         <div class="head">
           <h2>{title}</h2>

@@ -62,7 +62,7 @@ export function openEditor(
         lintGutter(),
         marks,
         LOOKS,
-        EditorView.contentAttributes.of({ 'aria-label': 'conf.ini', spellcheck: 'false' }),
+        EditorView.contentAttributes.of({ 'aria-label': 'conf.ini', spellcheck: 'false', tabindex: '0' }),
         EditorView.updateListener.of((update) => {
           if (update.docChanged) on.change(update.state.doc.toString());
         }),

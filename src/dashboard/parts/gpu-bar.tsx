@@ -1,7 +1,7 @@
 import type { GpuStatus } from '../../cluster/status/types.ts';
 import { linkTo } from '../app/router.ts';
 import { percentText } from '../app/words.ts';
-import { hueOf } from './hue.ts';
+import { colorOf } from './hue.ts';
 
 export interface Slice {
   readonly deployment: string;
@@ -26,7 +26,7 @@ export function GpuBar({ gpu, slices }: { readonly gpu: GpuStatus; readonly slic
           <a
             key={replica}
             href={linkTo('replicas', replica)}
-            style={{ width: `${fraction * 100}%`, background: `hsl(${hueOf(deployment)} 55% 36%)` }}
+            style={{ width: `${fraction * 100}%`, background: colorOf(deployment) }}
             title={`${replica}: ${percentText(fraction)}`}
             aria-label={`${replica} has ${percentText(fraction)}`}
           >
