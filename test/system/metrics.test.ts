@@ -134,7 +134,8 @@ it('counts what was sent, by kind, on the node and for the cluster, and tells it
     expect(ended(cluster, outcome as Outcome), outcome).toBe(count);
   expect(cluster.get('modelserve_replicas{deployment="Kinds",phase="ready"}')).toBe(1);
   expect(cluster.get('modelserve_leader')).toBe(1);
-  expect(await fromSeries()).toEqual(SENT);
+  // a step is shown when it is over
+  await expect.poll(fromSeries, { timeout: 30_000 }).toEqual(SENT);
 });
 
 it('keeps values over time, and counts nothing twice, when the head is started anew', async () => {
@@ -145,8 +146,9 @@ it('keeps values over time, and counts nothing twice, when the head is started a
   head.launch();
   await head.says(/^ready\b/im);
   await liveUntil((event) => event === 'tick');
-  expect(await fromSeries()).toEqual(SENT);
+  // a step is shown when it is over
+  await expect.poll(fromSeries, { timeout: 30_000 }).toEqual(SENT);
   // The ingress went on: its counts stand, and are in the new head's sums.
-  const metrics = await scrape(`http://127.0.0.1:${head.adminPort}/metrics`);
-  expect(ended(metrics, 'ok')).toBe(20);
+  const sum = async () => ended(await scrape(`http://127.0.0.1:${head.adminPort}/metrics`), 'ok');
+  await expect.poll(sum, { timeout: 30_000 }).toBe(20);
 });
