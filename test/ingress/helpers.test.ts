@@ -2,32 +2,20 @@ import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { IngressState } from '../../src/ingress/state.ts';
 import { forkProcess } from '../../src/lib/process/fork.ts';
 import { identityOf, isRunning } from '../../src/lib/process/identity.ts';
 import type { FakeCall } from './fake-replica.ts';
-import { bundleIngressPrograms, type IngressPrograms } from './ingress-programs.ts';
-import { type Answered, call, holdPort, routeOf, TestNode, until } from './test-node.ts';
+import { eachWithHelpers } from './ingress-programs.ts';
+import { type Answered, call, holdPort, routeOf, type TestNode, until } from './test-node.ts';
 
 // The main process of the ingress is the test's own; its helpers are processes, as they always are.
 const SOON_MS = 60_000;
-let programs: IngressPrograms;
 let node: TestNode;
 
-beforeAll(async () => {
-  programs = await bundleIngressPrograms();
-});
-
-afterAll(() => programs.remove());
-
-beforeEach(() => {
-  node = new TestNode();
-  node.forkHelper = () => forkProcess(programs.helper, [join(node.paths.logs, 'ingress.log')]);
-});
-
-afterEach(async () => {
-  await node.close();
+eachWithHelpers((made) => {
+  node = made;
 });
 
 /** Calls that wait for the test's word. */

@@ -1,6 +1,9 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import { forkProcess } from '../../src/lib/process/fork.ts';
+import { TestNode } from './test-node.ts';
 
 export interface IngressPrograms {
   readonly main: string;
@@ -27,4 +30,20 @@ export async function bundleIngressPrograms(): Promise<IngressPrograms> {
     helper: join(folder, 'ingress-helper-main.js'),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
+}
+
+/** Each test of the file gets a node whose ingress can have helpers: processes, as they always are. @param use given the node */
+export function eachWithHelpers(use: (node: TestNode) => void): void {
+  let programs: IngressPrograms;
+  let node: TestNode;
+  beforeAll(async () => {
+    programs = await bundleIngressPrograms();
+  });
+  afterAll(() => programs.remove());
+  beforeEach(() => {
+    node = new TestNode();
+    node.forkHelper = () => forkProcess(programs.helper, [join(node.paths.logs, 'ingress.log')]);
+    use(node);
+  });
+  afterEach(async () => await node.close());
 }

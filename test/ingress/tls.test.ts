@@ -1,36 +1,22 @@
 import { once } from 'node:events';
 import https from 'node:https';
 import { connect } from 'node:net';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/lib/hash.ts';
-import { forkProcess } from '../../src/lib/process/fork.ts';
 import type { NodeTlsFiles } from '../../src/lib/tls/node-tls.ts';
 import { authorityOf, issue, putFiles } from '../support/certificates.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { bundleIngressPrograms, type IngressPrograms } from './ingress-programs.ts';
+import { eachWithHelpers } from './ingress-programs.ts';
 import { call, TestNode, until } from './test-node.ts';
 
 const MIB = 1024 * 1024;
 const SOON_MS = 60_000;
 const { certificate } = await authorityOf('mst_test');
-let programs: IngressPrograms;
 let node: TestNode;
 
-beforeAll(async () => {
-  programs = await bundleIngressPrograms();
-});
-
-afterAll(() => programs.remove());
-
-beforeEach(() => {
-  node = new TestNode();
-  node.forkHelper = () => forkProcess(programs.helper, [join(node.paths.logs, 'ingress.log')]);
-});
-
-afterEach(async () => {
-  await node.close();
+eachWithHelpers((made) => {
+  node = made;
 });
 
 async function shown(): Promise<NodeTlsFiles> {

@@ -2,6 +2,8 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
+import { afterAll, afterEach, beforeAll } from 'vitest';
+import { type ReplicaOptions, startReplica, type TestReplica } from './replica-harness.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
 
@@ -31,4 +33,22 @@ export async function buildRunner(): Promise<BuiltRunner> {
     logLevel: 'silent',
   });
   return { main: join(folder, 'main.js'), remove: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** Builds the runner for a file of tests. @returns starts a replica, which ends with its test */
+export function replicasOfEachTest(): (options: Omit<ReplicaOptions, 'main'>) => Promise<TestReplica> {
+  let runner: BuiltRunner;
+  const started: TestReplica[] = [];
+  beforeAll(async () => {
+    runner = await buildRunner();
+  });
+  afterEach(async () => {
+    await Promise.all(started.splice(0).map((replica) => replica.stop()));
+  });
+  afterAll(() => runner?.remove());
+  return async (options) => {
+    const replica = await startReplica({ main: runner.main, ...options });
+    started.push(replica);
+    return replica;
+  };
 }

@@ -1,15 +1,14 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { tailLog } from '../../../src/lib/log-tail.ts';
 import { isRunning } from '../../../src/lib/process/identity.ts';
 import { signalProcess } from '../../../src/lib/process/signals.ts';
-import { type BuiltRunner, buildRunner } from './build.ts';
+import { replicasOfEachTest } from './build.ts';
 import {
   connectAsAgent,
   eventually,
   type ReplicaOptions,
   type SentRequest,
-  startReplica,
   type TestReplica,
 } from './replica-harness.ts';
 
@@ -39,24 +38,9 @@ export class EchoBackend {
   }
 }`;
 
-let runner: BuiltRunner;
-const started: TestReplica[] = [];
-
-beforeAll(async () => {
-  runner = await buildRunner();
-});
-
-afterEach(async () => {
-  await Promise.all(started.splice(0).map((replica) => replica.stop()));
-});
-
-afterAll(() => runner?.remove());
-
-async function start(options: Partial<ReplicaOptions> = {}): Promise<TestReplica> {
-  const replica = await startReplica({ main: runner.main, files: { 'backend.mjs': BACKEND }, ...options });
-  started.push(replica);
-  return replica;
-}
+const startWith = replicasOfEachTest();
+const start = async (options: Partial<ReplicaOptions> = {}): Promise<TestReplica> =>
+  await startWith({ files: { 'backend.mjs': BACKEND }, ...options });
 
 function send(replica: TestReplica, task: object, head = {}): SentRequest {
   return replica.send({ body: JSON.stringify(task), head });

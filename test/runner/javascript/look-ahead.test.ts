@@ -1,7 +1,7 @@
 import { stat, writeFile } from 'node:fs/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type BuiltRunner, buildRunner } from './build.ts';
-import { eventually, type SentRequest, startReplica, type TestReplica } from './replica-harness.ts';
+import { describe, expect, it } from 'vitest';
+import { replicasOfEachTest } from './build.ts';
+import { eventually, type SentRequest, type TestReplica } from './replica-harness.ts';
 
 /** `busyUntil` computes, without giving way, until a file is there. */
 const BACKEND = `
@@ -21,25 +21,9 @@ export class EchoBackend {
   }
 }`;
 
-let runner: BuiltRunner;
-const started: TestReplica[] = [];
-
-beforeAll(async () => {
-  runner = await buildRunner();
-});
-
-afterEach(async () => {
-  await Promise.all(started.splice(0).map((replica) => replica.stop()));
-});
-
-afterAll(() => runner?.remove());
-
-async function start(): Promise<TestReplica> {
-  const launch = { max_ongoing: 200 };
-  const replica = await startReplica({ main: runner.main, files: { 'backend.mjs': BACKEND }, launch });
-  started.push(replica);
-  return replica;
-}
+const startWith = replicasOfEachTest();
+const start = async (): Promise<TestReplica> =>
+  await startWith({ files: { 'backend.mjs': BACKEND }, launch: { max_ongoing: 200 } });
 
 function send(replica: TestReplica, task: object, head = {}): SentRequest {
   return replica.send({ body: JSON.stringify(task), head });
