@@ -1,19 +1,25 @@
 import type { FastifyRequest } from 'fastify';
 import { apiKeyOf } from '../config/token.ts';
 import { ServeError } from '../lib/errors.ts';
-import { bearerKey, isSameSecret } from '../lib/hash.ts';
+import { bearerKey } from '../lib/hash.ts';
+import type { LiveSecrets } from '../lib/live-secrets.ts';
 import { LoginAttempts } from './login-attempts.ts';
 import { Sessions } from './sessions.ts';
 import type { Measurements } from './types.ts';
 
+/** Bearer keys of the admin API. */
+export interface AdminKeys {
+  /** every call needs one */
+  readonly api: LiveSecrets;
+  /** of who may look and change nothing */
+  readonly viewer: LiveSecrets;
+  /** enough for `/metrics` */
+  readonly metrics: LiveSecrets;
+}
+
 export interface GuardOptions {
   readonly port: number;
-  /** bearer key that every call needs */
-  readonly apiKey: string;
-  /** bearer key of who may look and change nothing */
-  readonly viewerKey: string;
-  /** bearer key that is enough for `/metrics` */
-  readonly metricsKey: string;
+  readonly keys: AdminKeys;
   /** nobody changes anything by this API */
   readonly isReadOnly: boolean;
 }
@@ -34,16 +40,11 @@ const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/docs', '/api/v1/openapi.jso
 export class Guard {
   readonly #options: GuardOptions;
   readonly #measurements: Pick<Measurements, 'isOpen'>;
-  readonly #sessions: Readonly<Record<Role, Sessions>>;
   readonly #attempts = new LoginAttempts();
 
   constructor(options: GuardOptions, measurements: Pick<Measurements, 'isOpen'>) {
     this.#options = options;
     this.#measurements = measurements;
-    this.#sessions = {
-      operator: new Sessions(options.apiKey, options.port),
-      viewer: new Sessions(options.viewerKey, options.port),
-    };
   }
 
   /** @throws ServeError TOKEN_REFUSED, ORIGIN_REFUSED, READ_ONLY */
@@ -74,31 +75,38 @@ export class Guard {
     const nowMs = Date.now();
     this.#attempts.check(ip, nowMs);
     const role = this.#roleOfKey(apiKeyOf(token.trim()));
-    if (role !== null) return this.#sessions[role].open(nowMs, protocol === 'https');
+    if (role !== null) return this.#sessionsOf(role)[0].open(nowMs, protocol === 'https');
     this.#attempts.count(ip, nowMs);
     throw refused();
   }
 
   /** The cookie that ends a login. */
   logOut(isSecure: boolean): string {
-    return this.#sessions.operator.close(isSecure);
+    return this.#sessionsOf('operator')[0].close(isSecure);
   }
 
   /** @throws ServeError TOKEN_REFUSED; a wrong key is not made good by a login beside it */
   #roleOf({ headers: { authorization, cookie } }: FastifyRequest): Role {
     const role =
       authorization === undefined
-        ? ROLES.find((one) => this.#sessions[one].holds(cookie, Date.now()))
+        ? ROLES.find((one) => this.#sessionsOf(one).some((logins) => logins.holds(cookie, Date.now())))
         : this.#roleOfKey(bearerKey(authorization));
     if (role === undefined || role === null) throw refused();
     return role;
   }
 
   #roleOfKey(key: string): Role | null {
-    const { apiKey, viewerKey } = this.#options;
-    const [isOperator, isViewer] = [isSameSecret(key, apiKey), isSameSecret(key, viewerKey)];
+    const { api, viewer } = this.#options.keys;
+    const [isOperator, isViewer] = [api.accepts(key), viewer.accepts(key)];
     if (isOperator) return 'operator';
     return isViewer ? 'viewer' : null;
+  }
+
+  /** By each key that is accepted; new logins are of the first. */
+  #sessionsOf(role: Role): readonly [Sessions, ...Sessions[]] {
+    const { keys, port } = this.#options;
+    const [first, ...others] = keys[role === 'operator' ? 'api' : 'viewer'].all;
+    return [new Sessions(first, port), ...others.map((key) => new Sessions(key, port))];
   }
 
   /** @throws ServeError READ_ONLY */
@@ -108,9 +116,8 @@ export class Guard {
   }
 
   #mayMeasure({ headers }: FastifyRequest): boolean {
-    return (
-      this.#measurements.isOpen || isSameSecret(bearerKey(headers.authorization), this.#options.metricsKey)
-    );
+    const { metrics } = this.#options.keys;
+    return this.#measurements.isOpen || metrics.accepts(bearerKey(headers.authorization));
   }
 }
 

@@ -6,7 +6,7 @@ import type { Log } from '../lib/log.ts';
 import { overTls } from '../lib/tls/https-server.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { docsPage } from './docs-page.ts';
-import { Guard } from './guard.ts';
+import { type AdminKeys, Guard } from './guard.ts';
 import { openApiDocument } from './openapi.ts';
 import { addPages } from './pages.ts';
 import { addRoutes, type Route } from './route.ts';
@@ -16,18 +16,22 @@ import { measurementRoutes } from './routes/measurement-routes.ts';
 import { revisionRoutes } from './routes/revision-routes.ts';
 import { sessionRoutes } from './routes/session-routes.ts';
 import { streamRoutes } from './routes/stream-routes.ts';
+import { tokenRoutes } from './routes/token-routes.ts';
 import { trialRoutes } from './routes/trial-routes.ts';
-import type { AdminBackend, LiveSource, LogSource, Measurements, RevisionDesk, UploadDesk } from './types.ts';
+import type {
+  AdminBackend,
+  LiveSource,
+  LogSource,
+  Measurements,
+  RevisionDesk,
+  TokenDesk,
+  UploadDesk,
+} from './types.ts';
 
 export interface AdminOptions {
   readonly host: string;
   readonly port: number;
-  /** bearer key that every call needs */
-  readonly apiKey: string;
-  /** bearer key of who may look and change nothing */
-  readonly viewerKey: string;
-  /** bearer key that is enough for `/metrics` */
-  readonly metricsKey: string;
+  readonly keys: AdminKeys;
   /** nobody changes anything by this API */
   readonly isReadOnly: boolean;
   /** null: plain HTTP */
@@ -43,6 +47,7 @@ export interface AdminDependencies {
   readonly measurements: Measurements;
   readonly logs: LogSource;
   readonly live: LiveSource;
+  readonly tokens: TokenDesk;
   /** connections to the nodes' HTTP ports */
   readonly routes: Dispatcher;
   readonly log: Log;
@@ -63,6 +68,8 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   REPLICA_UNKNOWN: 404,
   REVISION_UNKNOWN: 404,
   REVISION_MOVED: 409,
+  ROTATION_RUNS: 409,
+  ROTATION_REFUSED: 409,
   REVISION_INCOMPLETE: 409,
   CONF_ELSEWHERE: 409,
   UPLOAD_OFFSET: 409,
@@ -89,6 +96,9 @@ export class AdminServer {
   readonly #options: AdminOptions;
   readonly #dependencies: AdminDependencies;
   readonly #app: FastifyInstance;
+  /** calls whose answer is not over */
+  readonly #open = new Map<FastifyRequest, FastifyReply>();
+  readonly #unfollow: readonly (() => void)[];
 
   constructor(options: AdminOptions, dependencies: AdminDependencies) {
     this.#options = options;
@@ -96,7 +106,14 @@ export class AdminServer {
     this.#app = Fastify({ forceCloseConnections: true, bodyLimit: 1024 * 1024, ...overTls(options.tls) });
     this.#app.server.maxConnections = MAX_CONNECTIONS;
     const guard = new Guard(options, dependencies.measurements);
-    this.#app.addHook('onRequest', async (request) => guard.authorize(request));
+    this.#app.addHook('onRequest', async (request, reply) => {
+      guard.authorize(request);
+      this.#open.set(request, reply);
+    });
+    this.#app.addHook('onResponse', async (request) => void this.#open.delete(request));
+    this.#unfollow = [options.keys.api, options.keys.viewer].map((keys) =>
+      keys.onChange(() => this.#endStrangers(guard)),
+    );
     this.#app.setErrorHandler((error, request, reply) => this.#answerError(error, request, reply));
     this.#app.setNotFoundHandler((request, reply) =>
       reply.code(404).send({ code: 'NOT_FOUND', info: `there is no ${request.method} ${request.url} here` }),
@@ -122,7 +139,20 @@ export class AdminServer {
   }
 
   async stop(): Promise<void> {
+    for (const unfollow of this.#unfollow) unfollow();
     await this.#app.close();
+  }
+
+  /** What goes on for as long as its client stays ends with the key that let the client in. What changes something is finished. */
+  #endStrangers(guard: Guard): void {
+    for (const [request, reply] of this.#open) {
+      if (request.method !== 'GET') continue;
+      try {
+        guard.authorize(request);
+      } catch {
+        reply.raw.destroy();
+      }
+    }
   }
 
   #describe(routes: readonly Route[]): void {
@@ -146,7 +176,7 @@ export class AdminServer {
 }
 
 function routesOf(dependencies: AdminDependencies): readonly Route[] {
-  const { backend, uploads, revisions, measurements, logs, live, routes } = dependencies;
+  const { backend, uploads, revisions, measurements, logs, live, tokens, routes } = dependencies;
   return [
     ...clusterRoutes(backend, measurements),
     ...applyRoutes(backend),
@@ -155,6 +185,7 @@ function routesOf(dependencies: AdminDependencies): readonly Route[] {
     ...streamRoutes(logs, live),
     ...uploadRoutes(uploads),
     ...trialRoutes(backend, routes),
+    ...tokenRoutes(tokens),
   ];
 }
 

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { EnvironmentSample } from '../cluster/metrics/samples.ts';
 import type { MetricTick, Series } from '../cluster/metrics/series.ts';
+import type { RotationPhase } from '../cluster/rotation/types.ts';
 import type { ClusterSettings, PlannedChange } from '../cluster/spec/types.ts';
 import type { ModelsDocument } from '../cluster/status/models-document.ts';
 import type {
@@ -211,6 +212,42 @@ export interface RevisionDesk {
   plan(edit: RevisionEdit, signal: AbortSignal): Promise<PlanAnswer | Mistaken>;
   /** @throws ServeError REVISION_MOVED, REVISION_UNKNOWN, REVISION_INCOMPLETE, CONF_ELSEWHERE */
   apply(edit: RevisionEdit, signal: AbortSignal): Promise<ApplyAnswer | Mistaken>;
+}
+
+/** The cluster's token without the token itself, which no API tells. */
+export interface TokenState {
+  readonly cluster: string;
+  /** id of the token that the head shows; no secret */
+  readonly id: string;
+  /** where it lies on the head */
+  readonly file: string;
+  /** `given`: the password of the store is its owner's, and stays */
+  readonly store: 'own' | 'given';
+  /** its replacement that is under way, or was the last; null: there was none */
+  readonly rotation: {
+    readonly from: string;
+    readonly to: string;
+    /** null: it has ended */
+    readonly phase: RotationPhase | null;
+    /** why it goes back, or went; null: it does not */
+    readonly reason: string | null;
+    readonly startedAt: string;
+    /** nodes that are there, and whether they have followed the phase */
+    readonly nodes: readonly { readonly node: string; readonly done: boolean }[];
+  } | null;
+}
+
+/** The replacement of the cluster's token. */
+export interface TokenDesk {
+  read(): Promise<TokenState>;
+  /**
+   * Begins it.
+   * @param timeoutMs how long live nodes may take to follow a phase before all go back
+   * @throws ServeError ROTATION_RUNS, ROTATION_REFUSED, NOT_LEADER
+   */
+  rotate(timeoutMs: number): Promise<TokenState>;
+  /** Goes back to the old one. @throws ServeError ROTATION_REFUSED, NOT_LEADER */
+  cancel(): Promise<TokenState>;
 }
 
 /** An environment that a node has built, or builds. */

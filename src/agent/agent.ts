@@ -4,8 +4,10 @@ import { PROTOCOL_VERSION } from '../channel/frames.ts';
 import type { NodeRecord, NodeRole } from '../cluster/nodes/types.ts';
 import type { NodeCapacity } from '../cluster/placement/types.ts';
 import type { NodeReport } from '../cluster/replicas/types.ts';
+import type { TokenUse } from '../cluster/rotation/types.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
 import { ingressSocket, type StatePaths } from '../config/paths.ts';
+import type { NodeSecrets } from '../config/token.ts';
 import type { Log } from '../lib/log.ts';
 import { type AgentStore, STORE_SCHEMA_VERSION, type WatchStore } from '../store/types.ts';
 import { ProcessSampler } from '../telemetry/process-sampler.ts';
@@ -46,6 +48,8 @@ export interface AgentOptions {
   /** what calls the modules of a deployment's own agents */
   readonly modelAgentProgram: string;
   readonly ingress: Omit<IngressOptions, 'paths'>;
+  /** by which tokens this node proves itself, and which it accepts */
+  readonly tokens: () => TokenUse;
 }
 
 export interface AgentDependencies {
@@ -169,7 +173,18 @@ export class Agent {
       software: this.#environments.software,
       protocols: { channel: PROTOCOL_VERSION, store: STORE_SCHEMA_VERSION },
       startedAtMs: this.#life.startedAtMs,
+      tokens: this.#options.tokens(),
     };
+  }
+
+  /** Gives its ingress other secrets. @throws ServeError INGRESS_UNREACHABLE */
+  async useSecrets(secrets: NodeSecrets): Promise<void> {
+    await this.#ingress.useSecrets(secrets);
+  }
+
+  /** This node uses other tokens: its record says so. */
+  tokensChanged(): void {
+    this.#membership.recordChanged();
   }
 
   get #encrypted(): NonNullable<NodeRecord['tls']> {

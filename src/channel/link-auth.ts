@@ -25,8 +25,19 @@ export function linkMac(linkKey: string, side: 'answer' | 'connect', handshake: 
   return createHmac('sha256', linkKey).update(JSON.stringify(covered)).digest('hex');
 }
 
-/** Compares in a time that tells nothing of where a wrong proof differs. */
-export function isLinkMac(expected: string, received: unknown): boolean {
+/**
+ * The key that a proof was made with, of those that are accepted; null: with none of them. Takes the same time wherever
+ * a wrong proof differs.
+ */
+export function provenKey(
+  linkKeys: readonly string[],
+  side: 'answer' | 'connect',
+  { handshake, mac }: { readonly handshake: LinkHandshake; readonly mac: unknown },
+): string | null {
+  return linkKeys.find((key) => isSame(linkMac(key, side, handshake), mac)) ?? null;
+}
+
+function isSame(expected: string, received: unknown): boolean {
   if (typeof received !== 'string' || received.length !== expected.length) return false;
   return timingSafeEqual(Buffer.from(expected), Buffer.from(received));
 }

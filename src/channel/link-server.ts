@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import type { LiveSecrets } from '../lib/live-secrets.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { createTlsServer, Strangers } from '../lib/tls/tls-server.ts';
 import { FrameConnection } from './connection.ts';
@@ -6,9 +7,9 @@ import { parsePayload } from './dial.ts';
 import { ChannelError } from './errors.ts';
 import { type Frame, FrameType, PROTOCOL_VERSION } from './frames.ts';
 import { LINK_PING_MS, LINK_SILENCE_MS } from './link.ts';
-import { isLinkMac, type LinkHandshake, linkMac, linkNonce } from './link-auth.ts';
+import { type LinkHandshake, linkMac, linkNonce, provenKey } from './link-auth.ts';
 import type { GoAway, LinkChallenge, LinkHello, LinkProof, Notification, ReadyReplica } from './messages.ts';
-import { type RequestHandler, ServerStreams } from './server-streams.ts';
+import { type RequestHandler, type RequestListener, ServerStreams } from './server-streams.ts';
 
 /** Connections that have not shown a certificate yet, and those that have not proved the key: of more the oldest is cut. */
 const MAX_STRANGERS = 64;
@@ -16,7 +17,7 @@ const HANDSHAKE_MS = 3_000;
 
 export interface LinkServerOptions {
   readonly nodeId: string;
-  readonly linkKey: string;
+  readonly linkKeys: LiveSecrets;
   /** the certificate of this node; null: links are plain */
   readonly tls: LiveTls | null;
 }
@@ -36,10 +37,14 @@ export class LinkServer {
   readonly #connections = new Set<AcceptedLink>();
   /** whose certificate has not been seen; null: there are none */
   readonly #strangers: Strangers | null;
+  readonly #unfollow: () => void;
 
   constructor(options: LinkServerOptions, service: LinkService) {
     this.#options = options;
     this.#service = service;
+    this.#unfollow = options.linkKeys.onChange(() => {
+      for (const link of this.#connections) link.keysChanged();
+    });
     const { tls } = options;
     const accept = (socket: Socket): void => this.#accept(socket);
     if (tls === null) {
@@ -76,6 +81,7 @@ export class LinkServer {
 
   /** Stops listening and cuts every link. Idempotent. */
   async close(): Promise<void> {
+    this.#unfollow();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const link of [...this.#connections]) link.close();
     this.#strangers?.cut();
@@ -110,7 +116,10 @@ class AcceptedLink {
   readonly #streams: ServerStreams;
   readonly #watch: NodeJS.Timeout;
   #handshake: LinkHandshake | null = null;
-  #isAccepted = false;
+  /** that it was let in with; null before */
+  #key: string | null = null;
+  /** its key is accepted no more: it finishes what it has begun */
+  #isRetired = false;
   #lastHeardMs = performance.now();
 
   constructor(socket: Socket, options: AcceptedOptions) {
@@ -123,19 +132,23 @@ class AcceptedLink {
         options.onClose();
       },
     });
-    this.#streams = new ServerStreams(this.#connection, options.service.onRequest);
+    this.#streams = new ServerStreams(
+      this.#connection,
+      (head, end, stream) => this.#serve(head, end, stream),
+      () => this.#endIfDone(),
+    );
     this.#watch = setInterval(() => {
-      const allowedMs = this.#isAccepted ? LINK_SILENCE_MS : HANDSHAKE_MS;
+      const allowedMs = this.isAccepted ? LINK_SILENCE_MS : HANDSHAKE_MS;
       if (performance.now() - this.#lastHeardMs > allowedMs) this.#connection.destroy();
     }, LINK_PING_MS);
   }
 
   get isAccepted(): boolean {
-    return this.#isAccepted;
+    return this.#key !== null;
   }
 
   announce(ready: readonly ReadyReplica[]): void {
-    if (!this.#isAccepted) return;
+    if (!this.isAccepted) return;
     this.#connection.sendJson(FrameType.notify, 0, 0, { event: 'replicas', ready } satisfies Notification);
   }
 
@@ -143,8 +156,29 @@ class AcceptedLink {
     this.#connection.destroy();
   }
 
+  /** Ends in order where its key is accepted no more: whoever has another has connected with that by now. */
+  keysChanged(): void {
+    if (this.#key === null || this.#options.linkKeys.all.includes(this.#key)) return;
+    this.#isRetired = true;
+    this.#endIfDone();
+  }
+
+  /** Once what ended the last request has been sent, too. */
+  #endIfDone(): void {
+    if (!this.#isRetired || !this.#streams.isIdle) return;
+    setImmediate(() => {
+      if (this.#streams.isIdle) this.#connection.end();
+    });
+  }
+
+  #serve(...[head, end, stream]: Parameters<RequestHandler>): RequestListener {
+    if (!this.#isRetired) return this.#options.service.onRequest(head, end, stream);
+    stream.refuse('not_ready');
+    return { onData: () => {}, onWindow: () => {}, onCancel: () => {} };
+  }
+
   #receive(frame: Frame): void {
-    if (!this.#isAccepted) {
+    if (!this.isAccepted) {
       if (frame.type !== FrameType.hello) {
         throw new ChannelError(
           'CHANNEL_PROTOCOL',
@@ -162,7 +196,7 @@ class AcceptedLink {
   }
 
   #challenge(hello: LinkHello): void {
-    const { nodeId, linkKey } = this.#options;
+    const { nodeId, linkKeys } = this.#options;
     if (hello.protocol !== PROTOCOL_VERSION || hello.role !== 'link') {
       const reason = `this node speaks protocol ${PROTOCOL_VERSION} on links, the connector ${hello.protocol} as ${hello.role}`;
       this.#connection.sendJson(FrameType.goaway, 0, 0, { reason } satisfies GoAway);
@@ -180,16 +214,17 @@ class AcceptedLink {
       role: 'ingress',
       node: nodeId,
       nonce: this.#handshake.answererNonce,
-      link_mac: linkMac(linkKey, 'answer', this.#handshake),
+      link_mac: linkMac(linkKeys.current, 'answer', this.#handshake),
     };
     this.#connection.sendJson(FrameType.hello, 0, 0, challenge);
   }
 
   #verify(proof: LinkProof, handshake: LinkHandshake): void {
-    if (!isLinkMac(linkMac(this.#options.linkKey, 'connect', handshake), proof.link_mac)) {
+    const mac = proof.link_mac;
+    this.#key = provenKey(this.#options.linkKeys.all, 'connect', { handshake, mac });
+    if (this.#key === null) {
       throw new ChannelError('CHANNEL_AUTH', `node ${handshake.connectorNode} does not hold the link key`);
     }
-    this.#isAccepted = true;
     this.#lastHeardMs = performance.now();
     this.announce(this.#options.service.ready());
   }

@@ -1,9 +1,10 @@
+import type { LiveSecrets } from '../lib/live-secrets.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import type { FrameConnection } from './connection.ts';
 import { describeAddress, dial, type PeerAddress, parsePayload } from './dial.ts';
 import { ChannelError } from './errors.ts';
 import { type Frame, FrameType, PROTOCOL_VERSION } from './frames.ts';
-import { isLinkMac, linkMac, linkNonce } from './link-auth.ts';
+import { linkMac, linkNonce, provenKey } from './link-auth.ts';
 import type {
   EncodedHead,
   GoAway,
@@ -25,7 +26,7 @@ export interface LinkOptions {
   readonly nodeId: string;
   /** who is expected to answer */
   readonly peerNodeId: string;
-  readonly linkKey: string;
+  readonly linkKeys: LiveSecrets;
   /** the certificate of this node; null: links are plain */
   readonly tls: LiveTls | null;
   /** for connecting and the peer's challenge together */
@@ -50,6 +51,7 @@ export class Link {
   #isAccepted = false;
   #ready: readonly ReadyReplica[] = [];
   #lastHeardMs = performance.now();
+  #isRetired = false;
 
   constructor(options: LinkOptions, listener: LinkListener) {
     this.#options = options;
@@ -68,7 +70,7 @@ export class Link {
         onClose: (error) => this.#lose(error),
       },
     );
-    this.#streams = new ClientStreams(this.#connection);
+    this.#streams = new ClientStreams(this.#connection, () => this.#endIfDone());
     this.#pulse = setInterval(() => this.#beat(), LINK_PING_MS);
   }
 
@@ -91,8 +93,18 @@ export class Link {
     this.#connection.destroy();
   }
 
+  /** Closes as soon as no request is on it; it is given no more from here on. */
+  retire(): void {
+    this.#isRetired = true;
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (this.#isRetired && this.#streams.isIdle) this.#connection.destroy();
+  }
+
   #prove(challenge: LinkChallenge): void {
-    const { address, linkKey, nodeId, peerNodeId } = this.#options;
+    const { address, linkKeys, nodeId, peerNodeId } = this.#options;
     const where = describeAddress(address);
     const handshake = {
       connectorNode: nodeId,
@@ -100,10 +112,10 @@ export class Link {
       answererNode: challenge.node,
       answererNonce: challenge.nonce,
     };
-    if (!isLinkMac(linkMac(linkKey, 'answer', handshake), challenge.link_mac)) {
+    if (provenKey(linkKeys.all, 'answer', { handshake, mac: challenge.link_mac }) === null) {
       throw new ChannelError(
         'CHANNEL_AUTH',
-        `${where} does not hold this cluster's link key: is node ${peerNodeId} of another cluster, or was the token changed?`,
+        `${where} does not hold this cluster's link key: is node ${peerNodeId} of another cluster, or was the token replaced while one of the two was away?`,
       );
     }
     if (challenge.node !== peerNodeId) {
@@ -112,7 +124,7 @@ export class Link {
         `${where} is node ${challenge.node}, expected ${peerNodeId}`,
       );
     }
-    const proof: LinkProof = { link_mac: linkMac(linkKey, 'connect', handshake) };
+    const proof: LinkProof = { link_mac: linkMac(linkKeys.current, 'connect', handshake) };
     this.#connection.sendJson(FrameType.hello, 0, 0, proof);
     this.#lastHeardMs = performance.now();
   }

@@ -41,22 +41,61 @@ export class Reconnector<Connection extends { close(): void }> {
     this.#connect();
   }
 
+  /**
+   * Opens another connection beside the present one, which it follows as soon as it is open; where it cannot be opened
+   * the present one stays. Resolves when that is decided; at once where there is none: the next one is new anyway.
+   * @param retire what becomes of the one before
+   */
+  renew(retire: (before: Connection) => void): Promise<void> {
+    const before = this.#current;
+    if (before === null || this.#isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const next: Connection = this.#open({
+        opened: () => {
+          if (this.#isStopped) next.close();
+          else if (this.#current !== next) this.#follow(next, retire);
+          resolve();
+        },
+        closed: () => {
+          if (this.#current === next) this.#wait();
+          resolve();
+        },
+      });
+    });
+  }
+
   /** Closes the connection and opens no other. Idempotent. */
   stop(): void {
     this.#isStopped = true;
+    this.#clearTimer();
+    this.#current?.close();
+  }
+
+  #follow(next: Connection, retire: (before: Connection) => void): void {
+    const before = this.#current;
+    this.#clearTimer();
+    this.#failures = 0;
+    this.#current = next;
+    if (before !== null) retire(before);
+  }
+
+  #clearTimer(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#current?.close();
   }
 
   #connect(): void {
     this.#timer = null;
-    this.#current = this.#open({
+    let connection: Connection | null = null;
+    connection = this.#open({
       opened: () => {
         this.#failures = 0;
       },
-      closed: () => this.#wait(),
+      closed: () => {
+        if (this.#current === connection) this.#wait();
+      },
     });
+    this.#current = connection;
   }
 
   #wait(): void {

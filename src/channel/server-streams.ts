@@ -142,9 +142,17 @@ export class ServerStreams {
   readonly #onRequest: RequestHandler;
   readonly #open = new StreamTable<{ readonly stream: ServerStream; listener: RequestListener | null }>();
 
-  constructor(connection: FrameConnection, onRequest: RequestHandler) {
+  readonly #onIdle: () => void;
+
+  /** @param onIdle no request is open any more */
+  constructor(connection: FrameConnection, onRequest: RequestHandler, onIdle: () => void = () => {}) {
     this.#connection = connection;
     this.#onRequest = onRequest;
+    this.#onIdle = onIdle;
+  }
+
+  get isIdle(): boolean {
+    return this.#open.size === 0;
   }
 
   /** @throws ChannelError CHANNEL_PROTOCOL when the peer breaks the rules */
@@ -170,11 +178,16 @@ export class ServerStreams {
     const end = (frame.flags & FLAG_END) !== 0;
     const head = parsePayload(frame) as RequestHead;
     const stream = new ServerStream(
-      { connection: this.#connection, number, forget: () => this.#open.delete(number) },
+      { connection: this.#connection, number, forget: () => this.#forget(number) },
       end,
     );
     const entry: { stream: ServerStream; listener: RequestListener | null } = { stream, listener: null };
     this.#open.set(number, entry);
     entry.listener = this.#onRequest(head, end, stream);
+  }
+
+  #forget(number: number): void {
+    this.#open.delete(number);
+    if (this.isIdle) this.#onIdle();
   }
 }

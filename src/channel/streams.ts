@@ -164,10 +164,17 @@ export class ClientStreams {
   readonly #connection: FrameConnection;
   readonly #streams = new StreamTable<ClientStream>();
   readonly #heads = new ResponseHeads();
+  readonly #onIdle: () => void;
   #lastNumber = 0;
 
-  constructor(connection: FrameConnection) {
+  /** @param onIdle no request is open any more */
+  constructor(connection: FrameConnection, onIdle: () => void = () => {}) {
     this.#connection = connection;
+    this.#onIdle = onIdle;
+  }
+
+  get isIdle(): boolean {
+    return this.#streams.size === 0;
   }
 
   /** Sends a request; with `end` it has no body. The listener is never called before this returned. */
@@ -177,7 +184,7 @@ export class ClientStreams {
       {
         connection: this.#connection,
         number,
-        forget: () => this.#streams.delete(number),
+        forget: () => this.#forget(number),
         heads: this.#heads,
       },
       end,
@@ -196,6 +203,11 @@ export class ClientStreams {
   /** Tells every open request that its connection is gone. */
   loseAll(): void {
     for (const stream of this.#streams.values()) stream.lose();
+  }
+
+  #forget(number: number): void {
+    this.#streams.delete(number);
+    if (this.isIdle) this.#onIdle();
   }
 
   /** Numbers grow, and start over after 2^32 − 1 (60 hours at 20,000 requests a second). */

@@ -9,6 +9,7 @@ import type {
   Mistaken,
   PlanAnswer,
   RevisionDiff,
+  TokenState,
   UploadOffer,
 } from '../admin/types.ts';
 import type { ModelFetch, Progress, RevisionSummary, StatusDocument } from '../cluster/status/types.ts';
@@ -132,6 +133,19 @@ export class AdminClient {
   async planRollback(number: number): Promise<PlanAnswer | Mistaken> {
     const payload = { dryRun: true };
     return await this.#json('POST', `/api/v1/revisions/${number}/rollback`, payload, APPLY_TIMEOUT_MS);
+  }
+
+  async token(): Promise<TokenState> {
+    return await this.#json('GET', '/api/v1/token');
+  }
+
+  /** @param timeoutS see TokenDesk.rotate */
+  async rotateToken(timeoutS: number): Promise<TokenState> {
+    return await this.#json('POST', '/api/v1/token/rotate', { timeout_s: timeoutS });
+  }
+
+  async cancelRotation(): Promise<TokenState> {
+    return await this.#json('POST', '/api/v1/token/cancel', {});
   }
 
   async stopCluster(): Promise<{ readonly left: readonly string[] }> {

@@ -43,6 +43,8 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   LOG_NOT_FOUND: ExitCode.usage,
   REVISION_UNKNOWN: ExitCode.usage,
   REVISION_MOVED: ExitCode.conflict,
+  ROTATION_RUNS: ExitCode.conflict,
+  TOKEN_REPLACED: ExitCode.unreachable,
   BAD_USAGE: ExitCode.usage,
   STATE_DIR_LOCKED: ExitCode.usage,
   STATE_DIR_UNSAFE: ExitCode.usage,

@@ -11,6 +11,7 @@ import { addModelCommands } from './model-commands.ts';
 import { addNodeCommands } from './node-commands.ts';
 import { endsWithItsReader, printError } from './output.ts';
 import { addRevisionCommands } from './revision-commands.ts';
+import { addTokenCommands } from './token-commands.ts';
 
 endsWithItsReader();
 const program = new Command('modelserve')
@@ -30,6 +31,7 @@ addConnectorCommands(program);
 addDoctorCommand(program);
 addModelCommands(program);
 addRevisionCommands(program);
+addTokenCommands(program);
 
 try {
   await program.parseAsync(process.argv);

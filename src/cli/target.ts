@@ -67,12 +67,22 @@ export async function tokenOf(options: TargetOptions): Promise<string> {
   if (options.token !== undefined) return options.token;
   if (options.tokenFile !== undefined) return await readToken(options.tokenFile);
   if (fromEnvironment !== null) return fromEnvironment;
-  const local = statePaths(defaultStateDir('head')).token;
+  const local = localTokenFile();
   if (existsSync(local)) return await readToken(local);
   throw new CommandFailure(
     `no head of yours has been started on this machine (there is no ${local}). Start one with \`modelserve head\`; for a cluster elsewhere give --address HOST:8265 and --token-file (a head prints where its token lies).`,
     ExitCode.unreachable,
   );
+}
+
+/** Where `tokenOf` finds it, for people. */
+export function tokenPlace({ token, tokenFile }: TargetOptions): string {
+  if (token !== undefined) return '--token';
+  return tokenFile ?? (readEnvironment().token === null ? localTokenFile() : 'MODELSERVE_TOKEN');
+}
+
+function localTokenFile(): string {
+  return statePaths(defaultStateDir('head')).token;
 }
 
 function givenAddress(options: TargetOptions): string | null {

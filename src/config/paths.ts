@@ -7,6 +7,8 @@ export interface StatePaths {
   readonly root: string;
   /** cluster token, 0600 */
   readonly token: string;
+  /** the tokens that this node knows, 0600: more than one while the cluster's is replaced */
+  readonly tokenRing: string;
   /** held by the running node process */
   readonly lock: string;
   /** the node's id for life */
@@ -57,6 +59,7 @@ export function statePaths(root: string): StatePaths {
   return {
     root,
     token: join(root, 'token'),
+    tokenRing: join(root, 'token-ring.json'),
     lock: join(root, 'lock.json'),
     nodeId: join(root, 'node-id'),
     assignment: join(root, 'assignment.json'),

@@ -9,6 +9,8 @@ import { deriveKey } from '../lib/hash.ts';
  * tells which it is and can be handed out alone: from one of them neither the token nor another key follows.
  */
 export interface ClusterKeys {
+  /** no secret: tells one token from another */
+  readonly keyId: string;
   /** bearer key of the admin API */
   readonly apiKey: string;
   /** bearer key of the admin API for whoever may look and change nothing */
@@ -40,8 +42,37 @@ export function clusterKeys(token: string): ClusterKeys {
     contentKey: `msc_${deriveKey(token, 'content key')}`,
     metricsKey: `msm_${deriveKey(token, 'metrics key')}`,
     authoritySecret: deriveKey(token, 'certificate authority'),
-    clusterId: deriveKey(token, 'cluster id').slice(0, 12),
+    clusterId: clusterIdOf(token),
+    keyId: keyIdOf(token),
   };
+}
+
+/** Secrets of the processes that serve a request; of each the first is shown, and all are accepted. Plain JSON. */
+export interface PathSecrets {
+  readonly linkKeys: readonly [string, ...string[]];
+  readonly metricsKeys: readonly [string, ...string[]];
+}
+
+/** What the detached processes of a node are told: see PathSecrets. */
+export interface NodeSecrets extends PathSecrets {
+  readonly storePasswords: readonly [string, ...string[]];
+}
+
+/** Of a token, to tell it from others: nothing follows from it. */
+export function keyIdOf(token: string): string {
+  return deriveKey(token, 'key id').slice(0, 12);
+}
+
+/** A new token. @param clusterId of the cluster whose token it replaces; not given: it begins one */
+export function newToken(clusterId?: string): string {
+  const random = `${TOKEN_PREFIX}${randomBytes(24).toString('base64url')}`;
+  return clusterId === undefined ? random : `${random}.${clusterId}`;
+}
+
+/** A cluster keeps the id that followed from its first token: those that replaced it carry it behind a point. */
+function clusterIdOf(token: string): string {
+  const carried = /\.([0-9a-f]{12})$/.exec(token)?.[1];
+  return carried ?? deriveKey(token, 'cluster id').slice(0, 12);
 }
 
 /** A bearer key of the admin API, from the token or from the key itself: `--token` takes either. */
@@ -54,7 +85,7 @@ export function apiKeyOf(tokenOrKey: string): string {
 /** The token in a file, made there (0600) if the file does not exist yet. */
 export async function readOrMakeToken(file: string): Promise<string> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  const made = `${TOKEN_PREFIX}${randomBytes(24).toString('base64url')}`;
+  const made = newToken();
   try {
     await writeFile(file, `${made}\n`, { mode: 0o600, flag: 'wx' });
     return made;

@@ -13,6 +13,7 @@ import { Lease, type LeaseOptions } from './lease.ts';
 import { isAlive } from './liveness.ts';
 import { Loop } from './loop.ts';
 import { Publisher } from './publisher.ts';
+import type { Rotations } from './rotations.ts';
 
 export interface LeaderOptions extends LeaseOptions {
   readonly newReplicaId: (deployment: string) => string;
@@ -22,6 +23,8 @@ export interface LeaderDependencies {
   readonly store: Store;
   readonly state: LeaderState;
   readonly log: Log;
+  /** the replacement of the cluster's token; not there: nobody replaces it */
+  readonly rotations?: Pick<Rotations, 'step'>;
 }
 
 /** What a step decided on, and what came of it. */
@@ -232,6 +235,7 @@ export class Leader {
     if (!(await this.#deathsAreReal())) return;
     this.#forgetDeparted(nowMs);
     await this.#rememberProgress();
+    await this.#rotate(leadership, nowMs);
     const decision = this.#dismissed === null ? await this.#decide(leadership, nowMs) : this.#dismiss();
     const written = await this.#publisher.publish(leadership, {
       view: this.view,
@@ -240,6 +244,15 @@ export class Leader {
     });
     if (written === 'fenced') this.#lease.lose();
     else if (decision !== null) this.#published = { ...decision, table: this.#publisher.table };
+  }
+
+  async #rotate(leadership: Leadership, nowMs: number): Promise<void> {
+    const nodes = [...this.view.nodes.values()].map(({ record: { nodeId, tokens = null } }) => ({
+      ...{ nodeId, tokens },
+      isAlive: this.isAlive(nodeId),
+    }));
+    const written = await this.#dependencies.rotations?.step(leadership, nodes, nowMs);
+    if (written === 'fenced') this.#lease.lose();
   }
 
   /**

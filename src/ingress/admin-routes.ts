@@ -1,7 +1,8 @@
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { IngressSample } from '../cluster/metrics/samples.ts';
 import type { DeploymentRoute, RoutingTable } from '../cluster/routing/types.ts';
-import { bearerKey, isSameSecret } from '../lib/hash.ts';
+import { bearerKey } from '../lib/hash.ts';
+import type { LiveSecrets } from '../lib/live-secrets.ts';
 import { ingressExposition } from '../telemetry/metrics/request-metrics.ts';
 import type { Dispatcher } from './dispatcher.ts';
 
@@ -15,8 +16,8 @@ export interface AdminRouteDependencies {
   readonly dispatcher: Dispatcher;
   readonly table: () => RoutingTable | null;
   readonly isDraining: () => boolean;
-  /** bearer key for `/-/metrics` */
-  readonly metricsKey: string;
+  /** bearer keys for `/-/metrics` */
+  readonly metricsKeys: LiveSecrets;
   readonly measure: () => Promise<IngressSample>;
 }
 
@@ -55,12 +56,12 @@ export function adminRoutes(dependencies: AdminRouteDependencies): FastifyInstan
 
 /** For Prometheus. They say what is served and how much it is called: who may see that is asked for. */
 async function metrics(
-  { metricsKey, measure, table, version }: AdminRouteDependencies,
+  { metricsKeys, measure, table, version }: AdminRouteDependencies,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const isOpen = table()?.metricsOpen === true;
-  if (!isOpen && !isSameSecret(bearerKey(request.headers.authorization), metricsKey)) {
+  if (!isOpen && !metricsKeys.accepts(bearerKey(request.headers.authorization))) {
     const info =
       'metrics need `authorization: Bearer KEY` with what `modelserve key metrics` prints (or metrics_open = on in conf.ini)';
     return reply.code(401).send({ status: 0, code: 'TOKEN_REFUSED', info });

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { IngressSample } from '../cluster/metrics/samples.ts';
+import type { NodeSecrets } from '../config/token.ts';
 import { ServeError } from '../lib/errors.ts';
 import type { IngressState } from './state.ts';
 
@@ -12,6 +13,8 @@ export interface Controlled {
   report(): Promise<IngressState>;
   /** what all its processes have counted */
   measure(): Promise<IngressSample>;
+  /** uses these secrets from now on */
+  useSecrets(secrets: NodeSecrets): Promise<void>;
   /** see Ingress.drain */
   drain(graceMs: number): Promise<boolean>;
 }
@@ -20,7 +23,7 @@ const DEFAULT_GRACE_MS = 30_000;
 
 /**
  * HTTP on a Unix socket, for this node only: `GET /state`, `GET /metrics`, `POST /drain {"graceMs"}` (answers when all is done or the time
- * is over: `{"drained"}`), `POST /stop` (answers, then ends).
+ * is over: `{"drained"}`), `POST /secrets` (NodeSecrets; answers when they are in use), `POST /stop` (answers, then ends).
  * @throws ServeError INGRESS_RUNS where another ingress answers on the socket
  */
 export async function openControl(
@@ -34,6 +37,10 @@ export async function openControl(
   app.post<{ Body: { graceMs?: unknown } | null }>('/drain', async (request) => {
     const graceMs = request.body?.graceMs;
     return { drained: await ingress.drain(typeof graceMs === 'number' ? graceMs : DEFAULT_GRACE_MS) };
+  });
+  app.post<{ Body: NodeSecrets }>('/secrets', async (request) => {
+    await ingress.useSecrets(request.body);
+    return { following: true };
   });
   app.post('/stop', async (_request, reply) => {
     reply.raw.once('close', onStop);

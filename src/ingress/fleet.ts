@@ -1,6 +1,7 @@
 import type { ReadyReplica } from '../channel/messages.ts';
 import type { Endpoint, NodeAddress, RoutingTable } from '../cluster/routing/types.ts';
 import { replicaSocket } from '../config/paths.ts';
+import type { LiveSecrets } from '../lib/live-secrets.ts';
 import type { Log } from '../lib/log.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { LocalReplica } from './local-replica.ts';
@@ -12,7 +13,7 @@ const EXAMINE_MS = 500;
 export interface FleetOptions {
   readonly nodeId: string;
   readonly socketsDir: string;
-  readonly linkKey: string;
+  readonly linkKeys: LiveSecrets;
   /** of links; null: they are plain */
   readonly tls: LiveTls | null;
   /** uniform in [0, 1) */
@@ -105,6 +106,11 @@ export class Fleet {
     );
   }
 
+  /** Proves itself anew to every other node: see NodeLink.renew. */
+  async renewLinks(): Promise<void> {
+    await Promise.all([...this.#links.values()].map((link) => link.renew()));
+  }
+
   /** Something happened in the sockets' folder: who waits to connect tries now. */
   hurry(): void {
     for (const { local } of this.#members.values()) local?.hurry();
@@ -156,8 +162,8 @@ export class Fleet {
     const key = linkKeyOf(address);
     const known = this.#links.get(key);
     if (known !== undefined) return known;
-    const { nodeId, linkKey, tls, random, log } = this.#options;
-    const link = new NodeLink({ peer: address, nodeId, linkKey, tls, random, log }, () => {
+    const { nodeId, linkKeys, tls, random, log } = this.#options;
+    const link = new NodeLink({ peer: address, nodeId, linkKeys, tls, random, log }, () => {
       const there = [...this.#members.values()].filter((member) => member.linkKey === key);
       for (const deployment of new Set(there.map((member) => member.deployment))) {
         this.#listener.onRoom(deployment);

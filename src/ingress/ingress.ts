@@ -5,8 +5,10 @@ import type { RequestListener, ServerStream } from '../channel/server-streams.ts
 import { type IngressSample, sumIngress } from '../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
 import { componentLog, type StatePaths } from '../config/paths.ts';
+import type { PathSecrets } from '../config/token.ts';
 import type { TracingSettings } from '../config/tracing-settings.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
+import { LiveSecrets } from '../lib/live-secrets.ts';
 import type { Log } from '../lib/log.ts';
 import type { ForkedProcess } from '../lib/process/fork.ts';
 import type { NodeTls, NodeTlsFiles } from '../lib/tls/node-tls.ts';
@@ -23,11 +25,10 @@ import type { IngressState } from './state.ts';
 export interface IngressOptions {
   readonly nodeId: string;
   readonly clusterId: string;
-  readonly linkKey: string;
+  /** at the start; `useSecrets` gives others */
+  readonly secrets: PathSecrets;
   /** for helpers, which open it themselves */
   readonly tls: NodeTlsFiles;
-  /** bearer key for `/-/metrics` */
-  readonly metricsKey: string;
   readonly version: string;
   /** where HTTP and links listen */
   readonly host: string;
@@ -82,6 +83,8 @@ export class Ingress {
   readonly #options: IngressOptions;
   readonly #log: Log;
   readonly #parts: Parts;
+  /** of links that others open; each request path has its own for those that it opens */
+  readonly #linkKeys: LiveSecrets;
   readonly #startedAtMs = Date.now();
   #linkPort = 0;
   #isStarted = false;
@@ -92,6 +95,7 @@ export class Ingress {
   constructor(options: IngressOptions, dependencies: IngressDependencies) {
     this.#options = options;
     this.#log = dependencies.log;
+    this.#linkKeys = new LiveSecrets(...options.secrets.linkKeys);
     this.#parts = this.#assemble(dependencies);
   }
 
@@ -154,6 +158,13 @@ export class Ingress {
     await this.#parts.routing.follow(store);
   }
 
+  /** Follows a change of the cluster's secrets in all its processes: see RequestPath.useSecrets. */
+  async useSecrets(secrets: PathSecrets): Promise<void> {
+    const { helpers, path } = this.#parts;
+    await Promise.all([path.useSecrets(secrets), helpers.useSecrets(secrets)]);
+    this.#linkKeys.use(secrets.linkKeys);
+  }
+
   /**
    * Not ready any more for load balancers, answers say `connection: close`, and what is under way is finished.
    * @returns whether all of it was, within `graceMs`
@@ -176,10 +187,10 @@ export class Ingress {
   }
 
   #assemble({ log, tls, forkHelper }: IngressDependencies): Parts {
-    const { host, nodeId, clusterId, linkKey, metricsKey, version, paths, limits, tracing } = this.#options;
+    const { host, nodeId, clusterId, secrets, version, paths, limits, tracing } = this.#options;
     const measure = (): Promise<IngressSample> => this.measure();
     const pathOptions = {
-      ...{ host, nodeId, clusterId, linkKey, metricsKey, version, limits, tracing },
+      ...{ host, nodeId, clusterId, secrets, version, limits, tracing },
       socketsDir: paths.sockets,
       accessLog: componentLog(paths, 'access'),
       tls: this.#options.tls,
@@ -193,7 +204,7 @@ export class Ingress {
       onReturned: (socket) => this.#deal(socket),
     });
     const links = new LinkServer(
-      { nodeId, linkKey, tls: tls.nodes },
+      { nodeId, linkKeys: this.#linkKeys, tls: tls.nodes },
       {
         ready: () => path.readyHere(),
         onRequest: (head, end, stream) => this.#serveLink(head, end, stream),

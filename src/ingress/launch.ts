@@ -1,3 +1,4 @@
+import type { NodeSecrets } from '../config/token.ts';
 import type { TracingSettings } from '../config/tracing-settings.ts';
 import type { NodeTlsFiles } from '../lib/tls/node-tls.ts';
 
@@ -19,14 +20,13 @@ export interface IngressLaunch {
   /** null: serves by the saved routing table alone */
   readonly store: {
     readonly url: string;
-    readonly password: string | null;
+    /** it is the cluster's own: the passwords are those of `secrets` */
+    readonly isOwn: boolean;
     /** it speaks TLS with the certificates of the cluster */
     readonly tls: boolean;
   } | null;
-  readonly linkKey: string;
+  readonly secrets: NodeSecrets;
   readonly tls: NodeTlsFiles;
-  /** bearer key for `/-/metrics` */
-  readonly metricsKey: string;
   /** null: no spans are made */
   readonly tracing: TracingSettings | null;
 }

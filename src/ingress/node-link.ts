@@ -2,6 +2,7 @@ import { Link } from '../channel/link.ts';
 import { Reconnector } from '../channel/reconnect.ts';
 import type { NodeAddress } from '../cluster/routing/types.ts';
 import { messageOf } from '../lib/errors.ts';
+import type { LiveSecrets } from '../lib/live-secrets.ts';
 import type { Log } from '../lib/log.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import type { Carrier } from './target.ts';
@@ -14,7 +15,7 @@ export interface NodeLinkOptions {
   readonly peer: NodeAddress;
   /** of this node */
   readonly nodeId: string;
-  readonly linkKey: string;
+  readonly linkKeys: LiveSecrets;
   readonly tls: LiveTls | null;
   /** uniform in [0, 1) */
   readonly random: () => number;
@@ -29,7 +30,7 @@ export class NodeLink {
 
   /** @param onChange what can be reached there has changed */
   constructor(options: NodeLinkOptions, onChange: () => void) {
-    const { peer, nodeId, linkKey, tls, random, log } = options;
+    const { peer, nodeId, linkKeys, tls, random, log } = options;
     const { host, linkPort: port } = peer;
     this.#connection = new Reconnector(
       { minDelayMs: MIN_RETRY_MS, maxDelayMs: MAX_RETRY_MS, random },
@@ -39,19 +40,22 @@ export class NodeLink {
             address: { host, port },
             nodeId,
             peerNodeId: peer.nodeId,
-            linkKey,
+            linkKeys,
             tls,
             timeoutMs: CONNECT_TIMEOUT_MS,
           },
           {
             onReplicas: () => {
               opened();
+              if (this.#connection.current !== link) return; // another has taken its place
               this.#lastProblem = '';
               this.#limits = new Map(link.ready.map((ready) => [ready.replica, ready.max_ongoing]));
               onChange();
             },
             onClose: (error) => {
+              const isCurrent = this.#connection.current === link;
               closed();
+              if (!isCurrent) return;
               this.#limits = new Map();
               const problem = error === null ? 'the other side closed the link' : messageOf(error);
               // once for each new reason: it is tried again all the time
@@ -82,6 +86,14 @@ export class NodeLink {
         return connection.current.open(head, end, listener);
       },
     };
+  }
+
+  /**
+   * Proves itself anew, by the key that is shown now: requests go over a new link, and the one before ends with the last
+   * of those that are on it. Resolves when that is so, or the new one cannot be opened.
+   */
+  async renew(): Promise<void> {
+    await this.#connection.renew((before) => before.retire());
   }
 
   /** Idempotent; requests that are on it are lost. */

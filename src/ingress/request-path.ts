@@ -4,7 +4,9 @@ import type { ReadyReplica } from '../channel/messages.ts';
 import type { IngressSample, PartialIngress } from '../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
 import { childEnvironment } from '../config/environment.ts';
+import type { PathSecrets } from '../config/token.ts';
 import type { TracingSettings } from '../config/tracing-settings.ts';
+import { LiveSecrets } from '../lib/live-secrets.ts';
 import type { Log } from '../lib/log.ts';
 import { isLoopback } from '../lib/loopback.ts';
 import { openFileLimit } from '../lib/process/open-files.ts';
@@ -29,9 +31,8 @@ import type { Target } from './target.ts';
 export interface RequestPathOptions {
   readonly nodeId: string;
   readonly clusterId: string;
-  readonly linkKey: string;
-  /** bearer key for `/-/metrics` */
-  readonly metricsKey: string;
+  /** at the start; `useSecrets` gives others */
+  readonly secrets: PathSecrets;
   readonly version: string;
   /** where the ingress listens; decides whether clients are all of this machine */
   readonly host: string;
@@ -87,11 +88,18 @@ export class RequestPath {
   readonly #sampler: ProcessSampler;
   readonly #journal: RequestJournal;
   readonly #tracer: Tracer | null;
+  readonly #tls: NodeTls;
+  readonly #linkKeys: LiveSecrets;
+  readonly #metricsKeys: LiveSecrets;
   readonly #life: { table: RoutingTable | null; draining: boolean; unwatch: () => void };
 
   constructor(options: RequestPathOptions, dependencies: RequestPathDependencies) {
     const { log, tls, onLocalChange, measure, role } = dependencies;
-    const { nodeId, clusterId, linkKey, metricsKey, version, limits } = options;
+    const { nodeId, clusterId, secrets, version, limits } = options;
+    this.#tls = tls;
+    this.#linkKeys = new LiveSecrets(...secrets.linkKeys);
+    this.#metricsKeys = new LiveSecrets(...secrets.metricsKeys);
+    const [linkKeys, metricsKeys] = [this.#linkKeys, this.#metricsKeys];
     this.#sampler = new ProcessSampler(role);
     this.#journal = new RequestJournal(log, options.accessLog);
     this.#tracer = options.tracing && new Tracer(options.tracing, { id: nodeId, version, log });
@@ -102,7 +110,7 @@ export class RequestPath {
     const isDraining = () => this.#life.draining;
     this.#budget = new ByteBudget(limits.retryBufferBytes);
     this.#fleet = new Fleet(
-      { nodeId, linkKey, tls: tls.nodes, log, random: Math.random, socketsDir: options.socketsDir },
+      { nodeId, linkKeys, tls: tls.nodes, log, random: Math.random, socketsDir: options.socketsDir },
       { onRoom: (deployment) => dispatcher.pump(deployment), onLocalChange },
     );
     const handler = new RequestHandler({
@@ -118,7 +126,7 @@ export class RequestPath {
     });
     const table = () => this.#life.table;
     const admin = adminRoutes({
-      ...{ nodeId, clusterId, metricsKey, version, dispatcher, table, isDraining, measure },
+      ...{ nodeId, clusterId, metricsKeys, version, dispatcher, table, isDraining, measure },
     });
     this.#handler = handler;
     this.#admin = admin;
@@ -175,6 +183,18 @@ export class RequestPath {
     this.#journal.record(table.accessLog === true);
     this.#fleet.adopt(table);
     this.#dispatcher.adopt(table, this.#fleet.targets());
+  }
+
+  /**
+   * Follows a change of the cluster's secrets: those that are shown and accepted, and the certificate, which is on disk.
+   * Links prove themselves by the new ones when it resolves.
+   */
+  async useSecrets({ linkKeys, metricsKeys }: PathSecrets): Promise<void> {
+    const before = this.#linkKeys.current;
+    await this.#tls.refresh(this.#log);
+    this.#linkKeys.use(linkKeys);
+    this.#metricsKeys.use(metricsKeys);
+    if (this.#linkKeys.current !== before) await this.#fleet.renewLinks();
   }
 
   /** Serves a connection that has not been read from. */

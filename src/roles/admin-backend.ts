@@ -140,7 +140,7 @@ export function revisionDesk(desk: Revisions, plane: ControlPlane): RevisionDesk
 }
 
 /** What a head that stands by knows of the cluster is old. @throws ServeError NOT_LEADER */
-async function whileLeading(plane: ControlPlane): Promise<ControlPlane> {
+export async function whileLeading(plane: ControlPlane): Promise<ControlPlane> {
   const other = await plane.otherLeader();
   if (other === null) return plane;
   throw new ServeError(`this head stands by: ${other} leads the cluster. Ask the head there (--address).`, {

@@ -6,13 +6,14 @@ import { linkRequest } from '../channel/link-request.ts';
 import type { NodeRecord } from '../cluster/nodes/types.ts';
 import type { StatePaths } from '../config/paths.ts';
 import { messageOf, ServeError } from '../lib/errors.ts';
+import type { LiveSecrets } from '../lib/live-secrets.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { isFileName, type LogPlace, logAddress, openNodeLog } from '../telemetry/node-logs.ts';
 import { byTime, type LineSource, merged } from './merge-lines.ts';
 
 export interface ClusterLogsOptions {
   readonly nodeId: string;
-  readonly linkKey: string;
+  readonly linkKeys: LiveSecrets;
   /** of links; null: they are plain */
   readonly tls: LiveTls | null;
   readonly paths: Pick<StatePaths, 'logs' | 'replicaLogs'>;
@@ -157,7 +158,7 @@ export class ClusterLogs implements LogSource {
       address: { host: node.host, port: node.linkPort },
       nodeId: this.#options.nodeId,
       peerNodeId: nodeId,
-      linkKey: this.#options.linkKey,
+      linkKeys: this.#options.linkKeys,
       tls: this.#options.tls,
       timeoutMs: path.startsWith('/-/request') ? SEARCH_TIMEOUT_MS : LINK_TIMEOUT_MS,
     };

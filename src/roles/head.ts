@@ -1,25 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { join, resolve } from 'node:path';
-import type { Dispatcher } from 'undici';
-import { LiveHub } from '../admin/live/hub.ts';
-import { AdminServer } from '../admin/server.ts';
+import { join } from 'node:path';
 import type { Agent } from '../agent/agent.ts';
-import type { ContentService } from '../agent/content/content-service.ts';
 import { childEnvironment, cloudVariables } from '../config/environment.ts';
-import { agentSocket, componentLog, type StatePaths, statePaths } from '../config/paths.ts';
-import { type ClusterKeys, clusterKeys, readOrMakeToken } from '../config/token.ts';
-import { modelserveVersion } from '../config/version.ts';
+import { agentSocket, componentLog, statePaths } from '../config/paths.ts';
+import { readOrMakeToken } from '../config/token.ts';
 import { ApplyDesk, type ApplyJob, type Recorded } from '../controller/apply-desk.ts';
 import { ControlPlane } from '../controller/control-plane.ts';
 import { Housekeeping } from '../controller/housekeeping.ts';
 import { Leader } from '../controller/leader.ts';
 import { LeaderState } from '../controller/leader-state.ts';
-import { RevisionDesk } from '../controller/revision-desk.ts';
 import { DurableRevisions } from '../controller/revisions.ts';
+import { Rotations } from '../controller/rotations.ts';
 import { Uploads } from '../controller/uploads.ts';
-import { codeOf, ServeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { programOnPort } from '../lib/ports.ts';
 import { ownRoutesAgent } from '../lib/tls/agents.ts';
 import { RemoteModels } from '../models/remote-models.ts';
 import { PATIENT_HEAD } from '../models/sources/exchange.ts';
@@ -29,40 +22,29 @@ import { createApplyQueue } from '../store/apply-queue.ts';
 import { clusterPrefix } from '../store/keys.ts';
 import { connectStore } from '../store/redis-store.ts';
 import { startStoreServer } from '../store/server/start-store-server.ts';
-import type { ApplyQueue, Store, StoreServer } from '../store/types.ts';
+import type { Store, StoreServer } from '../store/types.ts';
 import { openLog } from '../telemetry/logger.ts';
-import { advertisedAddress, formatHostPort, type HostPort } from './addresses.ts';
-import { adminBackend, revisionDesk } from './admin-backend.ts';
+import { advertisedAddress } from './addresses.ts';
 import { Closers } from './closers.ts';
-import { ClusterLogs } from './cluster-logs.ts';
-import { type ConfChoice, confToApply, initialPort } from './initial-conf.ts';
+import { startAdmin } from './head-admin.ts';
+import type { Control, Ground, HeadFlags, Started } from './head-parts.ts';
+import { confToApply, initialPort } from './initial-conf.ts';
 import { hasLeftovers } from './leftovers.ts';
-import { Measurer } from './measurer.ts';
 import {
   createAgent,
   createContent,
-  type NodeFlags,
-  nodeModels,
+  followTokens,
   type RunningNode,
   type Say,
   type StopHow,
+  settleTokens,
 } from './node.ts';
-import { NodeCalls } from './node-calls.ts';
 import { NodeControl } from './node-control.ts';
-import { type NodeSecurity, secureNode } from './node-security.ts';
+import { secureNode } from './node-security.ts';
 import { announceHead, followUntilReady } from './start-report.ts';
 import { lockStateDir, nodeIdOf } from './state-dir.ts';
-
-export interface HeadFlags extends NodeFlags {
-  readonly conf: ConfChoice;
-  /** of the store and the node's HTTP and links */
-  readonly host: string;
-  /** of the store */
-  readonly port: number;
-  readonly dashboard: HostPort & { readonly isReadOnly: boolean };
-  /** --redis; null: a store of its own */
-  readonly redisUrl: string | null;
-}
+import { NodeTokens } from './tokens/node-tokens.ts';
+import { tokenMaker } from './tokens/token-desk.ts';
 
 /** What was sent and is not sent again for a week comes anew then. */
 const UPLOAD_GRACE_MS = 7 * 24 * 3_600_000;
@@ -70,38 +52,9 @@ const UPLOAD_GRACE_MS = 7 * 24 * 3_600_000;
 const MODEL_GRACE_MS = 24 * 3_600_000;
 /** What is to stay free on the disk when a model is taken in: the store and the revisions are on it, too. */
 const SPARE_BYTES = 1024 ** 3;
-/** How long `stop --all` waits for other nodes to drain and leave. */
-const DISMISS_MS = 150_000;
 const QUEUE_TIMEOUT_MS = 15_000;
 /** A leader's lease is 4 s. */
 const ELECTION_TIMEOUT_MS = 6_000;
-
-interface Ground {
-  readonly paths: StatePaths;
-  readonly keys: ClusterKeys;
-  readonly nodeId: string;
-  /** of the agent, and of what this machine keeps */
-  readonly log: Log;
-  readonly controllerLog: Log;
-  readonly adminLog: Log;
-  readonly host: { readonly bound: string; readonly advertised: string };
-  readonly security: NodeSecurity;
-  /** connections to the nodes' HTTP ports */
-  readonly routes: Dispatcher;
-  readonly announce: (admin: string) => Promise<void>;
-}
-
-interface Control {
-  readonly server: StoreServer;
-  readonly store: Store;
-  readonly content: ContentService;
-  readonly uploads: Uploads;
-  readonly queue: ApplyQueue<ApplyJob, Recorded>;
-  readonly state: LeaderState;
-  readonly leader: Leader;
-  readonly desk: ApplyDesk;
-  readonly plane: ControlPlane;
-}
 
 /**
  * Starts a head: store, controller, admin API, and the node that serves. Resolves when all of them run; what becomes of
@@ -151,19 +104,52 @@ async function layGround(flags: HeadFlags, closers: Closers): Promise<Ground> {
   const paths = statePaths(flags.stateDir);
   const lock = await lockStateDir(paths, 'head');
   closers.add(lock.release);
-  const keys = clusterKeys(await readOrMakeToken(paths.token));
+  const given = await readOrMakeToken(paths.token);
+  const tokens = await NodeTokens.open({ ringFile: paths.tokenRing, given, tokenFile: paths.token });
   const host = { bound: flags.host, advertised: advertisedAddress(flags.host) };
   const nodeId = await nodeIdOf(paths);
   const log = openLog(componentLog(paths, 'agent'), 'agent');
   const names = { ...flags.tls, names: [...flags.tls.names, advertisedAddress(flags.dashboard.host)] };
-  const security = await secureNode(names, { paths, keys, nodeId, host, log }, closers);
+  const security = await secureNode(names, { paths, tokens, nodeId, host, log }, closers);
   const routes = ownRoutesAgent(security.tls);
   closers.add(async () => await routes.destroy());
   return {
-    ...{ paths, keys, host, nodeId, security, routes, log, announce: lock.announce },
+    ...{ paths, tokens, host, nodeId, security, routes, log, announce: lock.announce },
     controllerLog: openLog(componentLog(paths, 'controller'), 'controller'),
     adminLog: openLog(componentLog(paths, 'admin'), 'admin'),
   };
+}
+
+interface OpenStore {
+  readonly server: StoreServer;
+  readonly store: Store;
+  readonly target: ReturnType<typeof storeTarget>;
+}
+
+async function openStore(
+  flags: HeadFlags,
+  { ground, state }: { readonly ground: Ground; readonly state: LeaderState },
+  closers: Closers,
+): Promise<OpenStore> {
+  const { paths, tokens, controllerLog: log } = ground;
+  const server = await startStoreServer({
+    externalUrl: flags.redisUrl,
+    host: flags.host,
+    port: flags.port,
+    passwords: () => tokens.storePasswords,
+    tls: ground.security.tls.nodes,
+    paths,
+    searchPath: childEnvironment()['PATH'] ?? '',
+    onEvent: (event) => log.warn({ ...event }, 'store server'),
+  });
+  closers.add(async ({ keepReplicas }) => await server.stop({ keep: keepReplicas }));
+  tokens.onChange(async () => await server.usePasswords(tokens.storePasswords));
+  const target = storeTarget(flags, server, tokens);
+  // A head that comes back while its store is away serves on; at the very first start it says what is wrong.
+  const store = await connectStore({ ...target, mayBeLost: state.revision !== null });
+  closers.add(async () => await store.close());
+  if (store.link === 'connected') await settleTokens({ store, tokens, log });
+  return { server, store, target };
 }
 
 async function startControl(
@@ -171,22 +157,8 @@ async function startControl(
   { ground, state }: { readonly ground: Ground; readonly state: LeaderState },
   closers: Closers,
 ): Promise<Control> {
-  const { paths, keys, controllerLog: log, nodeId } = ground;
-  const server = await startStoreServer({
-    externalUrl: flags.redisUrl,
-    host: flags.host,
-    port: flags.port,
-    password: keys.storePassword,
-    tls: ground.security.tls.nodes,
-    paths,
-    searchPath: childEnvironment()['PATH'] ?? '',
-    onEvent: (event) => log.warn({ ...event }, 'store server'),
-  });
-  closers.add(async ({ keepReplicas }) => await server.stop({ keep: keepReplicas }));
-  const target = storeTarget(flags, server, keys);
-  // A head that comes back while its store is away serves on; at the very first start it says what is wrong.
-  const store = await connectStore({ ...target, mayBeLost: state.revision !== null });
-  closers.add(async () => await store.close());
+  const { paths, tokens, controllerLog: log, nodeId } = ground;
+  const { server, store, target } = await openStore(flags, { ground, state }, closers);
   const content = createContent(
     { ...ground, store, origins: (listings) => [serverOrigin(listings, closers, log)] },
     { limitBytes: flags.modelCacheBytes, spareBytes: SPARE_BYTES },
@@ -198,9 +170,15 @@ async function startControl(
     onError: (error) => log.warn({ error: error.message }, 'apply queue'),
   });
   closers.add(async () => await queue.close());
+  const rotations = new Rotations({
+    store,
+    log,
+    tokens: tokenMaker(tokens),
+    onEnded: () => server.compact(),
+  });
   const leader = new Leader(
     { candidateId: nodeId, clock: () => Date.now(), newReplicaId },
-    { store, state, log },
+    { store, state, log, rotations },
   );
   const uploads = new Uploads(paths.uploads, content.store);
   const remote = remoteModels(ground, content, closers);
@@ -217,6 +195,25 @@ async function startControl(
     },
     { queue, leader, state, uploads, log },
   );
+  keepHouse({ paths, state, leader, uploads, content, log }, closers);
+  const plane = new ControlPlane(
+    { cluster: tokens.clusterId, storeKind: server.kind },
+    { desk, leader, state, store },
+  );
+  return { server, store, content, uploads, queue, state, leader, rotations, desk, plane };
+}
+
+function keepHouse(
+  {
+    paths,
+    state,
+    leader,
+    uploads,
+    content,
+    log,
+  }: Pick<Control, 'state' | 'leader' | 'uploads' | 'content'> & Pick<Ground, 'paths' | 'log'>,
+  closers: Closers,
+): void {
   const housekeeping = new Housekeeping({
     ...{ state, log },
     revisions: new DurableRevisions(paths.revisions),
@@ -228,11 +225,6 @@ async function startControl(
   });
   housekeeping.start();
   closers.add(async () => await housekeeping.stop());
-  const plane = new ControlPlane(
-    { cluster: keys.clusterId, storeKind: server.kind },
-    { desk, leader, state, store },
-  );
-  return { server, store, content, uploads, queue, state, leader, desk, plane };
 }
 
 function remoteModels({ paths, log }: Ground, content: Control['content'], closers: Closers): RemoteModels {
@@ -258,91 +250,12 @@ function serverOrigin(listings: Listings, closers: Closers, log: Log): ServerOri
 function storeTarget(
   flags: HeadFlags,
   server: StoreServer,
-  keys: ClusterKeys,
-): { url: string; prefix: string; password?: string } {
-  const prefix = clusterPrefix(keys.clusterId);
+  { clusterId, secrets }: NodeTokens,
+): { url: string; prefix: string; password?: () => string } {
+  const prefix = clusterPrefix(clusterId);
   return flags.redisUrl === null
-    ? { url: server.url, prefix, password: keys.storePassword }
+    ? { url: server.url, prefix, password: () => secrets.store.current }
     : { url: flags.redisUrl, prefix };
-}
-
-interface Started {
-  readonly ground: Ground;
-  readonly control: Control;
-  readonly stop: RunningNode['stop'];
-}
-
-async function startAdmin(
-  flags: HeadFlags,
-  { ground, control, stop }: Started,
-  closers: Closers,
-): Promise<void> {
-  const { keys, adminLog: log, nodeId, paths, security } = ground;
-  const logs = new ClusterLogs(
-    { nodeId, linkKey: keys.linkKey, tls: security.tls.nodes, paths },
-    {
-      replicasOf: (deployment) => control.plane.replicasOf(deployment),
-      nodes: () => [...control.leader.view.nodes.values()].map(({ record }) => record),
-    },
-  );
-  const calls = new NodeCalls({ contentKey: keys.contentKey, tls: security.tls.nodes }, control.leader);
-  closers.add(async () => await calls.stop());
-  const backend = adminBackend(control.plane, {
-    ...{ dismissMs: DISMISS_MS, nodeId, calls },
-    models: async () => await nodeModels({ nodeId, flags, paths, content: control.content }),
-    stopThis: () => void stop({ keepReplicas: false }),
-  });
-  const { plane, uploads, leader, state } = control;
-  const measurements = new Measurer({ file: paths.series }, { calls, plane, leader, state, log });
-  await measurements.start();
-  closers.add(async () => await measurements.stop());
-  const live = new LiveHub({ ...backend, onTick: (listener) => measurements.onTick(listener) });
-  closers.add(async () => await live.stop());
-  const { apiKey, viewerKey, metricsKey } = keys;
-  const admin = new AdminServer(
-    {
-      ...{ ...flags.dashboard, apiKey, viewerKey, metricsKey },
-      ...{ tls: security.tls.clients, version: modelserveVersion() },
-    },
-    {
-      ...{ backend, logs, log, uploads, measurements, live, routes: ground.routes },
-      revisions: revisionDesk(revisionsOf(flags, { ground, control, stop }), plane),
-    },
-  );
-  try {
-    await admin.start();
-  } catch (error) {
-    throw adminPortError(error, flags.dashboard);
-  }
-  closers.add(async () => await admin.stop());
-  const address = formatHostPort({ host: advertisedAddress(flags.dashboard.host), port: admin.port });
-  await ground.announce(security.tls.clients === null ? address : `https://${address}`);
-}
-
-function revisionsOf(flags: HeadFlags, { ground, control }: Started): RevisionDesk {
-  const { desk, state, content } = control;
-  return new RevisionDesk(
-    { confPath: resolve(flags.conf.path), uploadedDir: join(ground.paths.uploads, 'project') },
-    {
-      revisions: new DurableRevisions(ground.paths.revisions),
-      desk,
-      state,
-      contents: content.store,
-      listings: content.listings,
-    },
-  );
-}
-
-function adminPortError(error: unknown, { host, port }: HostPort): unknown {
-  if (codeOf(error) !== 'EADDRINUSE') return error;
-  const holder = programOnPort(port);
-  const who = holder === null ? 'another program' : `${holder.name} (pid ${holder.pid})`;
-  return new ServeError(
-    `port ${port} on ${host} is taken by ${who}. Give the admin API another with --dashboard-port.`,
-    {
-      code: 'BAD_USAGE',
-    },
-  );
 }
 
 /** The agent joins before the controller begins, so that what already runs here is known before anything is placed. */
@@ -352,13 +265,13 @@ async function startAgent(
   closers: Closers,
 ): Promise<Agent> {
   const { store, content, state, leader, desk, server } = control;
-  const { url, password } = storeTarget(flags, server, ground.keys);
+  const { url } = storeTarget(flags, server, ground.tokens);
   const agent = createAgent({
     role: 'head',
     flags,
     ...ground,
     ...{ store, content },
-    storeTarget: { url, password: password ?? null, tls: false },
+    storeTarget: { url, isOwn: flags.redisUrl === null, tls: false },
     port: await initialPort(flags.conf, state.revision),
     onLeaveRequested: () => void stop({ keepReplicas: false }),
   });
@@ -367,6 +280,7 @@ async function startAgent(
   closers.add(async () => await desk.stop());
   closers.add(async (how) => await agent.stop(how));
   await agent.start();
+  await followTokens({ ...ground, store }, agent, closers);
   await leader.start();
   desk.start();
   return agent;

@@ -3,10 +3,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import { componentLog, ingressSocket, statePaths } from '../config/paths.ts';
+import type { NodeSecrets } from '../config/token.ts';
 import { openControl } from '../ingress/control.ts';
 import { DEFAULT_LIMITS, Ingress } from '../ingress/ingress.ts';
 import type { IngressLaunch } from '../ingress/launch.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
+import { LiveSecrets } from '../lib/live-secrets.ts';
 import type { Log } from '../lib/log.ts';
 import { forkProcess } from '../lib/process/fork.ts';
 import { NodeTls } from '../lib/tls/node-tls.ts';
@@ -34,12 +36,23 @@ async function main(): Promise<void> {
   const log = openLog(logFile, 'ingress');
   const tls = await NodeTls.open(launch.tls);
   tls.start(log);
+  const { storePasswords, ...secrets } = launch.secrets;
+  const passwords = new LiveSecrets(...storePasswords);
   const ingress = new Ingress(
-    { ...launch, paths, limits: DEFAULT_LIMITS },
+    { ...launch, secrets, paths, limits: DEFAULT_LIMITS },
     { log, tls, forkHelper: () => forkProcess(HELPER_PROGRAM, [logFile]) },
   );
   const ending = new AbortController();
-  const control = await openControl(ingressSocket(paths.sockets), ingress, () => ending.abort());
+  const controlled = {
+    report: () => ingress.report(),
+    measure: () => ingress.measure(),
+    drain: (graceMs: number) => ingress.drain(graceMs),
+    useSecrets: async ({ storePasswords: all, ...others }: NodeSecrets) => {
+      passwords.use(all); // for the next connection to the store
+      await ingress.useSecrets(others);
+    },
+  };
+  const control = await openControl(ingressSocket(paths.sockets), controlled, () => ending.abort());
   try {
     await ingress.start();
   } catch (error) {
@@ -47,7 +60,7 @@ async function main(): Promise<void> {
     await ingress.stop();
     throw error;
   }
-  const store = followStore(launch, { ingress, tls, log, signal: ending.signal });
+  const store = followStore(launch, { ingress, tls, passwords, log, signal: ending.signal });
   log.info({ httpPort: ingress.state.httpPort, linkPort: ingress.state.linkPort }, 'ingress started');
   const onSignal = () => {
     log.info({ graceMs: DRAIN_MS }, 'draining');
@@ -68,20 +81,21 @@ async function followStore(
   context: {
     readonly ingress: Ingress;
     readonly tls: NodeTls;
+    readonly passwords: LiveSecrets;
     readonly log: Log;
     readonly signal: AbortSignal;
   },
 ): Promise<Store | null> {
-  const { ingress, log, signal } = context;
+  const { ingress, passwords, log, signal } = context;
   if (target === null) return null;
-  const { url, password } = target;
+  const { url, isOwn } = target;
   let problem = '';
   while (!signal.aborted) {
     let store: Store | null = null;
     try {
       store = await connectStore({
         ...{ url, mayBeLost: true, prefix: clusterPrefix(clusterId) },
-        ...(password === null ? {} : { password }),
+        ...(isOwn ? { password: () => passwords.current } : {}),
         tls: target.tls ? context.tls.nodes : null,
       });
       await ingress.follow(store);

@@ -2,13 +2,14 @@ import { type Agent, request } from 'undici';
 import type { NodeRecord } from '../cluster/nodes/types.ts';
 import type { Leader } from '../controller/leader.ts';
 import { ServeError } from '../lib/errors.ts';
+import type { LiveSecrets } from '../lib/live-secrets.ts';
 import { nodesAgent, nodeUrl } from '../lib/tls/agents.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { formatHostPort } from './addresses.ts';
 
 export interface NodeCallsOptions {
   /** of the nodes' content servers, by which they are asked */
-  readonly contentKey: string;
+  readonly contentKeys: LiveSecrets;
   /** of connections between nodes; null: they are plain */
   readonly tls: LiveTls | null;
 }
@@ -54,7 +55,7 @@ export class NodeCalls {
       `${nodeUrl(this.#options.tls, formatHostPort({ host, port: contentPort }))}${path}`,
       {
         method,
-        headers: { authorization: `Bearer ${this.#options.contentKey}` },
+        headers: { authorization: `Bearer ${this.#options.contentKeys.current}` },
         dispatcher: this.#connections,
         signal: AbortSignal.timeout(ANSWER_MS),
       },

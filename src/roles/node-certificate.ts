@@ -14,7 +14,7 @@ export interface NodeCertificateOptions {
   readonly nodeId: string;
   readonly clusterId: string;
   /** see ClusterKeys. The first one's authority signs; those of the others are trusted, too */
-  readonly secrets: readonly [string, ...string[]];
+  readonly secrets: () => readonly [string, ...string[]];
   /** names and addresses besides those that this machine has */
   readonly names: readonly string[];
 }
@@ -50,7 +50,7 @@ export class NodeCertificate {
   /** Signs one where there is none, where it ends before long, or where this machine has got another address. */
   async renew(nowMs: number): Promise<void> {
     const { secrets, clusterId, nodeId } = this.#options;
-    const authorities = await Promise.all(secrets.map((secret) => authorityFrom(secret, clusterId)));
+    const authorities = await Promise.all(secrets().map((secret) => authorityFrom(secret, clusterId)));
     const [authority] = authorities as [Authority, ...Authority[]];
     await this.#trust(authorities);
     const names = namesOfMachine(this.#options.names);

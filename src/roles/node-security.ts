@@ -1,11 +1,11 @@
 import type { StatePaths } from '../config/paths.ts';
-import type { ClusterKeys } from '../config/token.ts';
 import type { Log } from '../lib/log.ts';
 import { isLoopback } from '../lib/loopback.ts';
 import { NodeTls, type NodeTlsFiles, PLAIN_FILES } from '../lib/tls/node-tls.ts';
 import type { TlsFiles } from '../lib/tls/pem-files.ts';
 import type { Closers } from './closers.ts';
 import { NodeCertificate } from './node-certificate.ts';
+import type { NodeTokens } from './tokens/node-tokens.ts';
 
 /** Which connections are encrypted: none, those between nodes, or those of clients as well. */
 export type TlsScope = 'off' | 'nodes' | 'all';
@@ -43,7 +43,7 @@ export function scopeFor({ scope, given }: Pick<TlsFlags, 'scope' | 'given'>, ho
 
 export interface SecurityGround {
   readonly paths: StatePaths;
-  readonly keys: ClusterKeys;
+  readonly tokens: Pick<NodeTokens, 'clusterId' | 'authoritySecrets' | 'onChange'>;
   readonly nodeId: string;
   readonly host: { readonly bound: string; readonly advertised: string };
   readonly log: Log;
@@ -58,13 +58,14 @@ export async function secureNode(
   ground: SecurityGround,
   closers: Closers,
 ): Promise<NodeSecurity> {
-  const { paths, keys, nodeId, host, log } = ground;
+  const { paths, tokens, nodeId, host, log } = ground;
   const scope = scopeFor(flags, host.bound);
   if (scope === 'off') return { scope, files: PLAIN_FILES, tls: NodeTls.plain, caFile: null };
   const { given } = flags;
   const certificate = new NodeCertificate(
     {
-      ...{ folder: paths.tls, nodeId, clusterId: keys.clusterId, secrets: [keys.authoritySecret] },
+      ...{ folder: paths.tls, nodeId, clusterId: tokens.clusterId },
+      secrets: () => tokens.authoritySecrets,
       names: [host.advertised, ...flags.names],
     },
     log,
@@ -77,6 +78,10 @@ export async function secureNode(
   certificate.start();
   closers.add(async () => await certificate.stop());
   tls.start(log);
+  tokens.onChange(async () => {
+    await certificate.renew(Date.now());
+    await tls.refresh(log);
+  });
   closers.add(async () => await tls.stop());
   return { scope, files, tls, caFile: scope === 'all' && given === null ? certificate.files.caFile : null };
 }

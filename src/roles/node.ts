@@ -13,7 +13,6 @@ import type { PinnedSpec } from '../cluster/spec/types.ts';
 import type { NodeModels } from '../cluster/status/models-document.ts';
 import { childEnvironment, visibleDevices } from '../config/environment.ts';
 import type { StatePaths } from '../config/paths.ts';
-import type { ClusterKeys } from '../config/token.ts';
 import { readTracing } from '../config/tracing-settings.ts';
 import { modelserveVersion } from '../config/version.ts';
 import type { Log } from '../lib/log.ts';
@@ -21,9 +20,12 @@ import { packageRoot } from '../lib/package-root.ts';
 import type { Store } from '../store/types.ts';
 import { formatHostPort } from './addresses.ts';
 import { backendPrograms } from './backend-programs.ts';
+import type { Closers } from './closers.ts';
 import { listModels } from './model-catalog.ts';
 import type { NodeSecurity, TlsFlags } from './node-security.ts';
 import { specsInForce } from './specs-on-disk.ts';
+import type { NodeTokens } from './tokens/node-tokens.ts';
+import { TokenFollower } from './tokens/token-follower.ts';
 
 /** Nodes come and go by the second; fetches ask many times a second. */
 const NODES_FRESH_MS = 1_000;
@@ -62,7 +64,7 @@ export interface AgentParts {
   readonly nodeId: string;
   readonly host: { readonly bound: string; readonly advertised: string };
   readonly paths: StatePaths;
-  readonly keys: ClusterKeys;
+  readonly tokens: NodeTokens;
   readonly security: NodeSecurity;
   readonly storeTarget: IngressLaunch['store'];
   readonly store: Store;
@@ -75,12 +77,13 @@ export interface AgentParts {
 
 /** The agent of this machine with everything it needs of it. */
 export function createAgent(parts: AgentParts): Agent {
-  const { flags, nodeId, host, paths, keys, store, content, log } = parts;
+  const { flags, nodeId, host, paths, tokens, store, content, log } = parts;
   const env = childEnvironment();
   const root = packageRoot();
   const agent = new Agent(
     {
       ...{ nodeId, paths },
+      tokens: () => tokens.use,
       host: host.advertised,
       role: parts.role,
       hostname: hostname(),
@@ -98,10 +101,9 @@ export function createAgent(parts: AgentParts): Agent {
           linkPort: 0,
           stateDir: paths.root,
           store: parts.storeTarget,
-          linkKey: keys.linkKey,
+          secrets: tokens.nodeSecrets,
           tls: parts.security.files,
-          metricsKey: keys.metricsKey,
-          clusterId: keys.clusterId,
+          clusterId: tokens.clusterId,
           version: modelserveVersion(),
           tracing: readTracing(),
         },
@@ -138,13 +140,33 @@ export async function nodeModels({
   return { node: nodeId, limit_bytes: flags.modelCacheBytes, models };
 }
 
+/**
+ * Takes the tokens that the cluster uses now, before anything runs that uses them.
+ * @throws ServeError TOKEN_REPLACED; StoreError
+ */
+export async function settleTokens(parts: Pick<AgentParts, 'tokens' | 'store' | 'log'>): Promise<void> {
+  await new TokenFollower({ ...parts, onChanged: () => undefined }).settle();
+}
+
+/** Follows the leader where it replaces the cluster's token, with all of this node, once its agent has started. */
+export async function followTokens(
+  { tokens, store, log }: Pick<AgentParts, 'tokens' | 'store' | 'log'>,
+  agent: Agent,
+  closers: Closers,
+): Promise<void> {
+  tokens.onChange(async () => await agent.useSecrets(tokens.nodeSecrets));
+  const follower = new TokenFollower({ store, tokens, log, onChanged: () => agent.tokensChanged() });
+  closers.add(async () => await follower.stop());
+  await follower.start();
+}
+
 /** Packages and models of this machine, and the server that gives them to other nodes; the caller starts and stops it. */
 export function createContent(
-  parts: Pick<AgentParts, 'nodeId' | 'host' | 'paths' | 'keys' | 'security' | 'store' | 'log'> &
+  parts: Pick<AgentParts, 'nodeId' | 'host' | 'paths' | 'tokens' | 'security' | 'store' | 'log'> &
     Pick<ContentServiceDependencies, 'origins'>,
   cache: ContentServiceOptions['cache'],
 ): ContentService {
-  const { nodeId, host, paths, keys, security, store, log, origins } = parts;
+  const { nodeId, host, paths, tokens, security, store, log, origins } = parts;
   let known: readonly ContentNode[] = [];
   let readAtMs = Number.NEGATIVE_INFINITY;
   const nodes = async (): Promise<readonly ContentNode[]> => {
@@ -156,7 +178,7 @@ export function createContent(
   };
   const needed = async (): Promise<readonly PinnedSpec[]> => await specsInForce(paths);
   return new ContentService(
-    { nodeId, paths, host, key: keys.contentKey, tls: security.tls.nodes, cache },
+    { nodeId, paths, host, keys: tokens.secrets.content, tls: security.tls.nodes, cache },
     { nodes, needed, log, origins },
   );
 }

@@ -20,7 +20,7 @@ import { isLoopback } from '../lib/loopback.ts';
 import { clipped, shellWord, withDetails } from '../lib/text.ts';
 import type { StoreServer } from '../store/types.ts';
 import { advertisedAddress, formatHostPort } from './addresses.ts';
-import type { HeadFlags } from './head.ts';
+import type { HeadFlags } from './head-parts.ts';
 import type { InitialConf } from './initial-conf.ts';
 import type { Say } from './node.ts';
 import { type NodeSecurity, scopeFor } from './node-security.ts';

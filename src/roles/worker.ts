@@ -2,13 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Agent } from '../agent/agent.ts';
 import { httpAddress } from '../cluster/nodes/http-address.ts';
 import { agentSocket, componentLog, statePaths } from '../config/paths.ts';
-import { clusterKeys } from '../config/token.ts';
 import { modelserveVersion } from '../config/version.ts';
-import { ServeError } from '../lib/errors.ts';
+import { codeOf, ServeError } from '../lib/errors.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { clusterPrefix } from '../store/keys.ts';
 import { addressOf } from '../store/redis-client.ts';
-import { connectStore } from '../store/redis-store.ts';
+import { connectStore, type StoreOptions } from '../store/redis-store.ts';
 import type { Store } from '../store/types.ts';
 import { openLog } from '../telemetry/logger.ts';
 import { advertisedAddress, formatHostPort, type HostPort, localAddressTowards } from './addresses.ts';
@@ -17,14 +16,17 @@ import { hasLeftovers } from './leftovers.ts';
 import {
   createAgent,
   createContent,
+  followTokens,
   type NodeFlags,
   type RunningNode,
   type Say,
   type StopHow,
+  settleTokens,
 } from './node.ts';
 import { NodeControl } from './node-control.ts';
 import { secureNode } from './node-security.ts';
 import { lockStateDir, nodeIdOf } from './state-dir.ts';
+import { NodeTokens } from './tokens/node-tokens.ts';
 
 /** Left free on the disk beside what is fetched. */
 const SPARE_BYTES = 64 * 1024 ** 2;
@@ -41,6 +43,8 @@ const REACH_TIMEOUT_MS = 5_000;
 const JOIN_TIMEOUT_MS = 15_000;
 const LOOK_MS = 50;
 const DEFAULT_PORT = 8000;
+const OLD_TOKEN =
+  "the token that this node was given was replaced since: it goes on with the one that followed. Give it a copy of the head's `token` when you can.";
 
 /**
  * Joins a cluster with this machine. Resolves when the cluster knows it.
@@ -52,7 +56,7 @@ export async function startWorker(flags: WorkerFlags, say: Say): Promise<Running
   const found = { leftovers: false };
   try {
     const stop = async (how: StopHow): Promise<void> => await closers.run(how);
-    const agent = await joinCluster(flags, { stop, closers, found });
+    const agent = await joinCluster(flags, { stop, closers, found, say });
     const { capacity, nodeId } = agent.record;
     const gpus = capacity.gpus.length === 1 ? '1 GPU' : `${capacity.gpus.length} GPUs`;
     say(
@@ -72,39 +76,44 @@ async function joinCluster(
     stop,
     closers,
     found,
+    say,
   }: {
     readonly stop: RunningNode['stop'];
     readonly closers: Closers;
     readonly found: { leftovers: boolean };
+    readonly say: Say;
   },
 ): Promise<Agent> {
   const paths = statePaths(flags.stateDir);
   const lock = await lockStateDir(paths, 'worker');
   closers.add(lock.release);
   found.leftovers = hasLeftovers(paths);
-  const keys = clusterKeys(flags.token);
   const log = openLog(componentLog(paths, 'agent'), 'agent');
+  const tokens = await NodeTokens.open({ ringFile: paths.tokenRing, given: flags.token, tokenFile: null });
+  if (tokens.isGivenOld) say(OLD_TOKEN);
   const bound = flags.host ?? (await localAddressTowards(storeAddress(flags), REACH_TIMEOUT_MS));
   const host = { bound, advertised: advertisedAddress(bound) };
   const nodeId = await nodeIdOf(paths);
-  const security = await secureNode(flags.tls, { paths, keys, nodeId, host, log }, closers);
-  const target = storeTarget(flags, keys.storePassword, security.tls.nodes);
-  const store = await connectStore({ ...target, prefix: clusterPrefix(keys.clusterId) });
+  const security = await secureNode(flags.tls, { paths, tokens, nodeId, host, log }, closers);
+  const target = storeTarget(flags, tokens, security.tls.nodes);
+  const store = await connectWithEither({ ...target, prefix: clusterPrefix(tokens.clusterId) }, tokens);
   closers.add(async () => await store.close());
   await requireSameTls(store, security.tls.nodes !== null);
-  const ground = { paths, keys, log, store, nodeId, host, security };
+  await settleTokens({ store, tokens, log });
+  const ground = { paths, tokens, log, store, nodeId, host, security };
   const content = createContent(ground, { limitBytes: flags.modelCacheBytes, spareBytes: SPARE_BYTES });
   await content.start();
   closers.add(async ({ keepReplicas }) => await content.stop({ keepMemory: keepReplicas }));
   const agent = createAgent({
     role: 'worker',
     ...{ ...ground, flags, content },
-    storeTarget: { url: target.url, password: target.password ?? null, tls: target.tls !== null },
+    storeTarget: { url: target.url, isOwn: 'address' in flags.cluster, tls: target.tls !== null },
     port: (await store.readRevision())?.revision.settings.port ?? DEFAULT_PORT,
     onLeaveRequested: () => void stop({ keepReplicas: false }),
   });
   closers.add(async (how) => await agent.stop(how));
   await agent.start();
+  await followTokens(ground, agent, closers);
   content.pruneRegularly(() => agent.assignedSpecs);
   const control = new NodeControl(agentSocket(paths.sockets), { stop: (how) => void stop(how) });
   await control.start();
@@ -115,12 +124,28 @@ async function joinCluster(
 
 function storeTarget(
   { cluster }: WorkerFlags,
-  password: string,
+  { secrets }: NodeTokens,
   tls: LiveTls | null,
-): { readonly url: string; readonly password?: string; readonly tls: LiveTls | null } {
+): { readonly url: string; readonly password?: () => string; readonly tls: LiveTls | null } {
   if ('redisUrl' in cluster) return { url: cluster.redisUrl, tls: null };
   const scheme = tls === null ? 'redis' : 'rediss';
-  return { url: `${scheme}://${formatHostPort(cluster.address)}`, password, tls };
+  return {
+    url: `${scheme}://${formatHostPort(cluster.address)}`,
+    password: () => secrets.store.current,
+    tls,
+  };
+}
+
+/** Where this node was away while the cluster went on, the other of its two tokens may be the one that counts. */
+async function connectWithEither(options: StoreOptions, tokens: NodeTokens): Promise<Store> {
+  const { shown, other } = tokens.ring;
+  try {
+    return await connectStore(options);
+  } catch (error) {
+    if (codeOf(error) !== 'STORE_AUTH' || other === null) throw error;
+    await tokens.change({ shown: other, other: shown });
+    return await connectStore(options);
+  }
 }
 
 /**

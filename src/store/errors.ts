@@ -33,6 +33,11 @@ const AUTH_REPLY = /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/;
 /** Replies of a server that cannot serve now: it loads its data, or is not the master any more. */
 const AWAY_REPLY = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|BUSY|TRYAGAIN|UNBLOCKED)/;
 
+/** What happened where a node's token is the cluster's no more. */
+const REPLACED =
+  'Where the token was replaced while this node was away (modelserve token rotate), copy the file `token` from the ' +
+  "head's state directory and give it with --token-file.";
+
 /** What the front of a store answers to those who do not speak TLS. */
 export const TLS_REPLY = 'TLSREQUIRED';
 
@@ -64,7 +69,8 @@ export function toStoreError(thrown: unknown, action: string, address: string): 
     return storeError(
       'STORE_AUTH',
       `the store at ${address} refuses access (${text}): give the password in the URL, ` +
-        'or use the token of the cluster that this store belongs to (--token-file)',
+        'or use the token of the cluster that this store belongs to (--token-file). ' +
+        REPLACED,
       thrown,
     );
   }
@@ -79,7 +85,7 @@ export function toStoreError(thrown: unknown, action: string, address: string): 
     return storeError(
       'STORE_AUTH',
       `the store at ${address} shows no certificate of this node's cluster (${text}): is the token that of its head? ` +
-        'A store of your own with TLS is given with --redis rediss://…',
+        `${REPLACED} A store of your own with TLS is given with --redis rediss://…`,
       thrown,
     );
   }

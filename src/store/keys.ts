@@ -9,6 +9,7 @@ export const TOPICS: readonly Topic[] = [
   'revision',
   'leader',
   'ingresses',
+  'rotation',
 ];
 
 /** The hash tag of keys where nobody says which cluster they belong to. */
@@ -47,6 +48,8 @@ export interface StoreKeys {
   ingresses(): string;
   /** string: RoutingTable */
   routing(): string;
+  /** string: Rotation */
+  rotation(): string;
   /** stream: ClusterEvent without id and time, which are the entry's id */
   events(): string;
   /** what BullMQ puts in front of its keys */
@@ -71,6 +74,7 @@ export function storeKeys(prefix: string = DEFAULT_PREFIX): StoreKeys {
     assignments: () => `${tag}:assignments`,
     ingresses: () => `${tag}:ingresses`,
     routing: () => `${tag}:routing`,
+    rotation: () => `${tag}:rotation`,
     events: () => `${tag}:events`,
     jobs: () => `${tag}:jobs`,
     hints: (topic) => `${tag}:hints:${topic}`,

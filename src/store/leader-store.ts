@@ -119,7 +119,10 @@ type Fenced = (name: ScriptName, leadership: Leadership, write: FencedCall) => P
 function fencedWrites(
   fenced: Fenced,
   keys: StoreKeys,
-): Pick<LeaderStore, 'publishRevision' | 'publishAssignment' | 'publishRouting' | 'forgetNode'> {
+): Pick<
+  LeaderStore,
+  'publishRevision' | 'publishAssignment' | 'publishRouting' | 'publishRotation' | 'forgetNode'
+> {
   return {
     publishRevision: (leadership, revision, rollouts) =>
       fenced('publish-revision', leadership, {
@@ -146,6 +149,13 @@ function fencedWrites(
         topic: 'routing',
         keys: [keys.routing()],
         args: [JSON.stringify(table)],
+      }),
+    publishRotation: (leadership, rotation, events) =>
+      fenced('publish-rotation', leadership, {
+        action: 'publish how far the token is replaced',
+        topic: 'rotation',
+        keys: [keys.events(), keys.rotation()],
+        args: [eventsText(events), JSON.stringify(rotation)],
       }),
     forgetNode: (leadership, nodeId) =>
       fenced('forget-node', leadership, {

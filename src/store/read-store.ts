@@ -1,6 +1,7 @@
 import type { NodeRecord } from '../cluster/nodes/types.ts';
 import type { NodeAssignment, NodeReport } from '../cluster/replicas/types.ts';
 import type { Rollout } from '../cluster/rollout/types.ts';
+import type { Rotation } from '../cluster/rotation/types.ts';
 import type { Revision } from '../cluster/spec/types.ts';
 import type { StoreConnection } from './connection.ts';
 import type { StoreKeys } from './keys.ts';
@@ -30,6 +31,11 @@ export function createReadStore(
         revision: parseRecord<Revision>(revision, keys.revision()),
         rollouts: parseRecord<readonly Rollout[]>(rollouts, keys.revision()),
       };
+    },
+    async readRotation() {
+      const action = 'read how far the token is replaced';
+      const text = await connection.run(action, (redis) => redis.get(keys.rotation()));
+      return text === null ? null : parseRecord<Rotation>(text, keys.rotation());
     },
     async readLeader() {
       const lease = await connection.run('read the leader', (redis) => redis.get(keys.leader()));

@@ -8,8 +8,8 @@ import { storeError } from './errors.ts';
 export interface RedisTarget {
   /** `redis://`, `rediss://`, or `redis-sentinel://host:port,host:port/master-name/db`; may hold user and password */
   readonly url: string;
-  /** used where the URL holds none */
-  readonly password?: string;
+  /** used where the URL holds none; asked at each connect */
+  readonly password?: () => string;
   /** the certificate of this node, for a store of the cluster that speaks TLS; a user's own store has `rediss://` */
   readonly tls?: LiveTls;
   /** deadline of each command */
@@ -58,7 +58,24 @@ export function createRedis(target: RedisTarget, overrides: ClientOverrides = {}
     ...overrides,
   });
   redis.on('error', () => {});
+  followPassword(redis, target);
   return redis;
+}
+
+/** Read at each connect: the password may be another by then. ioredis copies its options, so it is set afterwards. */
+function followPassword(redis: Redis, { url, password }: RedisTarget): void {
+  if (password === undefined || hasPassword(url)) return;
+  Object.defineProperty(redis.options, 'password', { get: password, enumerable: true });
+  const duplicate = redis.duplicate.bind(redis);
+  redis.duplicate = (override) => {
+    const copy = duplicate(override);
+    Object.defineProperty(copy.options, 'password', { get: password, enumerable: true });
+    return copy;
+  };
+}
+
+function hasPassword(url: string): boolean {
+  return /^[a-z-]+:\/\/[^@/]*:[^@/]+@/.test(url);
 }
 
 /** The server's address as people may see it: without user and password. */
@@ -73,12 +90,11 @@ function retryDelayMs(attempt: number): number {
 
 function addressOptions(target: RedisTarget): AddressOptions {
   if (target.url.startsWith('unix:')) {
-    const { password } = target;
-    return { path: target.url.slice('unix:'.length), ...(password === undefined ? {} : { password }) };
+    return { path: target.url.slice('unix:'.length) };
   }
   const sentinel = target.url.startsWith('redis-sentinel://');
   const url = parseUrl(target.url, sentinel);
-  const password = url.password === '' ? target.password : decodeURIComponent(url.password);
+  const password = url.password === '' ? undefined : decodeURIComponent(url.password);
   const login = {
     ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
     ...(password === undefined ? {} : { password }),

@@ -19,8 +19,8 @@ const COMMAND_TIMEOUT_MS = 2_000;
 export interface StoreOptions {
   /** `redis://`, `rediss://`, or `redis-sentinel://host:port,host:port/master-name/db`; may hold user and password */
   readonly url: string;
-  /** used where the URL holds none */
-  readonly password?: string;
+  /** see RedisTarget */
+  readonly password?: () => string;
   /** see RedisTarget */
   readonly tls?: LiveTls | null;
   /** hash tag of all keys, for clusters that share a server; `modelserve` by default */

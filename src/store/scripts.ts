@@ -11,6 +11,7 @@ const SCRIPT_NAMES = [
   'publish-revision',
   'publish-assignment',
   'publish-routing',
+  'publish-rotation',
   'forget-node',
   'publish-node',
   'remove-node',

@@ -1,6 +1,7 @@
 import type { NodeRecord } from '../cluster/nodes/types.ts';
 import type { NodeAssignment, NodeReport } from '../cluster/replicas/types.ts';
 import type { Rollout } from '../cluster/rollout/types.ts';
+import type { Rotation } from '../cluster/rotation/types.ts';
 import type { RoutingTable } from '../cluster/routing/types.ts';
 import type { Revision } from '../cluster/spec/types.ts';
 import type { JsonValue } from '../lib/json.ts';
@@ -14,7 +15,15 @@ export const LEADER_LEASE_MS = 4_000;
 export const LEADER_RENEW_MS = 1_000;
 
 /** What changed, as a hint to re-read; the payload is never trusted. */
-export type Topic = 'nodes' | 'reports' | 'assignments' | 'routing' | 'revision' | 'leader' | 'ingresses';
+export type Topic =
+  | 'nodes'
+  | 'reports'
+  | 'assignments'
+  | 'routing'
+  | 'revision'
+  | 'leader'
+  | 'ingresses'
+  | 'rotation';
 
 export interface Leadership {
   readonly epoch: number;
@@ -91,6 +100,11 @@ export interface LeaderStore {
   /** removes record, lease, report and assignment of a node that has left for good */
   forgetNode(leadership: Leadership, nodeId: string): Promise<FencedWrite>;
   publishRouting(leadership: Leadership, table: RoutingTable): Promise<FencedWrite>;
+  publishRotation(
+    leadership: Leadership,
+    rotation: Rotation,
+    events: readonly EventDraft[],
+  ): Promise<FencedWrite>;
 }
 
 /** What an agent writes: its own record, lease and report, and nothing else. */
@@ -116,6 +130,8 @@ export interface ReadStore {
   readIngresses(): Promise<readonly IngressEntry[]>;
   readRevision(): Promise<{ readonly revision: Revision; readonly rollouts: readonly Rollout[] } | null>;
   readRouting(): Promise<RoutingTable | null>;
+  /** the replacement of the cluster's token that is under way, or was the last; null: there was none */
+  readRotation(): Promise<Rotation | null>;
   readLeader(): Promise<{ readonly candidateId: string; readonly epoch: number } | null>;
   /** oldest first; `afterId` of the last one seen, or null for the newest `limit` */
   readEvents(afterId: string | null, limit: number): Promise<readonly ClusterEvent[]>;
@@ -156,6 +172,10 @@ export interface StoreServer {
   readonly pid: number | null;
   /** one line for a person: which one is used, and what is recommended for production */
   readonly description: string;
+  /** makes it take these passwords and no others, the first being what its owner shows; does nothing for one that is given */
+  usePasswords(passwords: readonly [string, ...string[]]): Promise<void>;
+  /** takes off its disk what was overwritten or deleted; does nothing for one that is given */
+  compact(): Promise<void>;
   /** ends it, saving its data; with `keep` a managed process goes on for the next head */
   stop(options?: { readonly keep?: boolean }): Promise<void>;
 }

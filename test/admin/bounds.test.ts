@@ -6,7 +6,8 @@ import { AdminServer } from '../../src/admin/server.ts';
 import type { AdminBackend, LiveSource, LogSource, UploadDesk } from '../../src/admin/types.ts';
 import { clusterKeys } from '../../src/config/token.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import { echo, echoMeasurements, echoRevisions, plainRoutes } from '../support/admin-parts.ts';
+import { echo, echoMeasurements, echoRevisions, echoTokens, plainRoutes } from '../support/admin-parts.ts';
+import { adminKeys } from '../support/secrets.ts';
 
 const KEYS = clusterKeys('mst_of-the-test');
 const headers = { authorization: `Bearer ${KEYS.viewerKey}` };
@@ -22,12 +23,13 @@ const silent: LiveSource & LogSource = {
 async function serve(): Promise<{ readonly port: number; readonly url: string }> {
   const parts = { live: silent, logs: silent, log: silentLog, routes: plainRoutes };
   const server = new AdminServer(
-    { ...KEYS, host: '127.0.0.1', port: 0, isReadOnly: false, tls: null, version: '1.2.3' },
+    { keys: adminKeys(KEYS), host: '127.0.0.1', port: 0, isReadOnly: false, tls: null, version: '1.2.3' },
     {
       ...parts,
       backend: echo<AdminBackend>(['status']),
       uploads: echo<UploadDesk>([]),
       revisions: echoRevisions,
+      tokens: echoTokens,
       measurements: echoMeasurements,
     },
   );

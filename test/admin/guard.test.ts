@@ -2,10 +2,11 @@ import { request } from 'undici';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { AdminServer } from '../../src/admin/server.ts';
 import { Sessions } from '../../src/admin/sessions.ts';
-import type { AdminBackend, LogSource, UploadDesk } from '../../src/admin/types.ts';
+import type { AdminBackend, LogSource, TokenDesk, UploadDesk } from '../../src/admin/types.ts';
 import { clusterKeys } from '../../src/config/token.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { echo, echoLive, echoMeasurements, echoRevisions, plainRoutes } from '../support/admin-parts.ts';
+import { adminKeys } from '../support/secrets.ts';
 
 const TOKEN = 'mst_of-the-test';
 const KEYS = clusterKeys(TOKEN);
@@ -28,7 +29,7 @@ async function startServer(isReadOnly = false): Promise<void> {
       ]),
     ) as Desk;
   const server = new AdminServer(
-    { ...KEYS, host: '127.0.0.1', port: 0, isReadOnly, tls: null, version: '1.2.3' },
+    { keys: adminKeys(KEYS), host: '127.0.0.1', port: 0, isReadOnly, tls: null, version: '1.2.3' },
     {
       backend: noted<AdminBackend>(['status', 'plan', 'apply', 'stopCluster', 'stopNode', 'events']),
       uploads: noted<UploadDesk>(['sees', 'offer', 'receive']),
@@ -36,6 +37,7 @@ async function startServer(isReadOnly = false): Promise<void> {
       measurements: echoMeasurements,
       logs: echo<LogSource>(['open']),
       live: echoLive,
+      tokens: noted<TokenDesk>(['read', 'rotate', 'cancel']),
       routes: plainRoutes,
       log: silentLog,
     },
@@ -74,6 +76,8 @@ const CHANGES: readonly (readonly [string, string])[] = [
   ['POST /api/v1/revisions/1/rollback', '{}'],
   ['POST /api/v1/stop', '{}'],
   ['POST /api/v1/uploads', '{"files":[]}'],
+  ['POST /api/v1/token/rotate', '{}'],
+  ['POST /api/v1/token/cancel', '{}'],
   ['POST /api/v1/try/Echo', '{}'],
   ['DELETE /api/v1/session', '{}'],
 ];
@@ -150,7 +154,7 @@ describe('who may look and change nothing', () => {
       if (line.startsWith('GET')) expect([401, 403, 404], line).not.toContain(status);
       else expect([status, JSON.parse(text).code], line).toEqual([403, 'READ_ONLY']);
     }
-    expect(calls.filter((call) => !['status', 'events'].includes(call))).toEqual([]);
+    expect(calls.filter((call) => !['status', 'events', 'read'].includes(call))).toEqual([]);
     expect(await session(headers)).toEqual({ ok: true, mayChange: false });
     expect((await ask('DELETE /api/v1/session', headers)).status).toBe(200);
   });

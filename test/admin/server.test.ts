@@ -5,7 +5,15 @@ import type { AdminBackend, LogQuery, LogSource, UploadDesk } from '../../src/ad
 import { apiKeyOf, clusterKeys } from '../../src/config/token.ts';
 import { ServeError } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import { echo, echoLive, echoMeasurements, echoRevisions, plainRoutes } from '../support/admin-parts.ts';
+import {
+  echo,
+  echoLive,
+  echoMeasurements,
+  echoRevisions,
+  echoTokens,
+  plainRoutes,
+} from '../support/admin-parts.ts';
+import { adminKeys } from '../support/secrets.ts';
 
 const TOKEN = 'mst_of-the-test';
 const KEYS = clusterKeys(TOKEN);
@@ -57,17 +65,10 @@ interface Answer {
 
 async function serve(backend = echoBackend(), logs: LogSource = noLogs, isOpen = false) {
   const server = new AdminServer(
-    { ...KEYS, host: '127.0.0.1', port: 0, isReadOnly: false, tls: null, version: '1.2.3' },
+    { keys: adminKeys(KEYS), host: '127.0.0.1', port: 0, isReadOnly: false, tls: null, version: '1.2.3' },
     {
-      ...{
-        backend,
-        logs,
-        uploads,
-        log: silentLog,
-        revisions: echoRevisions,
-        live: echoLive,
-        routes: plainRoutes,
-      },
+      ...{ backend, logs, uploads, log: silentLog, routes: plainRoutes },
+      ...{ revisions: echoRevisions, live: echoLive, tokens: echoTokens },
       measurements: { ...echoMeasurements, isOpen },
     },
   );

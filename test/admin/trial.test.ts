@@ -9,7 +9,15 @@ import type { AdminBackend, LogSource, TrialAnswer, UploadDesk } from '../../src
 import type { StatusDocument } from '../../src/cluster/status/types.ts';
 import { clusterKeys } from '../../src/config/token.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import { echo, echoLive, echoMeasurements, echoRevisions, plainRoutes } from '../support/admin-parts.ts';
+import {
+  echo,
+  echoLive,
+  echoMeasurements,
+  echoRevisions,
+  echoTokens,
+  plainRoutes,
+} from '../support/admin-parts.ts';
+import { adminKeys } from '../support/secrets.ts';
 
 const KEYS = clusterKeys('mst_of-the-test');
 
@@ -23,9 +31,14 @@ async function trying(answer: RequestListener) {
     nodes: [{ alive: true, role: 'head', http }],
     deployments: [{ name: 'R', route: '/r' }],
   } as unknown as StatusDocument;
-  const parts = { revisions: echoRevisions, measurements: echoMeasurements, live: echoLive };
+  const parts = {
+    revisions: echoRevisions,
+    measurements: echoMeasurements,
+    live: echoLive,
+    tokens: echoTokens,
+  };
   const server = new AdminServer(
-    { ...KEYS, host: '127.0.0.1', port: 0, isReadOnly: false, tls: null, version: '1' },
+    { keys: adminKeys(KEYS), host: '127.0.0.1', port: 0, isReadOnly: false, tls: null, version: '1' },
     {
       ...{ ...parts, routes: plainRoutes, log: silentLog },
       backend: { ...echo<AdminBackend>([]), status: async () => status },

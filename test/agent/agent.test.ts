@@ -11,6 +11,7 @@ import { readIfThere } from '../../src/lib/files.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { killSession } from '../../src/lib/process/signals.ts';
 import { PLAIN_FILES } from '../../src/lib/tls/node-tls.ts';
+import { pathSecrets } from '../support/secrets.ts';
 import { ALL_HERE, type Workplace, workplace } from './harness.ts';
 import { MemoryStore } from './memory-store.ts';
 
@@ -32,6 +33,7 @@ function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): Te
       role: 'worker',
       hostname: 'host',
       host: '127.0.0.1',
+      tokens: () => ({ shows: 'one', step: null }),
       modelserveVersion: '1',
       paths,
       declaredCpus: 2,
@@ -50,9 +52,8 @@ function agentOf(place: Workplace, store: MemoryStore, hasElsewhere = false): Te
           linkPort: 0,
           stateDir: paths.root,
           store: null,
-          linkKey: '',
+          secrets: { ...pathSecrets(), storePasswords: ['p'] },
           tls: PLAIN_FILES,
-          metricsKey: 'metrics key',
           clusterId: 'c',
           version: '1',
           tracing: null,

@@ -10,7 +10,14 @@ import type { DeploymentProgress, Progress } from '../../src/cluster/status/type
 import { ServeError } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { makeProject, PACKAGES } from '../config/project-fixture.ts';
-import { echoLive, echoMeasurements, echoRevisions, plainRoutes } from '../support/admin-parts.ts';
+import {
+  echoLive,
+  echoMeasurements,
+  echoRevisions,
+  echoTokens,
+  plainRoutes,
+} from '../support/admin-parts.ts';
+import { adminKeys } from '../support/secrets.ts';
 import { captureOutput } from './capture.ts';
 
 const KEY = 'msa_key';
@@ -95,11 +102,12 @@ async function run(script: Script, over: Partial<ControllerOptions> = {}) {
   const server = new AdminServer(
     {
       ...{ host: '127.0.0.1', port: 0, isReadOnly: false, tls: null, version: '1.2.3' },
-      ...{ apiKey: KEY, viewerKey: 'v', metricsKey: 'm' },
+      keys: adminKeys({ apiKey: KEY, viewerKey: 'v', metricsKey: 'm' }),
     },
     {
       ...{ backend, logs, uploads: sameDisk, log: silentLog },
       ...{ revisions: echoRevisions, measurements: echoMeasurements, live: echoLive, routes: plainRoutes },
+      tokens: echoTokens,
     },
   );
   await server.start();

@@ -5,9 +5,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { linkRequest } from '../../src/channel/link-request.ts';
 import type { NodeAddress } from '../../src/cluster/routing/types.ts';
 import { sha256 } from '../../src/lib/hash.ts';
+import { LiveSecrets } from '../../src/lib/live-secrets.ts';
 import { LiveTls } from '../../src/lib/tls/live-tls.ts';
 import { type NodeTlsFiles, PLAIN_FILES } from '../../src/lib/tls/node-tls.ts';
 import { authorityOf, issue, nodeTls, putFiles } from '../support/certificates.ts';
+import { pathSecrets } from '../support/secrets.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import type { FakeCall } from './fake-replica.ts';
 import { call, routeOf, TestNode, until } from './test-node.ts';
@@ -43,7 +45,7 @@ async function link(
 ): Promise<void> {
   const { tls = PLAIN_FILES } = options;
   await far.start({ tls });
-  await near.start(options.key === undefined ? { tls } : { linkKey: options.key });
+  await near.start(options.key === undefined ? { tls } : { secrets: pathSecrets(options.key) });
   await far.replica('Echo-f', script);
   const table = {
     nodes: [addressOf(near), options.address ?? addressOf(far)],
@@ -105,7 +107,7 @@ describe('a link with TLS', () => {
       address,
       nodeId: 'node-a',
       peerNodeId: 'node-b',
-      linkKey: 'the link key',
+      linkKeys: new LiveSecrets('the link key'),
       timeoutMs: 5_000,
     };
     const ask = async (tls: LiveTls | null) => await linkRequest({ ...whole, tls }, '/-/logs/Echo/x', '');
@@ -278,7 +280,7 @@ describe('the log of a far replica', () => {
     address: { host: '127.0.0.1', port: far.ingress.state.linkPort },
     nodeId: 'node-a',
     peerNodeId: 'node-b',
-    linkKey: 'the link key',
+    linkKeys: new LiveSecrets('the link key'),
     tls: null,
     timeoutMs: 2_000,
   });
@@ -321,11 +323,11 @@ describe('the log of a far replica', () => {
 
   it('needs the key', async () => {
     await far.start();
-    await expect(linkRequest({ ...options(), linkKey: 'wrong' }, '/-/logs/Echo/x', '')).rejects.toMatchObject(
-      {
-        code: 'CHANNEL_AUTH',
-      },
-    );
+    await expect(
+      linkRequest({ ...options(), linkKeys: new LiveSecrets('wrong') }, '/-/logs/Echo/x', ''),
+    ).rejects.toMatchObject({
+      code: 'CHANNEL_AUTH',
+    });
   });
 });
 

@@ -15,6 +15,7 @@ import type { RoutingStore } from '../../src/ingress/routing-source.ts';
 import { type Log, silentLog } from '../../src/lib/log.ts';
 import type { ForkedProcess } from '../../src/lib/process/fork.ts';
 import { NodeTls, PLAIN_FILES } from '../../src/lib/tls/node-tls.ts';
+import { pathSecrets } from '../support/secrets.ts';
 import { type FakeCall, type FakeOptions, FakeReplica } from './fake-replica.ts';
 
 /** Waits for a fact, looking often; fails at the deadline with what was waited for. */
@@ -209,9 +210,8 @@ export class TestNode {
       {
         nodeId: this.nodeId,
         clusterId: 'test',
-        linkKey: 'the link key',
+        secrets: pathSecrets(),
         tls: PLAIN_FILES,
-        metricsKey: 'metrics key',
         version: '0.0.0',
         host: '127.0.0.1',
         httpPort: 0,

@@ -2,6 +2,7 @@ import { appendFileSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { LogQuery } from '../../src/admin/types.ts';
+import { LiveSecrets } from '../../src/lib/live-secrets.ts';
 import { ClusterLogs } from '../../src/roles/cluster-logs.ts';
 import { byTime, type LineSource } from '../../src/roles/merge-lines.ts';
 import { ControlWorld } from '../controller/world.ts';
@@ -18,7 +19,12 @@ function logsOf(
   mkdirSync(join(logsDir, 'Echo'), { recursive: true });
   for (const [id, text] of Object.entries(replicas)) writeFileSync(join(logsDir, 'Echo', `${id}.log`), text);
   const logs = new ClusterLogs(
-    { nodeId: 'n1', linkKey: 'key', tls: null, paths: { logs: root, replicaLogs: logsDir } },
+    {
+      nodeId: 'n1',
+      linkKeys: new LiveSecrets('key'),
+      tls: null,
+      paths: { logs: root, replicaLogs: logsDir },
+    },
     {
       replicasOf: (deployment) =>
         deployment === 'Echo'

@@ -10,6 +10,7 @@ import { identityOf, isRunning } from '../../src/lib/process/identity.ts';
 import { PLAIN_FILES } from '../../src/lib/tls/node-tls.ts';
 import { bundleIngressPrograms, type IngressPrograms } from '../ingress/ingress-programs.ts';
 import { call, holdPort, routeOf, TestNode, tableOf, until } from '../ingress/test-node.ts';
+import { pathSecrets } from '../support/secrets.ts';
 
 let programs: IngressPrograms;
 let node: TestNode;
@@ -50,9 +51,8 @@ function launch(change: Partial<IngressLaunch> = {}): Running {
     linkPort: 0,
     stateDir: node.paths.root,
     store: null,
-    linkKey: 'key',
+    secrets: { ...pathSecrets(), storePasswords: ['none'] },
     tls: PLAIN_FILES,
-    metricsKey: 'metrics key',
     ...change,
   };
   mkdirSync(node.paths.root, { recursive: true });
@@ -102,7 +102,7 @@ describe('the ingress process', () => {
     const calls: (() => void)[] = [];
     await node.replica('Echo-1', ({ answer }) => void calls.push(() => answer('from the process')));
     writeFileSync(node.paths.routing, JSON.stringify(tableOf([routeOf()])));
-    const running = launch({ store: { url: 'redis://127.0.0.1:1', password: 'none', tls: false } });
+    const running = launch({ store: { url: 'redis://127.0.0.1:1', isOwn: true, tls: false } });
     const { httpPort } = await state();
     const answer = call(httpPort, { body: 'x' });
     await until('it is under way', () => calls.length === 1, 10_000);

@@ -27,7 +27,7 @@ it.each([
 it('a node signs itself a certificate, keeps it, and renews it when it must', async () => {
   const folder = join(tempDir(), 'tls');
   const options = { folder, nodeId: 'n-1', clusterId: 'abc', names: ['front.example'] };
-  const certificate = new NodeCertificate({ ...options, secrets: ['one'] }, silentLog);
+  const certificate = new NodeCertificate({ ...options, secrets: () => ['one'] }, silentLog);
   const { certFile, keyFile, caFile } = certificate.files;
   const nowMs = Date.now();
   await certificate.renew(nowMs);
@@ -49,7 +49,7 @@ it('a node signs itself a certificate, keeps it, and renews it when it must', as
   const second = readFileSync(certFile, 'utf8');
   expect(second).not.toBe(first);
 
-  await new NodeCertificate({ ...options, secrets: ['two', 'one'] }, silentLog).renew(nowMs);
+  await new NodeCertificate({ ...options, secrets: () => ['two', 'one'] }, silentLog).renew(nowMs);
   const both = readFileSync(caFile, 'utf8').match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? [];
   const signers = both.map((pem) => new X509Certificate(pem));
   expect(signers).toHaveLength(2);

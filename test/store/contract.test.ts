@@ -319,7 +319,7 @@ describe.each(VARIANTS)('the store on $name', ({ searchPath, missing }) => {
       ['no password', undefined],
     ])('%s is refused at once, saying what to do', async (_name, password) => {
       const { password: _right, ...rest } = rig.storeOptions();
-      const options = password === undefined ? rest : { ...rest, password };
+      const options = password === undefined ? rest : { ...rest, password: () => password };
       await expect(connectStore({ ...options, mayBeLost: true })).rejects.toMatchObject({
         code: 'STORE_AUTH',
         message: expect.stringContaining('--token-file'),

@@ -89,7 +89,7 @@ export class ServerRig {
       externalUrl: null,
       host: '127.0.0.1',
       port: this.port,
-      password: this.password,
+      passwords: () => [this.password],
       tls: null,
       paths: this.paths,
       searchPath: this.#searchPath,
@@ -102,7 +102,7 @@ export class ServerRig {
   }
 
   storeOptions(overrides: Partial<StoreOptions> = {}): StoreOptions {
-    return { url: `redis://127.0.0.1:${this.port}`, password: this.password, ...overrides };
+    return { url: `redis://127.0.0.1:${this.port}`, password: () => this.password, ...overrides };
   }
 
   async connect(overrides: Partial<StoreOptions> = {}): Promise<Store> {
@@ -115,7 +115,7 @@ export class ServerRig {
   async rawClient(): Promise<Redis> {
     const redis = createRedis({
       url: `redis://127.0.0.1:${this.port}`,
-      password: this.password,
+      password: () => this.password,
       commandTimeoutMs: 5_000,
     });
     this.#closers.unshift(async () => redis.disconnect());

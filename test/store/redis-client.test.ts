@@ -2,7 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { addressOf, createRedis } from '../../src/store/redis-client.ts';
 
 function optionsOf(url: string, password?: string): object {
-  const redis = createRedis({ url, commandTimeoutMs: 1, ...(password === undefined ? {} : { password }) });
+  const redis = createRedis({
+    url,
+    commandTimeoutMs: 1,
+    ...(password === undefined ? {} : { password: () => password }),
+  });
   redis.disconnect();
   return redis.options;
 }

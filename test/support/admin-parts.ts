@@ -1,5 +1,5 @@
 import { Agent } from 'undici';
-import type { LiveSource, Measurements, RevisionDesk } from '../../src/admin/types.ts';
+import type { LiveSource, Measurements, RevisionDesk, TokenDesk } from '../../src/admin/types.ts';
 
 /** Calls that answer with what they were asked. */
 export function echo<Desk>(names: readonly string[]): Desk {
@@ -8,6 +8,8 @@ export function echo<Desk>(names: readonly string[]): Desk {
 }
 
 export const echoRevisions = echo<RevisionDesk>(['list', 'read', 'diff', 'validate', 'plan', 'apply']);
+
+export const echoTokens = echo<TokenDesk>(['read', 'rotate', 'cancel']);
 
 export const echoMeasurements: Measurements = {
   ...echo<Measurements>(['series', 'environments']),

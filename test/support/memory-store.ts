@@ -1,6 +1,7 @@
 import type { NodeRecord } from '../../src/cluster/nodes/types.ts';
 import type { NodeAssignment, NodeReport } from '../../src/cluster/replicas/types.ts';
 import type { Rollout } from '../../src/cluster/rollout/types.ts';
+import type { Rotation } from '../../src/cluster/rotation/types.ts';
 import type { RoutingTable } from '../../src/cluster/routing/types.ts';
 import type { Revision } from '../../src/cluster/spec/types.ts';
 import { ServeError } from '../../src/lib/errors.ts';
@@ -30,6 +31,7 @@ interface Content {
   readonly ingresses: ReadonlyMap<string, IngressEntry>;
   readonly revision: { readonly revision: Revision; readonly rollouts: readonly Rollout[] } | null;
   readonly routing: RoutingTable | null;
+  readonly rotation: Rotation | null;
   readonly events: readonly EventDraft[];
 }
 
@@ -45,6 +47,7 @@ const EMPTY: Content = {
   ingresses: new Map(),
   revision: null,
   routing: null,
+  rotation: null,
   events: [],
 };
 
@@ -181,6 +184,17 @@ export class MemoryStore implements Store {
     return this.#fenced('publishRouting', leadership, () => ({ routing }));
   }
 
+  publishRotation(
+    leadership: Leadership,
+    rotation: Rotation,
+    events: readonly EventDraft[],
+  ): Promise<FencedWrite> {
+    return this.#fenced('publishRotation', leadership, ({ events: before }) => ({
+      rotation,
+      events: [...before, ...events],
+    }));
+  }
+
   forgetNode(leadership: Leadership, nodeId: string): Promise<FencedWrite> {
     return this.#fenced('forgetNode', leadership, (content) => ({
       ...withoutNode(content, nodeId),
@@ -259,6 +273,10 @@ export class MemoryStore implements Store {
 
   readRouting(): Promise<RoutingTable | null> {
     return this.#call('readRouting', () => this.#server.content.routing);
+  }
+
+  readRotation(): Promise<Rotation | null> {
+    return this.#call('readRotation', () => this.#server.content.rotation);
   }
 
   readLeader(): Promise<{ candidateId: string; epoch: number } | null> {

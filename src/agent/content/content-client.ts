@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { checkManifest, isManifestOf, type Manifest } from '../../lib/content/manifest.ts';
 import { type Piece, PieceSet } from '../../lib/content/pieces.ts';
 import { codeOf, messageOf, ServeError } from '../../lib/errors.ts';
+import type { LiveSecrets } from '../../lib/live-secrets.ts';
 import { nodesAgent, nodeUrl } from '../../lib/tls/agents.ts';
 import type { LiveTls } from '../../lib/tls/live-tls.ts';
 import type { Peer } from './swarm.ts';
@@ -23,7 +24,7 @@ export interface SwarmAnswer {
 }
 
 export interface ContentClientOptions {
-  readonly key: string;
+  readonly keys: LiveSecrets;
   /** the certificate of this node; null: other nodes are asked plainly */
   readonly tls: LiveTls | null;
   readonly nodeId: string;
@@ -158,7 +159,7 @@ export class ContentClient {
         {
           method: call.body === undefined ? 'GET' : 'POST',
           headers: {
-            authorization: `Bearer ${this.#options.key}`,
+            authorization: `Bearer ${this.#options.keys.current}`,
             ...(call.range === undefined ? {} : { range: call.range }),
             ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
           },

@@ -7,7 +7,8 @@ import { isHash, type Manifest, totalBytesOf } from '../../lib/content/manifest.
 import { type Piece, PieceSet, pieceAt, pieceBytesFor } from '../../lib/content/pieces.ts';
 import { readContent } from '../../lib/content/read-content.ts';
 import { codeOf, messageOf, ServeError } from '../../lib/errors.ts';
-import { bearerKey, isSameSecret } from '../../lib/hash.ts';
+import { bearerKey } from '../../lib/hash.ts';
+import type { LiveSecrets } from '../../lib/live-secrets.ts';
 import type { Log } from '../../lib/log.ts';
 import { overTls } from '../../lib/tls/https-server.ts';
 import type { LiveTls } from '../../lib/tls/live-tls.ts';
@@ -24,8 +25,8 @@ export interface ServedContent {
 
 export interface ContentServerOptions {
   readonly host: string;
-  /** bearer key that every call needs */
-  readonly key: string;
+  /** bearer keys: every call needs one */
+  readonly keys: LiveSecrets;
   /** the certificate of this node; null: plain */
   readonly tls: LiveTls | null;
 }
@@ -119,7 +120,7 @@ export class ContentServer {
   }
 
   #authorize(request: FastifyRequest): void {
-    if (isSameSecret(bearerKey(request.headers.authorization), this.#options.key)) return;
+    if (this.#options.keys.accepts(bearerKey(request.headers.authorization))) return;
     throw new ServeError('the key is missing or not that of this cluster', { code: 'KEY_REFUSED' });
   }
 

@@ -3,6 +3,7 @@ import { childEnvironment } from '../../config/environment.ts';
 import { modelSocket, type StatePaths } from '../../config/paths.ts';
 import { ContentStore } from '../../lib/content/content-store.ts';
 import { messageOf } from '../../lib/errors.ts';
+import type { LiveSecrets } from '../../lib/live-secrets.ts';
 import type { Log } from '../../lib/log.ts';
 import { Rounds } from '../../lib/rounds.ts';
 import type { LiveTls } from '../../lib/tls/live-tls.ts';
@@ -24,7 +25,7 @@ export interface ContentServiceOptions {
   readonly paths: StatePaths;
   readonly host: { readonly bound: string; readonly advertised: string };
   /** of the cluster's content servers */
-  readonly key: string;
+  readonly keys: LiveSecrets;
   /** the certificate of this node; null: content goes plainly */
   readonly tls: LiveTls | null;
   readonly cache: Pick<ModelCacheOptions, 'limitBytes' | 'spareBytes'>;
@@ -63,12 +64,12 @@ export class ContentService {
   #stopped: Promise<void> | null = null;
 
   constructor(options: ContentServiceOptions, { nodes, needed, log, origins }: ContentServiceDependencies) {
-    const { nodeId, paths, host, key, tls, cache } = options;
+    const { nodeId, paths, host, keys, tls, cache } = options;
     this.#options = options;
     this.#log = log;
     this.store = new ContentStore({ recordsDir: paths.contents, filesDir: paths.models });
     this.#client = new ContentClient({
-      key,
+      keys,
       tls,
       nodeId,
       address: () => hostPort(host.advertised, this.port),
@@ -103,7 +104,7 @@ export class ContentService {
       ...{ streams: this.streams, barrier: this.#barrier },
     });
     this.#server = new ContentServer(
-      { host: host.bound, key, tls },
+      { host: host.bound, keys, tls },
       { find: (hash) => this.contents.find(hash), desk: () => this.#desk, streaming: this, log },
     );
   }

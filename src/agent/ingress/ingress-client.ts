@@ -26,7 +26,7 @@ export interface IngressState {
 export interface IngressCall {
   readonly socketPath: string;
   readonly method: 'GET' | 'POST';
-  readonly path: '/state' | '/metrics' | '/drain' | '/stop';
+  readonly path: '/state' | '/metrics' | '/drain' | '/secrets' | '/stop';
   readonly body?: object;
   readonly timeoutMs: number;
 }

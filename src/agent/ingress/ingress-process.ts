@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { restartDelayMs } from '../../cluster/replicas/restart-delay.ts';
 import { componentLog, ingressSocket, type StatePaths } from '../../config/paths.ts';
+import type { NodeSecrets } from '../../config/token.ts';
 import type { TracingSettings } from '../../config/tracing-settings.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
 import { readIfThere, writeDurably } from '../../lib/files.ts';
@@ -16,6 +17,8 @@ import type { NodeTlsFiles } from '../../lib/tls/node-tls.ts';
 import { callIngress, type IngressState, readIngressState } from './ingress-client.ts';
 
 const START_TIMEOUT_MS = 20_000;
+/** It proves itself anew to all other nodes meanwhile. */
+const SECRETS_MS = 8_000;
 /** Of what ingresses printed, when another one begins. */
 const MOST_OUTPUT_BYTES = 1024 * 1024;
 /** An ingress that lived so long did not fail to start. */
@@ -45,14 +48,14 @@ export interface IngressLaunch {
   readonly stateDir: string;
   readonly store: {
     readonly url: string;
-    readonly password: string | null;
+    /** it is the cluster's own: the passwords are those of `secrets` */
+    readonly isOwn: boolean;
     /** it speaks TLS with the certificates of the cluster */
     readonly tls: boolean;
   } | null;
-  readonly linkKey: string;
+  /** at the start; `useSecrets` gives others */
+  readonly secrets: NodeSecrets;
   readonly tls: NodeTlsFiles;
-  /** bearer key for `/-/metrics` */
-  readonly metricsKey: string;
   readonly clusterId: string;
   readonly version: string;
   /** null: no spans are made */
@@ -88,6 +91,7 @@ export class IngressProcess {
   readonly #dependencies: IngressDependencies;
   readonly #socketPath: string;
   readonly #leaving = new AbortController();
+  #secrets: NodeSecrets;
   #state: IngressState | null = null;
   #running: RunningIngress | null = null;
   #failures = 0;
@@ -97,6 +101,7 @@ export class IngressProcess {
   constructor(options: IngressOptions, dependencies: IngressDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
+    this.#secrets = options.launch.secrets;
     this.#socketPath = ingressSocket(options.paths.sockets);
   }
 
@@ -119,6 +124,17 @@ export class IngressProcess {
   async refresh(): Promise<void> {
     const state = await readIngressState(this.#socketPath);
     if (state !== null) this.#learn(state);
+  }
+
+  /**
+   * Gives it other secrets, and those that are started later. Resolves when it uses them, or none runs.
+   * @throws ServeError INGRESS_UNREACHABLE
+   */
+  async useSecrets(secrets: NodeSecrets): Promise<void> {
+    this.#secrets = secrets;
+    if (this.#running === null || this.#state === null) return;
+    await this.#writeLaunch(this.#state.linkPort);
+    await this.#tellSecrets();
   }
 
   /** Takes no new requests, finishes those in flight, at most so long. It is not started again from here on. */
@@ -189,7 +205,12 @@ export class IngressProcess {
     const identity = state === null ? recorded : (identityOf(state.pid) ?? recorded);
     if (identity === null || !isRunning(identity)) return null;
     const { nodeId } = this.#options.launch;
-    if (state?.nodeId === nodeId && !state.draining && (await this.#isAsWanted())) {
+    if (
+      state?.nodeId === nodeId &&
+      !state.draining &&
+      (await this.#isAsWanted()) &&
+      (await this.#follows())
+    ) {
       const { exited, stop } = watchExit(identity);
       this.#running = { identity, exited: exited.then(() => null), release: stop };
       this.#learn(state);
@@ -227,7 +248,7 @@ export class IngressProcess {
     await rm(this.#socketPath, { force: true });
     // Peers know the link port by the routing table: the next ingress takes the same unless that has just failed.
     const linkPort = this.#failures > 1 ? launch.linkPort : (this.#state?.linkPort ?? launch.linkPort);
-    await writeDurably(this.#launchFile, JSON.stringify({ ...launch, linkPort }));
+    await this.#writeLaunch(linkPort);
     const spawned = await spawnDetached({
       command: nodePath,
       args: [...HEAP_FLAGS, entry, this.#launchFile],
@@ -242,6 +263,23 @@ export class IngressProcess {
     if (exit === 'answers') return running;
     await killSession(running.identity.pid);
     return this.#failed(startupError(lastOutput(logFile, fromBytes)) ?? exit);
+  }
+
+  async #writeLaunch(linkPort: number): Promise<void> {
+    const launch = { ...this.#options.launch, linkPort, secrets: this.#secrets };
+    await writeDurably(this.#launchFile, JSON.stringify(launch));
+  }
+
+  /** Whether it takes this node's secrets, which may have been replaced while there was no agent. */
+  async #follows(): Promise<boolean> {
+    return await this.#tellSecrets().then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #tellSecrets(): Promise<void> {
+    await this.#call('/secrets', this.#secrets, SECRETS_MS);
   }
 
   /** Polls its socket, the only sign of life there is before it listens. */
@@ -274,7 +312,7 @@ export class IngressProcess {
     this.#dependencies.onMoved(state);
   }
 
-  #call(path: '/drain' | '/stop', body: object, timeoutMs: number): Promise<unknown> {
+  #call(path: '/drain' | '/secrets' | '/stop', body: object, timeoutMs: number): Promise<unknown> {
     return callIngress({ socketPath: this.#socketPath, method: 'POST', path, body, timeoutMs });
   }
 
@@ -302,9 +340,9 @@ export class IngressProcess {
   }
 }
 
-/** Ports that it found or was told by a routing table since do not count. */
+/** Ports that it found or was told by a routing table since do not count, nor do secrets: it is told them. */
 function isSameLaunch(one: IngressLaunch, other: IngressLaunch): boolean {
-  const keyOf = ({ linkPort: _, httpPort, ...rest }: IngressLaunch): string =>
+  const keyOf = ({ linkPort: _, secrets: __, httpPort, ...rest }: IngressLaunch): string =>
     JSON.stringify({ ...rest, httpPort: rest.httpPortFixed ? httpPort : null });
   return keyOf(one) === keyOf(other);
 }

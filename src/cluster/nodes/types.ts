@@ -1,5 +1,6 @@
 import type { NodeSoftware } from '../environments/types.ts';
 import type { NodeCapacity } from '../placement/types.ts';
+import type { TokenUse } from '../rotation/types.ts';
 
 export type NodeRole = 'head' | 'worker';
 
@@ -26,4 +27,6 @@ export interface NodeRecord {
   readonly modelserveVersion: string;
   readonly protocols: { readonly channel: number; readonly store: number };
   readonly startedAtMs: number;
+  /** by which tokens it proves itself, and which it accepts; not there: a version before it */
+  readonly tokens?: TokenUse;
 }

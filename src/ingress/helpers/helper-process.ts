@@ -93,6 +93,9 @@ export class HelperProcess {
       case 'adopt':
         path.adopt(message.table);
         return;
+      case 'secrets':
+        void path.useSecrets(message.secrets).then(() => say({ say: 'following', ask: message.ask }));
+        return;
       case 'take':
         void say({ say: 'took' });
         if (socket !== undefined) path.take(socket);

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { PartialIngress } from '../../cluster/metrics/samples.ts';
+import type { PathSecrets } from '../../config/token.ts';
 import type { ForkedProcess } from '../../lib/process/fork.ts';
 import type { ProcessLoad } from '../load.ts';
 import type { FromHelper, ToHelper } from './messages.ts';
@@ -10,6 +11,8 @@ const MOST_UNTAKEN = 256;
 const LONGEST_STALL_MS = 10_000;
 const ANSWER_MS = 500;
 const END_MS = 2_500;
+/** A link that is opened anew takes up to three seconds. */
+const FOLLOW_MS = 5_000;
 
 type HelperPhase = 'starting' | 'serving' | 'leaving';
 
@@ -96,6 +99,12 @@ export class Helper {
     await this.#ask((ask) => ({ do: 'measure', ask }), ANSWER_MS);
   }
 
+  /** Tells it other secrets. @returns whether it uses them; one that has ended or leaves needs none */
+  async useSecrets(secrets: PathSecrets): Promise<boolean> {
+    const answer = await this.#ask((ask) => ({ do: 'secrets', ask, secrets }), FOLLOW_MS);
+    return answer !== null || this.#hasEnded;
+  }
+
   /** @returns whether its requests were over within `graceMs` */
   async drain(graceMs: number): Promise<boolean> {
     const answer = await this.#ask((ask) => ({ do: 'drain', ask, graceMs }), graceMs + ANSWER_MS);
@@ -142,6 +151,7 @@ export class Helper {
       case 'asks':
         this.#listener.onAsked(this, message.ask);
         return;
+      case 'following':
       case 'drained':
         this.#asked.get(message.ask)?.(message);
     }

@@ -7,6 +7,8 @@ import {
 } from '../../cluster/metrics/samples.ts';
 import { restartDelayMs } from '../../cluster/replicas/restart-delay.ts';
 import type { RoutingTable } from '../../cluster/routing/types.ts';
+import type { PathSecrets } from '../../config/token.ts';
+import { ServeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { describeExit } from '../../lib/process/exit.ts';
 import type { ForkedProcess } from '../../lib/process/fork.ts';
@@ -37,7 +39,7 @@ export interface HelpersDependencies {
  * processes 31 of 32 connections.
  */
 export class Helpers {
-  readonly #options: RequestPathOptions;
+  #options: RequestPathOptions;
   readonly #dependencies: HelpersDependencies;
   readonly #helpers = new Set<Helper>();
   #table: RoutingTable | null = null;
@@ -89,6 +91,16 @@ export class Helpers {
 
   renew(): void {
     for (const helper of this.#helpers) helper.tell({ do: 'renew' });
+  }
+
+  /** Tells them other secrets, and those that follow. @throws ServeError HELPER_SILENT where one does not take them in time */
+  async useSecrets(secrets: PathSecrets): Promise<void> {
+    this.#options = { ...this.#options, secrets };
+    const followed = await Promise.all(this.all.map((helper) => helper.useSecrets(secrets)));
+    if (followed.every(Boolean)) return;
+    throw new ServeError('a further process of the ingress does not take the new keys', {
+      code: 'HELPER_SILENT',
+    });
   }
 
   /** Asks all for their load. */

@@ -1,5 +1,6 @@
 import type { IngressSample, PartialIngress } from '../../cluster/metrics/samples.ts';
 import type { RoutingTable } from '../../cluster/routing/types.ts';
+import type { PathSecrets } from '../../config/token.ts';
 import type { ProcessLoad } from '../load.ts';
 import type { RequestPathOptions } from '../request-path.ts';
 
@@ -7,6 +8,7 @@ import type { RequestPathOptions } from '../request-path.ts';
 export type ToHelper =
   | { readonly do: 'begin'; readonly options: RequestPathOptions; readonly table: RoutingTable }
   | { readonly do: 'adopt'; readonly table: RoutingTable }
+  | { readonly do: 'secrets'; readonly ask: number; readonly secrets: PathSecrets }
   /** comes with a connection */
   | { readonly do: 'take' }
   | { readonly do: 'renew' }
@@ -32,4 +34,6 @@ export type FromHelper =
   | { readonly say: 'sample'; readonly ask: number; readonly sample: PartialIngress }
   /** what all processes of the ingress have counted, for a client of this one */
   | { readonly say: 'asks'; readonly ask: number }
+  /** it uses those that it was told */
+  | { readonly say: 'following'; readonly ask: number }
   | { readonly say: 'drained'; readonly ask: number; readonly drained: boolean };

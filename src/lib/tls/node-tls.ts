@@ -39,6 +39,11 @@ export class NodeTls {
     this.clients?.start(log);
   }
 
+  /** Takes what the files hold now: see LiveTls.refresh. */
+  async refresh(log: Log): Promise<void> {
+    await Promise.all([this.nodes?.refresh(log), this.clients?.refresh(log)]);
+  }
+
   /** Idempotent. */
   async stop(): Promise<void> {
     await Promise.all([this.nodes?.stop(), this.clients?.stop()]);

@@ -1,9 +1,10 @@
+import type { StorePasswords } from './passwords.ts';
 import type { ServerAddress } from './running-server.ts';
 
 /** What the embedded Valkey's thread is started with. */
 export interface EmbeddedOptions {
   readonly address: ServerAddress;
-  readonly password: string;
+  readonly passwords: StorePasswords;
   /** holds dump.rdb */
   readonly dataDir: string;
   readonly logFile: string;
@@ -12,7 +13,10 @@ export interface EmbeddedOptions {
   readonly saveEveryMs: number;
 }
 
-export type ToEmbedded = { readonly type: 'stop' };
+export type ToEmbedded =
+  | { readonly type: 'stop' }
+  /** the server takes these from now on */
+  | { readonly type: 'passwords'; readonly passwords: StorePasswords };
 
 export type ToKeeper =
   | { readonly type: 'ready' }

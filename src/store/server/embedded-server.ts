@@ -8,7 +8,9 @@ import { messageOf } from '../../lib/errors.ts';
 import { packageRoot } from '../../lib/package-root.ts';
 import { storeError } from '../errors.ts';
 import type { EmbeddedOptions, ToEmbedded, ToKeeper } from './embedded-messages.ts';
-import { type RunningServer, requireFree, type ServerAddress } from './running-server.ts';
+import type { StorePasswords } from './passwords.ts';
+import { type RunningServer, requireFree, type ServerAddress, urlOf } from './running-server.ts';
+import { usePasswords } from './use-passwords.ts';
 
 /** What is lost at most when the process is killed; the leader publishes it again. */
 const SAVE_EVERY_MS = 10_000;
@@ -18,7 +20,7 @@ const SNAPSHOT = 'dump.rdb';
 
 export interface EmbeddedServerOptions {
   readonly address: ServerAddress;
-  readonly password: string;
+  readonly passwords: () => StorePasswords;
   /** holds the snapshot */
   readonly dataDir: string;
   readonly logFile: string;
@@ -49,7 +51,7 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions): Promi
 async function startThread(options: EmbeddedServerOptions): Promise<RunningServer> {
   const workerData: EmbeddedOptions = {
     address: options.address,
-    password: options.password,
+    passwords: options.passwords(),
     dataDir: options.dataDir,
     logFile: options.logFile,
     wasmFile: wasmFile(),
@@ -81,7 +83,15 @@ async function startThread(options: EmbeddedServerOptions): Promise<RunningServe
     worker.postMessage({ type: 'stop' } satisfies ToEmbedded);
     if ((await withDeadline(ended, STOP_DEADLINE_MS)) === null) await worker.terminate();
   };
-  return { kind: 'embedded-valkey', pid: null, ended, shutdown, release: shutdown };
+  const change = async (passwords: StorePasswords): Promise<void> => {
+    await usePasswords(urlOf(options.address), passwords);
+    worker.postMessage({ type: 'passwords', passwords } satisfies ToEmbedded);
+  };
+  return {
+    ...{ kind: 'embedded-valkey', pid: null, ended, usePasswords: change },
+    compact: async () => {}, // its snapshot holds what there is
+    ...{ shutdown, release: shutdown },
+  };
 }
 
 function endOf(worker: Worker): Promise<string> {

@@ -4,6 +4,7 @@ import { WASI } from 'node:wasi';
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../../lib/errors.ts';
 import type { EmbeddedOptions, ToEmbedded, ToKeeper } from './embedded-messages.ts';
+import { userRules } from './passwords.ts';
 import { SocketBridge } from './socket-bridge.ts';
 
 /**
@@ -34,21 +35,23 @@ async function main(port: NonNullable<typeof parentPort>, options: EmbeddedOptio
   const { bridge, stop } = await boot(options);
   const inner = bridge.openInner();
   await inner.command('CONFIG', 'SET', 'save', ''); // its own saving would need a fork
-  await inner.command('CONFIG', 'SET', 'requirepass', options.password);
+  await inner.command('ACL', 'SETUSER', 'default', 'resetpass', ...userRules(options.passwords));
+  let [password] = options.passwords;
   inner.close();
   await bridge.bind(options.address);
   const tell = (message: ToKeeper): void => port.postMessage(message);
   const save = (): Promise<void> =>
-    saveSnapshot(bridge, options.password).catch((error) =>
-      tell({ type: 'save-failed', message: messageOf(error) }),
-    );
+    saveSnapshot(bridge, password).catch((error) => tell({ type: 'save-failed', message: messageOf(error) }));
   const saving = setInterval(() => void save(), options.saveEveryMs);
-  port.on('message', async (message: ToEmbedded) => {
-    if (message.type !== 'stop') return;
+  const end = async (): Promise<void> => {
     clearInterval(saving);
     await save();
     stop();
     port.close(); // nothing is left that keeps the thread alive
+  };
+  port.on('message', (message: ToEmbedded) => {
+    if (message.type === 'stop') void end();
+    else [password] = message.passwords;
   });
   tell({ type: 'ready' });
 }

@@ -1,4 +1,5 @@
 import { messageOf } from '../../lib/errors.ts';
+import type { StorePasswords } from './passwords.ts';
 import type { RunningServer } from './running-server.ts';
 
 /** What a person may want to know of a server that is kept running. */
@@ -37,6 +38,17 @@ export class ServerKeeper {
   /** null while there is no process */
   get pid(): number | null {
     return this.#server?.pid ?? null;
+  }
+
+  /** Makes it take these passwords; while there is no process, the next one takes what it is started with. */
+  async usePasswords(passwords: StorePasswords): Promise<void> {
+    await this.#starting;
+    await this.#server?.usePasswords(passwords);
+  }
+
+  /** See RunningServer.compact. */
+  async compact(): Promise<void> {
+    await this.#server?.compact();
   }
 
   /** @param keep leaves it running where it can outlive this process */

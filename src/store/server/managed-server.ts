@@ -7,6 +7,7 @@ import { spawnDetached } from '../../lib/process/detached.ts';
 import { identityOf, isRunning, type ProcessIdentity } from '../../lib/process/identity.ts';
 import { signalProcess, waitForExit } from '../../lib/process/signals.ts';
 import { storeError } from '../errors.ts';
+import { type StorePasswords, userRules } from './passwords.ts';
 import { askToShutDown, probe } from './probe.ts';
 import {
   describeAddress,
@@ -16,10 +17,12 @@ import {
   type ServerAddress,
   urlOf,
 } from './running-server.ts';
+import { rewriteLog, usePasswords } from './use-passwords.ts';
 
 export interface ManagedServerOptions {
   readonly address: ServerAddress;
-  readonly password: string;
+  /** asked at each use: they may be others by then */
+  readonly passwords: () => StorePasswords;
   /** data and configuration */
   readonly storeDir: string;
   /** says what runs, for the next head */
@@ -69,7 +72,7 @@ export async function adoptServer(options: ManagedServerOptions): Promise<Runnin
   const configFile = await configPath(options.storeDir);
   for (const address of [record, options.address]) {
     if (address === null) continue;
-    const found = await probe(urlOf(address), options.password);
+    const found = await probe(urlOf(address), options.passwords());
     if (found.state !== 'open' || found.configFile !== configFile) continue;
     const identity = identityOf(found.pid);
     if (identity === null) continue; // in another pid namespace: no process of ours
@@ -77,7 +80,9 @@ export async function adoptServer(options: ManagedServerOptions): Promise<Runnin
     const server = { kind: found.kind, identity, address };
     if (isSameAddress(address, options.address)) {
       await writeRecord(options, identity);
-      return runningServer(options, server, ended);
+      const running = runningServer(options, server, ended);
+      await running.usePasswords(options.passwords());
+      return running;
     }
     await runningServer(options, server, ended).shutdown();
   }
@@ -96,10 +101,10 @@ export async function startManagedServer(
   const dataDir = join(options.storeDir, program.kind);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const configFile = await configPath(options.storeDir);
-  await writeDurably(configFile, configText(options, await realpath(dataDir)), 0o600);
+  await writeConfig(options, program.kind);
   const child = await spawnDetached({
     command: program.file,
-    args: [configFile], // the password is in the file: arguments are for all to see
+    args: [configFile], // the passwords are in the file: arguments are for all to see
     cwd: dataDir,
     env: {},
     logFile: options.logFile,
@@ -140,9 +145,16 @@ function runningServer(
     kind,
     pid: identity.pid,
     ended: ended.promise,
+    async usePasswords(passwords) {
+      await writeConfig(options, kind); // first: the server may end at any moment
+      await usePasswords(urlOf(address), passwords);
+    },
+    async compact() {
+      await rewriteLog(urlOf(address), options.passwords());
+    },
     async shutdown() {
       ended.stop();
-      await askToShutDown(urlOf(address), options.password);
+      await askToShutDown(urlOf(address), options.passwords());
       for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
         if (await waitForExit(identity, STOP_DEADLINE_MS)) break;
         signalProcess(identity.pid, signal);
@@ -180,7 +192,7 @@ async function waitUntilOpen(
   });
   const end = performance.now() + START_DEADLINE_MS;
   for (;;) {
-    const found = await probe(urlOf(options.address), options.password);
+    const found = await probe(urlOf(options.address), options.passwords());
     if (found.state === 'open' && found.pid === identity.pid) return null;
     if (ended !== null) return ended;
     if (performance.now() > end) {
@@ -190,11 +202,16 @@ async function waitUntilOpen(
   }
 }
 
+async function writeConfig(options: ManagedServerOptions, kind: ManagedKind): Promise<void> {
+  const dataDir = await realpath(join(options.storeDir, kind));
+  await writeDurably(await configPath(options.storeDir), configText(options, dataDir), 0o600);
+}
+
 function configText(options: ManagedServerOptions, dataDir: string): string {
   const settings: readonly (readonly [string, string])[] = [
     ...listenSettings(options.address),
     ['protected-mode', 'yes'],
-    ['requirepass', quoted(options.password)],
+    ['user', `default ${userRules(options.passwords()).join(' ')}`],
     ['dir', quoted(dataDir)],
     ['daemonize', 'no'],
     ['appendonly', 'yes'],

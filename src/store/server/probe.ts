@@ -1,6 +1,7 @@
 import { messageOf } from '../../lib/errors.ts';
 import { toStoreError } from '../errors.ts';
 import { createRedis } from '../redis-client.ts';
+import type { StorePasswords } from './passwords.ts';
 
 /** What answers at an address when asked with our password. */
 export type Probe =
@@ -18,10 +19,19 @@ export type Probe =
 
 const PROBE_TIMEOUT_MS = 1_000;
 
-/** Asks once who is there. Never throws. */
-export async function probe(url: string, password: string): Promise<Probe> {
+/** Asks once who is there, with each password until one is taken. Never throws. */
+export async function probe(url: string, passwords: StorePasswords): Promise<Probe> {
+  let found: Probe = { state: 'absent', reason: 'not asked' };
+  for (const password of passwords) {
+    found = await probeWith(url, password);
+    if (found.state !== 'foreign') return found;
+  }
+  return found;
+}
+
+async function probeWith(url: string, password: string): Promise<Probe> {
   const redis = createRedis(
-    { url, password, commandTimeoutMs: PROBE_TIMEOUT_MS },
+    { url, password: () => password, commandTimeoutMs: PROBE_TIMEOUT_MS },
     { retryStrategy: () => null },
   );
   let lastError: unknown = null;
@@ -47,9 +57,9 @@ export async function probe(url: string, password: string): Promise<Probe> {
 }
 
 /** Asks a server to save and end. Its connection breaks instead of an answer. */
-export async function askToShutDown(url: string, password: string): Promise<void> {
+export async function askToShutDown(url: string, [password]: StorePasswords): Promise<void> {
   const redis = createRedis(
-    { url, password, commandTimeoutMs: PROBE_TIMEOUT_MS },
+    { url, password: () => password, commandTimeoutMs: PROBE_TIMEOUT_MS },
     { retryStrategy: () => null },
   );
   try {

@@ -5,6 +5,7 @@ import { codeOf } from '../../lib/errors.ts';
 import { programOnPort } from '../../lib/ports.ts';
 import { storeError } from '../errors.ts';
 import type { StoreKind } from '../types.ts';
+import type { StorePasswords } from './passwords.ts';
 
 /** A store server that runs, whoever runs it. */
 export interface RunningServer {
@@ -13,6 +14,10 @@ export interface RunningServer {
   readonly pid: number | null;
   /** resolves with what is known of the cause when it has ended, unless it was released before */
   readonly ended: Promise<string>;
+  /** see usePasswords; also from its next start on */
+  usePasswords(passwords: StorePasswords): Promise<void>;
+  /** what was overwritten or deleted shall not stay on the disk */
+  compact(): Promise<void>;
   /** ends it with its data saved; bounded */
   shutdown(): Promise<void>;
   /** stops to watch it, and leaves it running where it can outlive this process */

@@ -6,6 +6,7 @@ import type { StoreServer } from '../types.ts';
 import { startEmbeddedServer } from './embedded-server.ts';
 import { type KeeperEvent, ServerKeeper } from './keep-running.ts';
 import { adoptServer, findProgram, type ManagedServerOptions, startManagedServer } from './managed-server.ts';
+import type { StorePasswords } from './passwords.ts';
 import { type RunningServer, type ServerAddress, type TcpAddress, urlOf } from './running-server.ts';
 import { StoreFront } from './store-front.ts';
 
@@ -14,7 +15,8 @@ export type StoreServerEvent = KeeperEvent | { readonly type: 'save-failed'; rea
 export interface StoreServerOptions extends TcpAddress {
   /** `--redis`: a server that is there already; nothing is started then */
   readonly externalUrl: string | null;
-  readonly password: string;
+  /** asked at each start of it: they may be others by then */
+  readonly passwords: () => StorePasswords;
   /** the certificate of this node: clients elsewhere speak TLS and show one of the cluster; null: they speak plainly */
   readonly tls: LiveTls | null;
   readonly paths: Pick<StatePaths, 'store' | 'processes' | 'logs' | 'sockets'>;
@@ -37,7 +39,7 @@ export async function startStoreServer(options: StoreServerOptions): Promise<Sto
   const address = addressFor(options);
   const managed: ManagedServerOptions = {
     address,
-    password: options.password,
+    passwords: options.passwords,
     storeDir: options.paths.store,
     recordFile: join(options.paths.processes, 'store.json'),
     logFile: join(options.paths.logs, 'store.log'),
@@ -59,6 +61,8 @@ export async function startStoreServer(options: StoreServerOptions): Promise<Sto
       return keeper.pid;
     },
     description: describe(first, options),
+    usePasswords: async (passwords) => await keeper.usePasswords(passwords),
+    compact: async () => await keeper.compact(),
     stop: async (how) => {
       await front?.close();
       await keeper.stop(how?.keep === true);
@@ -74,7 +78,7 @@ function addressFor({ host, port, tls, paths }: StoreServerOptions): ServerAddre
 function startEmbedded(options: StoreServerOptions, address: ServerAddress): Promise<RunningServer> {
   return startEmbeddedServer({
     address,
-    password: options.password,
+    passwords: options.passwords,
     dataDir: join(options.paths.store, 'embedded'),
     logFile: join(options.paths.logs, 'store.log'),
     onSaveFailed: (reason) => options.onEvent({ type: 'save-failed', reason }),
@@ -103,6 +107,8 @@ function externalServer(url: string): StoreServer {
     url,
     pid: null,
     description: `store: ${url}, given with --redis`,
+    usePasswords: async () => {}, // they are its owner's
+    compact: async () => {},
     stop: async () => {},
   };
 }

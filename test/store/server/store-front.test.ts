@@ -91,7 +91,7 @@ describe.skipIf(REAL === undefined || REAL.missing)('a managed server behind TLS
     const started = rig.startServer({ tls: await nodeTls(tempDir(), 'mst_ours') });
     await expect(started).rejects.toMatchObject({ code: 'STORE_PORT_TAKEN' });
     await new Promise((resolve) => holder.close(resolve));
-    expect(await probe(`unix:${rig.paths.sockets}/store.sock`, rig.password)).toMatchObject({
+    expect(await probe(`unix:${rig.paths.sockets}/store.sock`, [rig.password])).toMatchObject({
       state: 'absent',
     });
   });

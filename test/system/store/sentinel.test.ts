@@ -28,7 +28,7 @@ describe.skipIf(REAL_PROGRAM === '')('a store behind Redis Sentinel', () => {
     ...words: readonly [string, ...string[]]
   ): Promise<string> {
     const target = { url: `redis://127.0.0.1:${port}`, commandTimeoutMs: 1_000 };
-    const redis = createRedis(password === '' ? target : { ...target, password });
+    const redis = createRedis(password === '' ? target : { ...target, password: () => password });
     try {
       await redis.connect();
       return String(await redis.call(...words));
@@ -49,7 +49,7 @@ describe.skipIf(REAL_PROGRAM === '')('a store behind Redis Sentinel', () => {
     run('--port', String(replicaPort), ...common, '--replicaof', '127.0.0.1', String(masterPort));
     for (const port of [masterPort, replicaPort]) {
       await until(`redis on ${port}`, async () => {
-        return (await probe(`redis://127.0.0.1:${port}`, 'secret')).state === 'open';
+        return (await probe(`redis://127.0.0.1:${port}`, ['secret'])).state === 'open';
       });
     }
     // Sentinel fails over only to a replica that it has seen, and it looks every 10 s: it shall see it at once.
@@ -84,7 +84,7 @@ describe.skipIf(REAL_PROGRAM === '')('a store behind Redis Sentinel', () => {
 
   test('follows the master to another machine, whose data is a new incarnation', async () => {
     await until('sentinel answers', async () => {
-      store ??= await connectStore({ url, password: 'secret' }).catch(() => null);
+      store ??= await connectStore({ url, password: () => 'secret' }).catch(() => null);
       return store !== null;
     });
     if (store === null) throw new Error('no store');
