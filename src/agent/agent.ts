@@ -200,6 +200,8 @@ export class Agent {
       ingress: async () => await readIngressSample(ingressSocket(paths.sockets)),
       gpus: () => this.#gpus.gpus,
       gpuUses: () => this.#gpus.uses,
+      gpuProcesses: () => this.#gpus.processes,
+      replicas: () => this.#replicas.statuses,
       modelBytes: async () => await this.#dependencies.content.modelBytes(),
       builds: () => this.#environments.preparations.tally.sample,
       works: () => this.#works.samples(this.#dependencies.nowMs()),

@@ -9,11 +9,14 @@ import type {
   ReplicaWork,
 } from '../cluster/metrics/samples.ts';
 import type { Gpu } from '../cluster/placement/types.ts';
+import type { ReplicaStatus } from '../cluster/replicas/types.ts';
 import type { StatePaths } from '../config/paths.ts';
 import { folderSizeBytes } from '../lib/files.ts';
 import type { ProcessSampler } from '../telemetry/process-sampler.ts';
 import { type BuiltFolder, listBuilt } from './environments/built-folders.ts';
+import type { GpuProcess } from './gpus/processes.ts';
 import type { GpuUse } from './gpus/query.ts';
+import { replicaGpuSamples } from './gpus/replica-uses.ts';
 
 export interface NodeReportsDependencies {
   readonly nodeId: string;
@@ -23,6 +26,8 @@ export interface NodeReportsDependencies {
   readonly ingress: () => Promise<IngressSample>;
   readonly gpus: () => readonly Gpu[];
   readonly gpuUses: () => ReadonlyMap<string, GpuUse>;
+  readonly gpuProcesses: () => readonly GpuProcess[];
+  readonly replicas: () => readonly ReplicaStatus[];
   readonly modelBytes: () => Promise<number>;
   readonly builds: () => BuildsSample;
   readonly works: () => readonly ReplicaWork[];
@@ -44,7 +49,8 @@ export class NodeReports {
   }
 
   async measure(): Promise<NodeSample> {
-    const { nodeId, sampler, ingress, gpus, gpuUses, builds, works } = this.#dependencies;
+    const { nodeId, sampler, ingress, gpus, gpuUses, gpuProcesses, replicas, builds, works } =
+      this.#dependencies;
     const [disk, counted] = await Promise.all([this.#readDisk(), ingress().catch(() => null)]);
     const uses = gpuUses();
     return {
@@ -53,6 +59,7 @@ export class NodeReports {
       gpus: gpus()
         .filter(({ virtual }) => !virtual)
         .map((gpu) => gpuSample(gpu, uses.get(gpu.uuid))),
+      replicaGpus: replicaGpuSamples(gpus(), gpuProcesses(), replicas()),
     };
   }
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { OUTCOMES } from '../../src/cluster/metrics/outcomes.ts';
 import type { DeploymentSample, NodeSample } from '../../src/cluster/metrics/samples.ts';
 import type { StatusDocument } from '../../src/cluster/status/types.ts';
-import { clusterExposition } from '../../src/telemetry/metrics/cluster-metrics.ts';
+import { type ClusterFacts, clusterExposition } from '../../src/telemetry/metrics/cluster-metrics.ts';
 import { Exposition } from '../../src/telemetry/metrics/exposition.ts';
 import { parseMetrics } from '../support/prometheus.ts';
 
@@ -42,7 +42,21 @@ const node: NodeSample = {
   },
   process: { ...process, role: 'node' },
   machine: { cpuBusyS: 1, cpuTotalS: 2, memoryUsedBytes: 3, memoryTotalBytes: 4 },
-  gpus: [{ index: 0, uuid: 'GPU-1', busy: 0.5, memoryUsedBytes: 6, memoryTotalBytes: 7 }],
+  gpus: [{ index: 0, uuid: 'GPU-1', busy: 0.5, memoryUsedBytes: 6, memoryTotalBytes: 8 }],
+  replicaGpus: [
+    {
+      ...{ replicaId: 'Echo-1', deployment: 'Echo', index: 0, uuid: 'GPU-1' },
+      ...{ share: 0.5, memoryUsedBytes: 5, busy: 0.25 },
+    },
+    {
+      ...{ replicaId: 'Echo-2', deployment: 'Echo', index: 0, uuid: 'GPU-1' },
+      ...{ share: 0.25, memoryUsedBytes: null, busy: null },
+    },
+    {
+      ...{ replicaId: 'Gone-1', deployment: 'Echo', index: 0, uuid: 'GPU-1' },
+      ...{ share: 0.25, memoryUsedBytes: 1, busy: 1 },
+    },
+  ],
 };
 const gpu = { index: 0, uuid: 'GPU-1', name: 'H200', virtual: false, usable: true, reason: null, free: 0.25 };
 const status = {
@@ -51,23 +65,20 @@ const status = {
   deployments: [
     {
       ...{ name: 'Echo', status: 'HEALTHY', target: 2, ready: 1, lost_requests: [] },
-      replicas: [{ phase: 'ready', restarts: 2 }],
+      replicas: [
+        { id: 'Echo-1', phase: 'ready', restarts: 2 },
+        { id: 'Echo-2', phase: 'starting', restarts: 0 },
+      ],
     },
   ],
 } as unknown as StatusDocument;
 
-const text = clusterExposition({
-  ...{
-    version: '1.2.3',
-    status,
-    isLeader: true,
-    epoch: 4,
-    looks: histogram,
-    nodes: [node],
-    totals: [echo],
-    works: [{ deployment: 'Echo', times: histogram, batches: { sum: 9, buckets: [2, 1, 3, 1] } }],
-  },
-});
+const facts: ClusterFacts = {
+  ...{ version: '1.2.3', status, isLeader: true, epoch: 4, looks: histogram },
+  ...{ nodes: [node], totals: [echo] },
+  works: [{ deployment: 'Echo', times: histogram, batches: { sum: 9, buckets: [2, 1, 3, 1] } }],
+};
+const text = clusterExposition(facts);
 
 describe('the metrics of a cluster', () => {
   it('keep the rules of the format', () => {
@@ -80,6 +91,18 @@ describe('the metrics of a cluster', () => {
     expect(metrics.get('modelserve_gpu_held{node="n1",gpu="0"}')).toBe(0.75);
     expect(metrics.get('modelserve_replica_restarts{deployment="Echo"}')).toBe(2);
     expect(metrics.get('modelserve_process_cpu_seconds_total{node="n1",process="ingress-helper-2"}')).toBe(1);
+  });
+
+  it('tell what replicas use of GPUs: nothing where it is not known, nor of what is gone', () => {
+    const on = (name: string, replica: string, of = parseMetrics(text)) =>
+      of.get(`modelserve_replica_gpu_${name}{node="n1",gpu="0",deployment="Echo",replica="${replica}"}`);
+    const names = ['busy', 'memory_used_bytes', 'memory_share_bytes'];
+    const all = (replica: string) => names.map((name) => on(name, replica));
+    expect(all('Echo-1')).toEqual([0.25, 5, 4]);
+    expect(all('Echo-2')).toEqual([undefined, undefined, 2]);
+    expect(text).not.toContain('Gone-1');
+    const lost = { ...status, nodes: status.nodes.map((one) => ({ ...one, alive: false })) };
+    expect(clusterExposition({ ...facts, status: lost })).not.toContain('modelserve_replica_gpu');
   });
 
   it.each(['prometheus-alerts.yml', 'grafana-dashboard.json', 'metrics.md'])(

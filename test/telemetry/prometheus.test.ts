@@ -40,6 +40,8 @@ const TOLD: readonly Told[] = [
   { series: 'modelserve_replica_restarts{deployment="Echo"}', calm: STEADY(7), trouble: '0+1x60' },
   { series: busy('ingress-helper-1'), calm: '0+20x60', trouble: '0+59x60' },
   { series: 'modelserve_gpu_usable{node="gone",gpu="0"}', calm: STEADY(1), trouble: STEADY(0) },
+  { series: onGpu('memory_share_bytes'), calm: STEADY(5e9), trouble: STEADY(5e9) },
+  { series: onGpu('memory_used_bytes'), calm: STEADY(4e9), trouble: STEADY(6e9) },
 ];
 
 function status(name: string): string {
@@ -48,6 +50,10 @@ function status(name: string): string {
 
 function ended(outcome: string): string {
   return `modelserve_requests_total{deployment="Echo",outcome="${outcome}"}`;
+}
+
+function onGpu(name: string): string {
+  return `modelserve_replica_gpu_${name}{node="n",gpu="0",deployment="Echo",replica="Echo-1"}`;
 }
 
 function busy(process: string): string {

@@ -1,7 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Gpu } from '../../cluster/placement/types.ts';
 import type { Log } from '../../lib/log.ts';
-import { type CommandRun, runCommand } from '../../lib/process/command.ts';
+import type { CommandRun } from '../../lib/process/command.ts';
+import { DriverCall } from './driver-call.ts';
+import { type GpuProcess, GpuProcesses } from './processes.ts';
 import { declaredGpus, type GpuUse, mergeProbe, parseQuery, QUERY_ARGUMENTS, visibleGpus } from './query.ts';
 
 export interface GpuOptions {
@@ -33,12 +34,16 @@ export class GpuInventory {
   readonly #dependencies: GpuDependencies;
   #gpus: readonly Gpu[] = [];
   #uses: ReadonlyMap<string, GpuUse> = new Map();
-  #probe: Promise<CommandRun> | null = null;
+  readonly #call: DriverCall;
+  readonly #processes: GpuProcesses;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: GpuOptions, dependencies: GpuDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
+    const call = { env: options.env, timeoutMs: this.#timeoutMs };
+    this.#call = new DriverCall(call);
+    this.#processes = new GpuProcesses(call);
     if (options.declared !== null) {
       this.#gpus = declaredGpus(options.nodeId, options.declared, options.visibleDevices);
     }
@@ -48,16 +53,26 @@ export class GpuInventory {
     return this.#gpus;
   }
 
-  /** How each was used when the driver was asked last, by UUID; nothing of declared ones. */
+  /** How each was used when the driver was asked last, by UUID; nothing of declared ones, nor where it did not answer. */
   get uses(): ReadonlyMap<string, GpuUse> {
     return this.#uses;
   }
 
-  /** Asks once, for at most the probe's timeout, then goes on asking in the background. */
+  /** What used them then. */
+  get processes(): readonly GpuProcess[] {
+    return this.#processes.list;
+  }
+
+  get #timeoutMs(): number {
+    return this.#options.probeTimeoutMs ?? 5_000;
+  }
+
+  /** Asks once for the GPUs, for at most the probe's timeout, then goes on asking in the background. */
   async start(): Promise<void> {
     if (this.#options.declared !== null || this.#timer !== null) return;
     this.#timer = setInterval(() => void this.refresh(), this.#options.intervalMs ?? 30_000);
-    await this.refresh();
+    await this.#refreshGpus();
+    void this.#processes.refresh(this.#gpus); // nothing at the start needs it
   }
 
   stop(): void {
@@ -65,39 +80,26 @@ export class GpuInventory {
     this.#timer = null;
   }
 
-  /** One question to the driver; returns when it has answered or its time is over. */
+  /** Two questions to the driver, the second where there are GPUs; returns when it has answered or its time is over. */
   async refresh(): Promise<void> {
+    await this.#refreshGpus();
+    await this.#processes.refresh(this.#gpus);
+  }
+
+  async #refreshGpus(): Promise<void> {
     const before = JSON.stringify(this.#gpus);
-    const run = await this.#ask();
+    const run = await this.#call.ask(QUERY_ARGUMENTS);
     this.#gpus = this.#judge(run);
     if (JSON.stringify(this.#gpus) === before) return;
     this.#dependencies.log.info({ gpus: this.#gpus }, 'GPUs changed');
     this.#dependencies.onChange(this.#gpus);
   }
 
-  /**
-   * A driver in trouble can leave nvidia-smi in a state where even SIGKILL waits, so the deadline is kept here as
-   * well, and no second one is started beside one that hangs.
-   * @returns null when it did not even end
-   */
-  async #ask(): Promise<CommandRun | null> {
-    const timeoutMs = this.#options.probeTimeoutMs ?? 5_000;
-    this.#probe ??= runCommand('nvidia-smi', QUERY_ARGUMENTS, { timeoutMs, env: this.#options.env }).finally(
-      () => {
-        this.#probe = null;
-      },
-    );
-    const deadline = new AbortController();
-    const late = delay(timeoutMs + 500, null, { signal: deadline.signal }).catch(() => null);
-    const answer = await Promise.race([this.#probe, late]);
-    deadline.abort();
-    return answer;
-  }
-
   #judge(run: CommandRun | null): readonly Gpu[] {
     const { visibleDevices } = this.#options;
+    this.#uses = new Map();
     if (run === null || run.timedOut) {
-      const seconds = (this.#options.probeTimeoutMs ?? 5_000) / 1000;
+      const seconds = this.#timeoutMs / 1000;
       return this.#without(`nvidia-smi did not answer within ${seconds} s; is the driver healthy (dmesg)?`);
     }
     if (run.notFound) return this.#without('nvidia-smi is not on the PATH any more');

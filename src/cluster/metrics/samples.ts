@@ -70,6 +70,21 @@ export interface GpuSample {
   readonly memoryTotalBytes: number;
 }
 
+/** What a replica has, and uses, of a GPU. */
+export interface ReplicaGpuSample {
+  readonly replicaId: string;
+  readonly deployment: string;
+  /** of the GPU */
+  readonly index: number;
+  readonly uuid: string;
+  /** of the GPU that it holds, 0 to 1; 0: it uses one that it has no share of */
+  readonly share: number;
+  /** by all its processes; null: the driver does not say */
+  readonly memoryUsedBytes: number | null;
+  /** the share of the last second in which its kernels ran, 0 to 1; null: the driver does not say */
+  readonly busy: number | null;
+}
+
 /** What calls have taken in one process of a replica, since it began. */
 export interface ReplicaWork {
   readonly replicaId: string;
@@ -103,6 +118,8 @@ export interface NodeSample {
   readonly process: ProcessSample;
   readonly machine: MachineSample;
   readonly gpus: readonly GpuSample[];
+  /** not there: a node of an earlier version */
+  readonly replicaGpus?: readonly ReplicaGpuSample[];
   /** environments that are built here, and being built */
   readonly environments: { readonly ready: number; readonly building: number };
   /** not there: a node of an earlier version */

@@ -3,6 +3,7 @@ import type { DeploymentSample, DeploymentWork, NodeSample } from '../../cluster
 import type { ReplicaPhase } from '../../cluster/replicas/types.ts';
 import type { StatusDocument } from '../../cluster/status/types.ts';
 import { Exposition, type Sample } from './exposition.ts';
+import { addGpus } from './gpu-metrics.ts';
 import { addProcesses, addRequests, labelled } from './request-metrics.ts';
 
 export interface ClusterFacts {
@@ -200,41 +201,5 @@ function addMachines(exposition: Exposition, nodes: readonly NodeSample[]): void
     'modelserve_node_memory_bytes',
     'Memory of a machine.',
     nodes.map(({ nodeId, machine }) => [{ node: nodeId }, machine.memoryTotalBytes]),
-  );
-}
-
-function addGpus(exposition: Exposition, { status, nodes }: ClusterFacts): void {
-  const shown = status.nodes.flatMap(({ id, gpus }) =>
-    gpus.map((gpu) => ({ ...gpu, labels: { node: id, gpu: String(gpu.index) } })),
-  );
-  exposition.gauge(
-    'modelserve_gpu_held',
-    'The share of a GPU that replicas hold, 0 to 1.',
-    shown.map(({ labels, free }) => [labels, 1 - free]),
-  );
-  exposition.gauge(
-    'modelserve_gpu_usable',
-    '1 where a GPU can be used.',
-    shown.map(({ labels, usable }) => [labels, Number(usable)]),
-  );
-  const measured = nodes.flatMap(({ nodeId, gpus }) =>
-    gpus.map((gpu) => ({ ...gpu, labels: { node: nodeId, gpu: String(gpu.index) } })),
-  );
-  exposition.gauge(
-    'modelserve_gpu_busy',
-    'How busy the driver says a GPU is, 0 to 1.',
-    measured.flatMap(({ labels, busy }): Sample[] => (busy === null ? [] : [[labels, busy]])),
-  );
-  exposition.gauge(
-    'modelserve_gpu_memory_used_bytes',
-    'Memory of a GPU in use, by all programs.',
-    measured.flatMap(({ labels, memoryUsedBytes }): Sample[] =>
-      memoryUsedBytes === null ? [] : [[labels, memoryUsedBytes]],
-    ),
-  );
-  exposition.gauge(
-    'modelserve_gpu_memory_bytes',
-    'Memory of a GPU.',
-    measured.map(({ labels, memoryTotalBytes }) => [labels, memoryTotalBytes]),
   );
 }

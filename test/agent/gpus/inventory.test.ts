@@ -1,22 +1,12 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { GpuInventory, type GpuOptions } from '../../../src/agent/gpus/inventory.ts';
 import type { Gpu } from '../../../src/cluster/placement/types.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { fakeDriver } from './fake-driver.ts';
 
 const FIRST = '0, GPU-aaaa-1, NVIDIA H200, 143771';
 const SECOND = '1, GPU-bbbb-2, NVIDIA H200, 143771';
-
-/** A driver whose nvidia-smi does what the test says next. */
-function fakeDriver(script: string): { path: string; becomes: (next: string) => void } {
-  const path = tempDir();
-  const becomes = (next: string): void =>
-    writeFileSync(join(path, 'nvidia-smi'), `#!/bin/sh\n${next}\n`, { mode: 0o755 });
-  becomes(script);
-  return { path, becomes };
-}
 
 function inventory(path: string, over: Partial<GpuOptions> = {}): { gpus: GpuInventory; changes: Gpu[][] } {
   const changes: Gpu[][] = [];
@@ -87,9 +77,11 @@ test('a driver that hangs makes known GPUs unusable, is asked by one process onl
   const { gpus } = inventory(driver.path, { probeTimeoutMs: 300 });
   driver.becomes(`echo '${FIRST}'`);
   await expect.poll(() => gpus.refresh().then(() => gpus.gpus.length), { timeout: 10_000 }).toBe(1);
+  expect(gpus.uses.size).toBe(1);
   driver.becomes('exec sleep 600');
   await Promise.all([gpus.refresh(), gpus.refresh()]);
   expect(usable(gpus.gpus)).toEqual([expect.stringContaining('did not answer within 0.3 s')]);
+  expect(gpus.uses.size).toBe(0);
   driver.becomes(`echo '${FIRST}'`);
   await expect.poll(() => gpus.refresh().then(() => usable(gpus.gpus)), { timeout: 10_000 }).toEqual(['ok']);
 });
