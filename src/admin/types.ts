@@ -1,11 +1,12 @@
 import type { Readable } from 'node:stream';
-import type { EnvironmentSample } from '../cluster/metrics/samples.ts';
+import type { EnvironmentSample, NodeSample } from '../cluster/metrics/samples.ts';
 import type { MetricTick, Series } from '../cluster/metrics/series.ts';
 import type { RotationPhase } from '../cluster/rotation/types.ts';
 import type { ClusterSettings, PlannedChange } from '../cluster/spec/types.ts';
 import type { ModelsDocument } from '../cluster/status/models-document.ts';
 import type {
   DeploymentStatus,
+  GpuStatus,
   ModelFetch,
   NodeStatus,
   Progress,
@@ -112,6 +113,32 @@ export interface AdminBackend {
    * @throws ServeError NODE_UNKNOWN, NODE_SILENT
    */
   stopNode(node: string): Promise<{ readonly left: readonly string[] }>;
+}
+
+/** What a replica has of a GPU, and what it uses. */
+export interface ReplicaGpu {
+  readonly replica: string;
+  readonly deployment: string;
+  /** of the GPU that it holds, 0 to 1; 0: it uses one that it has no share of */
+  readonly fraction: number;
+  /** what its share comes to; null: not known */
+  readonly memory_share_bytes: number | null;
+  /** by all its processes; null: the driver does not say */
+  readonly memory_used_bytes: number | null;
+  /** the share of the last second in which its kernels ran, 0 to 1; null: the driver does not say */
+  readonly busy: number | null;
+}
+
+/** A GPU with what is on it. */
+export interface GpuDetail extends GpuStatus {
+  readonly node: string;
+  /** null: declared, or its node has not answered */
+  readonly memory_bytes: number | null;
+  /** by all programs; null: the driver does not say */
+  readonly memory_used_bytes: number | null;
+  /** 0 to 1; null: the driver does not say */
+  readonly busy: number | null;
+  readonly replicas: readonly ReplicaGpu[];
 }
 
 /** A replica with what it was started from. */
@@ -276,6 +303,8 @@ export interface SeriesQuery {
 
 /** What was measured of the whole cluster. */
 export interface Measurements {
+  /** what nodes say of themselves, as they answered last */
+  readonly samples: readonly NodeSample[];
   series(query: SeriesQuery): Series;
   /** @param node its id; null: of all nodes */
   environments(node: string | null): Promise<EnvironmentList>;

@@ -81,6 +81,10 @@ export class Measurer implements Measurements {
     return this.#dependencies.state.revision?.settings.metricsOpen ?? false;
   }
 
+  get samples(): readonly NodeSample[] {
+    return this.#measurer.nodes;
+  }
+
   series(query: SeriesQuery): Series {
     return readSeries(this.#measurer.series, query);
   }

@@ -14,6 +14,7 @@ export const echoTokens = echo<TokenDesk>(['read', 'rotate', 'cancel']);
 export const echoMeasurements: Measurements = {
   ...echo<Measurements>(['series', 'environments']),
   exposition: async () => 'up 1\n',
+  samples: [],
   isOpen: false,
 };
 

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clusterKeys } from '../../src/config/token.ts';
+import { fakeNvidiaSmi } from '../support/fake-nvidia-smi.ts';
 import { CHROMIUM, TestBrowser, violationsOf } from './support/browser.ts';
 import { TestHead } from './support/cluster.ts';
 import { echoSource, Project } from './support/project.ts';
@@ -48,7 +50,8 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     project.package('Large', echoSource());
     project.write('Model_ZOO/words.txt', 'one two three');
     project.sections({ Echo: { ...section, model: 'words.txt' } });
-    head = await TestHead.start({ conf: project.conf, args: ['--num-gpus', '1'] });
+    const card = { folder: project.dir, uuid: `GPU-${randomUUID()}`, usedMib: 12_000 };
+    head = await TestHead.start({ conf: project.conf, env: { PATH: fakeNvidiaSmi(card) } });
     browser = await TestBrowser.start();
     page = await browser.open(head.dashboard);
   });
@@ -109,9 +112,22 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     await show('nodes');
     await page.getByText('50 % free').waitFor();
     const slice = page.locator('.slices a');
-    expect(await slice.getAttribute('aria-label')).toMatch(/^Echo-\w+ has 50 %$/);
+    expect(await slice.getAttribute('aria-label')).toMatch(/^Echo-\w+ has 50 %/);
     await slice.click();
     await page.getByText('GPU 0: 50 %').waitFor();
+  });
+
+  it('shows what the replica uses of its share, and that it is more', async () => {
+    await show('nodes');
+    await page.getByText('12.06 GiB of 19.53 GiB in use, 40 % busy').waitFor();
+    await page.locator('.gpu').getByText('uses 11.72 GiB of 9.77 GiB').waitFor({ timeout: 90_000 });
+    const slice = page.locator('.slices a');
+    expect(await slice.getAttribute('aria-label')).toMatch(
+      /^Echo-\w+ has 50 %; uses 11.72 GiB of 9.77 GiB of memory; 20 % busy$/,
+    );
+    await slice.click();
+    const gpus = page.getByRole('region', { name: 'GPUs', exact: true }).first();
+    await gpus.getByRole('row', { name: /0 Fake H200 50 % 11.72 GiB 9.77 GiB over it 20 %/ }).waitFor();
   });
 
   it('follows what a replica writes', async () => {

@@ -46,7 +46,7 @@ export class SyntheticCluster {
   /** what nodes say that they have counted, `NodeSample`s */
   get samples() {
     const process = { pid: 1, role: 'node', cpuS: 1, residentBytes: 1e8, loopBusyS: 1, loopDelayS: 0.01 };
-    return this.#nodes.map(({ record }, index) => ({
+    return this.#nodes.map(({ record, reported }, index) => ({
       ...{ nodeId: record.nodeId, atMs: Date.now(), process, environments: { ready: 1, building: 0 } },
       modelBytes: 1e9,
       machine: {
@@ -57,6 +57,12 @@ export class SyntheticCluster {
         ...{ index: gpu, uuid, busy: this.#random() },
         ...{ memoryUsedBytes: Math.floor(GPU_BYTES * this.#random()), memoryTotalBytes: GPU_BYTES },
       })),
+      replicaGpus: reported.flatMap(({ assignment: { replicaId, deployment, slices } }) =>
+        slices.map(({ uuid, index: gpu, milli }) => ({
+          ...{ replicaId, deployment, index: gpu, uuid, share: milli / 1_000, busy: this.#random() },
+          memoryUsedBytes: Math.floor(GPU_BYTES * 0.3 * this.#random()),
+        })),
+      ),
       ingress: {
         ...{ startedAtMs: 0, processes: [], connections: 10, unrouted: 0 },
         deployments: [...this.#counted[index]],

@@ -62,6 +62,9 @@ const server = new AdminServer(
     measurements: {
       series: (query) => readSeries(measurer.series, query),
       environments: async () => ({ environments: [], silent: [] }),
+      get samples() {
+        return measurer.nodes;
+      },
       exposition: async () => '',
       isOpen: false,
     },

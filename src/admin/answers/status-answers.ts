@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { DeploymentStatus, NodeStatus, Progress, StatusDocument } from '../../cluster/status/types.ts';
 import type { ClusterEvent } from '../../store/types.ts';
-import type { ReplicaAbout } from '../types.ts';
+import type { GpuDetail, ReplicaAbout, ReplicaGpu } from '../types.ts';
 
 /** What the calls about the cluster answer; the types beside them say more about each field. */
 const health = z
@@ -87,7 +87,30 @@ export const status = z
   .meta({ id: 'Status' }) satisfies z.ZodType<StatusDocument>;
 
 export const nodeList = z.object({ nodes: z.array(node) });
-export const gpuList = z.object({ gpus: z.array(z.object({ node: z.string(), ...gpuFields })) });
+const replicaGpu = z.object({
+  replica: z.string(),
+  deployment: z.string(),
+  fraction: z.number().describe('that it holds, 0 to 1; 0: it uses one that it has no share of'),
+  memory_share_bytes: z.number().nullable().describe('what its share comes to; null: not known'),
+  memory_used_bytes: z.number().nullable().describe('by all its processes; null: the driver does not say'),
+  busy: z
+    .number()
+    .nullable()
+    .describe('share of the last second in which its kernels ran, 0 to 1; null: the driver does not say'),
+}) satisfies z.ZodType<ReplicaGpu>;
+
+const gpu = z
+  .object({
+    node: z.string(),
+    ...gpuFields,
+    memory_bytes: z.number().nullable().describe('null: declared, or its node has not answered'),
+    memory_used_bytes: z.number().nullable().describe('by all programs; null: the driver does not say'),
+    busy: z.number().nullable().describe('0 to 1; null: the driver does not say'),
+    replicas: z.array(replicaGpu).describe('that hold a share of it, or use it'),
+  })
+  .meta({ id: 'Gpu' }) satisfies z.ZodType<GpuDetail>;
+
+export const gpuList = z.object({ gpus: z.array(gpu) });
 export const deploymentList = z.object({ deployments: z.array(deployment) });
 export const replicaList = z.object({
   replicas: z.array(z.object({ deployment: z.string(), ...replicaFields })),

@@ -1,15 +1,11 @@
 import { z } from 'zod';
-import type {
-  DeploymentStatus,
-  GpuStatus,
-  ReplicaDetail,
-  StatusDocument,
-} from '../../cluster/status/types.ts';
+import type { DeploymentStatus, ReplicaDetail, StatusDocument } from '../../cluster/status/types.ts';
 import { ServeError } from '../../lib/errors.ts';
+import { gpuDetails } from '../answers/gpu-details.ts';
 import { environmentList, modelList } from '../answers/measurement-answers.ts';
 import * as answers from '../answers/status-answers.ts';
 import { type Route, route } from '../route.ts';
-import type { AdminBackend, Measurements } from '../types.ts';
+import type { AdminBackend, GpuDetail, Measurements } from '../types.ts';
 
 const eventsQuery = z.object({
   after: z
@@ -22,6 +18,10 @@ const eventsQuery = z.object({
 const replicasQuery = z.object({
   deployment: z.string().optional().describe('only this deployment’s'),
   node: z.string().optional().describe('only those on this node'),
+});
+const gpusQuery = z.object({
+  node: z.string().optional().describe('ids, separated by commas: only theirs'),
+  replica: z.string().optional().describe('only those that it holds a share of, or uses'),
 });
 const environmentsQuery = z.object({ node: z.string().optional().describe('only those on this node') });
 const modelsQuery = z.object({
@@ -37,6 +37,13 @@ const tag = 'cluster';
 export function clusterRoutes(backend: AdminBackend, measurements: Measurements): readonly Route[] {
   return [
     ...statusRoutes(backend),
+    route({
+      ...{ method: 'GET', path: '/api/v1/gpus', tag, query: gpusQuery, answer: answers.gpuList },
+      summary: 'every GPU with its node, what is used of it, and by which replicas',
+      handle: async ({ query }) => ({
+        gpus: gpuDetails(await backend.status(), measurements.samples).filter(isWanted(query)),
+      }),
+    }),
     route({
       ...{ method: 'GET', path: '/api/v1/events', tag, query: eventsQuery, answer: answers.eventList },
       summary: 'what happened, oldest first: the newest, or those after one that is known',
@@ -80,11 +87,6 @@ function statusRoutes(backend: AdminBackend): readonly Route[] {
       handle: async () => ({ nodes: (await backend.status()).nodes }),
     }),
     route({
-      ...{ method: 'GET', path: '/api/v1/gpus', tag, answer: answers.gpuList },
-      summary: 'every GPU, with its node',
-      handle: async () => ({ gpus: gpusOf(await backend.status()) }),
-    }),
-    route({
       ...{ method: 'GET', path: '/api/v1/deployments', tag, answer: answers.deploymentList },
       summary: 'the deployments of the status',
       handle: async () => ({ deployments: (await backend.status()).deployments }),
@@ -114,8 +116,11 @@ function statusRoutes(backend: AdminBackend): readonly Route[] {
   ];
 }
 
-function gpusOf({ nodes }: StatusDocument): readonly (GpuStatus & { readonly node: string })[] {
-  return nodes.flatMap(({ id, gpus }) => gpus.map((gpu) => ({ node: id, ...gpu })));
+function isWanted({ node, replica }: z.infer<typeof gpusQuery>): (gpu: GpuDetail) => boolean {
+  const nodes = node?.split(',');
+  return (gpu) =>
+    (nodes === undefined || nodes.includes(gpu.node)) &&
+    (replica === undefined || gpu.replicas.some((one) => one.replica === replica));
 }
 
 function deploymentIn({ deployments }: StatusDocument, name: string): DeploymentStatus {

@@ -1,8 +1,10 @@
 import { useMemo, useState } from 'preact/hooks';
+import type { GpuDetail } from '../../admin/types.ts';
 import type { DeploymentStatus, GpuStatus, NodeStatus } from '../../cluster/status/types.ts';
 import { status } from '../app/live.ts';
 import { type PlacedReplica, replicasByNode } from '../app/replicas-by-node.ts';
 import { linkTo } from '../app/router.ts';
+import { usePolled } from '../app/use-polled.ts';
 import { countText } from '../app/words.ts';
 import { Badge } from '../parts/badge.tsx';
 import { Card, Empty, Notice } from '../parts/card.tsx';
@@ -13,6 +15,8 @@ import { Pages } from '../parts/pages.tsx';
 const CARDS = 12;
 const WAITING_SHOWN = 6;
 const LINKS_SHOWN = 30;
+/** As often as nodes say what they measured. */
+const EVERY_MS = 10_000;
 
 export function NodesPage() {
   const cluster = status.value;
@@ -39,18 +43,7 @@ export function NodesPage() {
       </div>
       <Waiting deployments={cluster.deployments.filter(({ status: health }) => health === 'PENDING')} />
       <Pages items={shown} size={CARDS} name="the nodes">
-        {(page) => (
-          <div class="grid">
-            {page.map((node) => (
-              <NodeCard
-                key={node.id}
-                node={node}
-                isLeader={cluster.leader === node.id}
-                replicas={replicas.get(node.id) ?? []}
-              />
-            ))}
-          </div>
-        )}
+        {(page) => <NodeCards nodes={page} leader={cluster.leader} replicas={replicas} />}
       </Pages>
     </>
   );
@@ -71,14 +64,44 @@ function Waiting({ deployments }: { readonly deployments: readonly DeploymentSta
   );
 }
 
+function NodeCards({
+  nodes,
+  leader,
+  replicas,
+}: {
+  readonly nodes: readonly NodeStatus[];
+  readonly leader: string | null;
+  readonly replicas: ReadonlyMap<string, readonly PlacedReplica[]>;
+}) {
+  // What no driver knows has no figures.
+  const asked = nodes.filter(({ gpus }) => gpus.some((gpu) => !gpu.virtual)).map(({ id }) => id);
+  const query = asked.length === 0 ? null : `gpus?node=${encodeURIComponent(asked.join())}`;
+  const { data } = usePolled<{ readonly gpus: readonly GpuDetail[] }>(query, EVERY_MS);
+  return (
+    <div class="grid">
+      {nodes.map((node) => (
+        <NodeCard
+          key={node.id}
+          node={node}
+          isLeader={leader === node.id}
+          replicas={replicas.get(node.id) ?? []}
+          uses={data?.gpus.filter((gpu) => gpu.node === node.id) ?? []}
+        />
+      ))}
+    </div>
+  );
+}
+
 function NodeCard({
   node,
   isLeader,
   replicas,
+  uses,
 }: {
   readonly node: NodeStatus;
   readonly isLeader: boolean;
   readonly replicas: readonly PlacedReplica[];
+  readonly uses: readonly GpuDetail[];
 }) {
   return (
     <Card
@@ -107,7 +130,14 @@ function NodeCard({
       {node.gpus.length === 0 ? (
         <p class="quiet small">No GPU</p>
       ) : (
-        node.gpus.map((gpu) => <GpuBar key={gpu.uuid} gpu={gpu} slices={slicesOf(gpu, replicas)} />)
+        node.gpus.map((gpu) => (
+          <GpuBar
+            key={gpu.uuid}
+            gpu={gpu}
+            slices={slicesOf(gpu, replicas)}
+            use={uses.find(({ uuid }) => uuid === gpu.uuid) ?? null}
+          />
+        ))
       )}
     </Card>
   );

@@ -5,6 +5,7 @@ import { PhaseBadge } from '../parts/badge.tsx';
 import { Card, Empty, Notice } from '../parts/card.tsx';
 import { LogView } from '../parts/log-view.tsx';
 import { ReplicaContents } from '../parts/replica-contents.tsx';
+import { ReplicaGpus } from '../parts/replica-gpus.tsx';
 
 export function ReplicaPage({ rest: [id = ''] }: { readonly rest: readonly string[] }) {
   const cluster = status.value;
@@ -65,6 +66,7 @@ export function ReplicaPage({ rest: [id = ''] }: { readonly rest: readonly strin
           <dd>{startedAt === null ? 'not yet' : dateTimeText(startedAt)}</dd>
         </dl>
       </Card>
+      <ReplicaGpus replica={id} />
       {error !== null && (
         <Card title="What it said when it failed last">
           <pre>{error}</pre>
