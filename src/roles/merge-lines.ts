@@ -25,7 +25,13 @@ export async function* merged(sources: readonly LineSource[], signal: AbortSigna
     }
   } finally {
     stop.abort();
+    leave(readers);
   }
+}
+
+/** A reader whose last portion nobody has taken waits for that, whatever is aborted: its files would stay open. */
+function leave(readers: readonly AsyncGenerator<unknown, void>[]): void {
+  for (const reader of readers) reader.return().catch(() => undefined);
 }
 
 /** A line that is to be given out next of its source. */
@@ -44,13 +50,17 @@ const LAST = '~';
  */
 export async function* byTime(sources: readonly LineSource[], signal: AbortSignal): AsyncGenerator<string> {
   const readers = sources.map((source) => linesOf(source, signal));
-  const heads = await Promise.all(readers.map(async (reader) => await headOf(reader, LAST)));
-  while (!signal.aborted) {
-    const first = earliest(heads);
-    const [reader, head] = [readers[first], heads[first] ?? null];
-    if (reader === undefined || head === null) return;
-    yield `${head.line}\n`;
-    heads[first] = await headOf(reader, head.time);
+  try {
+    const heads = await Promise.all(readers.map(async (reader) => await headOf(reader, LAST)));
+    while (!signal.aborted) {
+      const first = earliest(heads);
+      const [reader, head] = [readers[first], heads[first] ?? null];
+      if (reader === undefined || head === null) return;
+      yield `${head.line}\n`;
+      heads[first] = await headOf(reader, head.time);
+    }
+  } finally {
+    leave(readers);
   }
 }
 
@@ -74,10 +84,10 @@ const LONGEST_LINE = 1024 ** 2;
 
 interface Next {
   readonly index: number;
-  readonly result: IteratorResult<readonly string[]>;
+  readonly result: IteratorResult<readonly string[], void>;
 }
 
-async function nextOf(reader: AsyncGenerator<readonly string[]>, index: number): Promise<Next> {
+async function nextOf(reader: AsyncGenerator<readonly string[], void>, index: number): Promise<Next> {
   return { index, result: await reader.next() };
 }
 
@@ -85,7 +95,7 @@ async function* linesOf(source: LineSource, signal: AbortSignal): AsyncGenerator
   for await (const lines of portionsOf(source, signal)) yield* lines;
 }
 
-async function* portionsOf(source: LineSource, signal: AbortSignal): AsyncGenerator<readonly string[]> {
+async function* portionsOf(source: LineSource, signal: AbortSignal): AsyncGenerator<readonly string[], void> {
   const shown = (lines: readonly string[]): readonly string[] =>
     lines.map((line) => source.mark(line)).filter((line) => line !== null);
   const decoder = new StringDecoder('utf8');
