@@ -13,12 +13,21 @@ const PAGES = [
   '',
   'deployments',
   'deployment/Echo',
+  'deployment/Many',
   'replicas/',
   'nodes',
   'configuration',
   'configuration/history',
   'events',
 ];
+const BATCHED = `
+class Backend(object):
+    def __init__(self, model_path):
+        pass
+
+    def predict_batch(self, items):
+        return [{'status': 1} for _ in items]
+`;
 const WHAT = 'the dashboard in a browser';
 
 if (CHROMIUM === null) process.stdout.write(`skipped: ${WHAT}: there is no chromium on this machine\n`);
@@ -48,8 +57,10 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
       source.replace('self.config = None', "self.config = None; print('made it', flush=True)"),
     );
     project.package('Large', echoSource());
+    project.package('Many', BATCHED);
     project.write('Model_ZOO/words.txt', 'one two three');
-    project.sections({ Echo: { ...section, model: 'words.txt' } });
+    const many = { backend: 'Backend', route: 'many', min_ready_s: 0.2, max_batch_size: 4 };
+    project.sections({ Echo: { ...section, model: 'words.txt' }, Many: many });
     const card = { folder: project.dir, uuid: `GPU-${randomUUID()}`, usedMib: 12_000 };
     head = await TestHead.start({ conf: project.conf, env: { PATH: fakeNvidiaSmi(card) } });
     browser = await TestBrowser.start();
@@ -155,7 +166,19 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     const legend = (name: string) => page.locator('.legend', { hasText: name });
     for (const text of [/p50 .* ms.*p95 .* ms.*p99 .* ms/, /in the queue \d/, /client error .*\/s/])
       await legend('').filter({ hasText: text }).waitFor();
-    expect(await page.locator('figure.chart canvas').count()).toBe(4);
+    await legend('')
+      .filter({ hasText: /queue p50 .* [mµ]s.*queue p95 .* [mµ]s.*code p50 .* [mµ]s.*code p95 .* [mµ]s/ })
+      .waitFor();
+    expect(await page.locator('figure.chart canvas').count()).toBe(5);
+  });
+
+  it('draws the size of batches where there are some', async () => {
+    const ask = async () => await (await fetch(head.url('many'), { method: 'POST', body: '{}' })).text();
+    expect(JSON.parse(await ask())).toEqual({ status: 1 });
+    await show('deployment/Many');
+    const batches = page.locator('figure.chart', { hasText: 'Calls in a batch' });
+    await batches.getByText(/^on average\s*1$/).waitFor();
+    expect(await page.locator('figure.chart canvas').count()).toBe(5);
   });
 
   it('marks mistakes while one types, and applies nothing', async () => {

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 const DIST = fileURLToPath(new URL('../../../dist', import.meta.url));
 const { SeriesStore } = await import(join(DIST, 'controller/metrics/series-store.js'));
 const { loadSeries, saveSeries } = await import(join(DIST, 'controller/metrics/series-file.js'));
+const { coarse } = await import(join(DIST, 'controller/metrics/packed-hour.js'));
+const { REQUEST_QUANTILES, WORK_QUANTILES } = await import(join(DIST, 'controller/metrics/slot-recorder.js'));
 const { OUTCOMES } = await import(join(DIST, 'cluster/metrics/outcomes.js'));
 
 const DEPLOYMENTS = 200;
@@ -32,8 +34,16 @@ function measured() {
   const upTo = (most) => Math.floor(Math.random() * most);
   return {
     ...Object.fromEntries(OUTCOMES.map((outcome) => [outcome, upTo(outcome === 'ok' ? 20_000 : 100)])),
-    ...{ readyReplicas: 5, queued: upTo(5), inFlight: upTo(30) },
-    ...{ p50Ms: Math.random() * 10, p95Ms: Math.random() * 50, p99Ms: Math.random() * 100 },
+    ...{
+      readyReplicas: 5,
+      queued: upTo(5),
+      inFlight: upTo(30),
+      batches: upTo(5_000),
+      batchedCalls: upTo(20_000),
+    },
+    ...Object.fromEntries(
+      [...REQUEST_QUANTILES, ...WORK_QUANTILES].map(([field]) => [field, coarse(Math.random() * 100)]),
+    ),
   };
 }
 

@@ -23,6 +23,8 @@ export class SyntheticCluster {
   #counted;
   #events = [];
   #changes = 0;
+  /** calls that each replica has had */
+  #calls = 0;
 
   /** @param {{deployments: number, nodes: number, replicas: number}} sizes */
   constructor(sizes) {
@@ -63,6 +65,10 @@ export class SyntheticCluster {
           memoryUsedBytes: Math.floor(GPU_BYTES * 0.3 * this.#random()),
         })),
       ),
+      works: reported.map(({ assignment: { replicaId, deployment }, pid }) => ({
+        ...{ replicaId, deployment, pid, batches: { sum: this.#calls * 3, buckets: [2, this.#calls] } },
+        times: { sumS: this.#calls / 100, buckets: [bucketOf(10), this.#calls] },
+      })),
       ingress: {
         ...{ startedAtMs: 0, processes: [], connections: 10, unrouted: 0 },
         deployments: [...this.#counted[index]],
@@ -72,6 +78,7 @@ export class SyntheticCluster {
 
   /** Requests of some seconds; a deployment is asked at two nodes. */
   work(seconds) {
+    this.#calls += Math.floor(seconds * 20 * this.#random());
     this.#rollouts.forEach((_, deployment) => {
       for (const node of [deployment, deployment * 7 + 3]) {
         const at = this.#counted[node % this.#nodes.length];

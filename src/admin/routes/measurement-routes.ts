@@ -38,7 +38,7 @@ export function measurementRoutes(measurements: Measurements): readonly Route[] 
     route({
       ...{ method: 'GET', path: '/api/v1/series', tag, query: seriesQuery, answer: series },
       summary:
-        'rates, errors by kind, latencies, queues and replicas of deployments; load of nodes; 24 hours',
+        'rates, errors by kind, latencies, queues, batches and replicas of deployments; load of nodes; 24 hours',
       handle: ({ query }) => measurements.series(wanted(query)),
     }),
     route({

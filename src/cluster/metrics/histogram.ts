@@ -43,7 +43,7 @@ export function histogramOf(counts: Float64Array, sumS: number): Histogram {
   return { sumS, buckets };
 }
 
-export function countOf({ buckets }: Histogram): number {
+export function countOf({ buckets }: Pick<Histogram, 'buckets'>): number {
   let count = 0;
   for (let place = 1; place < buckets.length; place += 2) count += buckets[place] ?? 0;
   return count;

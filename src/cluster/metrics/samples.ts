@@ -1,6 +1,6 @@
-import { addHistograms, type Histogram, since } from './histogram.ts';
+import { addHistograms, EMPTY_HISTOGRAM, type Histogram, since } from './histogram.ts';
 import { OUTCOMES, type Outcome } from './outcomes.ts';
-import { addSizes, type SizeHistogram, sizesSince } from './sizes.ts';
+import { addSizes, NO_SIZES, type SizeHistogram, sizesSince } from './sizes.ts';
 
 /** One deployment at one ingress. Counters since the ingress began; gauges are now. */
 export interface DeploymentSample {
@@ -98,6 +98,23 @@ export interface ReplicaWork {
 
 /** The same of all replicas of a deployment. */
 export type DeploymentWork = Omit<ReplicaWork, 'replicaId' | 'pid'>;
+
+/** What calls have taken, wherever. */
+export type Work = Pick<ReplicaWork, 'times' | 'batches'>;
+
+export const NO_WORK: Work = { times: EMPTY_HISTOGRAM, batches: NO_SIZES };
+
+export function addWork(one: Work, other: Work): Work {
+  return {
+    times: addHistograms(one.times, other.times),
+    batches: addSizes(one.batches, other.batches),
+  };
+}
+
+/** See `since` of histograms. */
+export function workSince(now: Work, before: Work): Work {
+  return { times: since(now.times, before.times), batches: sizesSince(now.batches, before.batches) };
+}
 
 /** Environments that a node process has built since it began. */
 export interface BuildsSample {

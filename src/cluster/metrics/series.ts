@@ -27,6 +27,14 @@ export interface DeploymentSeries {
   readonly p50Ms: Points;
   readonly p95Ms: Points;
   readonly p99Ms: Points;
+  /** how long requests waited for a free replica, of those that reached one; put together as the percentiles above */
+  readonly queueP50Ms: Points;
+  readonly queueP95Ms: Points;
+  /** how long calls were in user code, those of a batch as long as the batch; put together likewise */
+  readonly userCodeP50Ms: Points;
+  readonly userCodeP95Ms: Points;
+  /** calls in a batch, on average; null where there was none */
+  readonly batchSize: Points;
   /** requests that waited for a replica */
   readonly queued: Points;
   /** requests at replicas */

@@ -1,18 +1,22 @@
-import { addHistograms, EMPTY_HISTOGRAM, quantileMs, since } from '../../cluster/metrics/histogram.ts';
+import { countOf, quantileMs } from '../../cluster/metrics/histogram.ts';
 import { FAILURES, OUTCOMES } from '../../cluster/metrics/outcomes.ts';
 import {
   addDeployment,
+  addWork,
   type DeploymentSample,
   type DeploymentWork,
   deploymentSince,
   isIdle,
   type MachineSample,
+  NO_WORK,
   type NodeSample,
+  type Work,
+  workSince,
 } from '../../cluster/metrics/samples.ts';
 import type { DeploymentTick, GpuTick, MetricTick, NodeTick } from '../../cluster/metrics/series.ts';
-import { addSizes, NO_SIZES, sizesSince } from '../../cluster/metrics/sizes.ts';
 import type { StatusDocument } from '../../cluster/status/types.ts';
 import { SeriesStore } from './series-store.ts';
+import { SlotRecorder } from './slot-recorder.ts';
 
 /** One look at all nodes: what each said, and what the leader knows of the cluster. */
 export interface Look {
@@ -33,12 +37,8 @@ export class ClusterMeasurer {
   readonly #nodes = new Map<string, NodeSample>();
   #answering: ReadonlySet<string> = new Set();
   readonly #totals = new Map<string, DeploymentSample>();
-  readonly #works = new Map<string, Omit<DeploymentWork, 'deployment'>>();
-  #slot = -1;
-  /** what has come in the slot so far, by key of the series */
-  #slotCounts = new Map<string, DeploymentSample>();
-  /** what an earlier head had counted in the slot in which this one began, by key */
-  #inherited: Map<string, Readonly<Record<string, number>>> | null = null;
+  readonly #works = new Map<string, Work>();
+  readonly #recorder: SlotRecorder;
   #lastMs: number;
 
   /** @param startedAtMs what was counted before is in sums, and at no point of time */
@@ -46,6 +46,7 @@ export class ClusterMeasurer {
     this.#startedAtMs = startedAtMs;
     this.#lastMs = startedAtMs;
     this.series = series;
+    this.#recorder = new SlotRecorder(series);
   }
 
   /** Of all nodes since this head began, and what their ingresses had counted by then; gauges as they were last. */
@@ -60,7 +61,7 @@ export class ClusterMeasurer {
 
   /** What calls took in user code, by deployment, of all nodes since this head began, and what they had counted by then. */
   get works(): readonly DeploymentWork[] {
-    return [...this.#works].map(([deployment, work]) => ({ deployment, ...work }));
+    return [...this.#works].map(([deployment, { times, batches }]) => ({ deployment, times, batches }));
   }
 
   /** those that answered the last time, with what they said: what the others had said is not known to be so any more */
@@ -70,12 +71,13 @@ export class ClusterMeasurer {
 
   take({ atMs, samples, status }: Look): MetricTick {
     const coversMs = Math.max(1, atMs - this.#lastMs);
-    this.#enter(SeriesStore.slotOf(atMs - coversMs / 2));
+    this.#recorder.enter(SeriesStore.slotOf(atMs - coversMs / 2));
     this.#lastMs = atMs;
     const fresh = new Map<string, DeploymentSample>();
+    const works = new Map<string, Work>();
     for (const sample of samples) {
       this.#count(sample, fresh);
-      this.#countWork(sample);
+      this.#countWork(sample, works);
     }
     const there = new Set(status.nodes.map(({ id }) => id));
     const nodes = samples.map((sample) => this.#nodeTick(sample, status));
@@ -85,23 +87,15 @@ export class ClusterMeasurer {
     this.#forgetDeployments(status);
     const deployments = status.deployments.map(({ name, ready }) => {
       const counted = fresh.get(name);
-      this.#record(`deployment ${name}`, counted, ready);
+      this.#recorder.record(`deployment ${name}`, { requests: counted, work: works.get(name) }, ready);
       return deploymentTick(name, counted, { ready, coversMs });
     });
-    this.#record(
+    this.#recorder.record(
       TOTAL_KEY,
-      together(fresh),
+      { requests: together(fresh), work: [...works.values()].reduce(addWork, NO_WORK) },
       sumOf(status.deployments, ({ ready }) => ready),
     );
     return { atMs, coversMs, deployments, nodes };
-  }
-
-  #enter(slot: number): void {
-    if (slot === this.#slot) return;
-    this.#inherited = this.#slot === -1 ? new Map() : null;
-    this.#slot = slot;
-    this.#slotCounts = new Map();
-    this.series.forget(slot);
   }
 
   /** Adds what an ingress has counted since it was asked last. */
@@ -122,50 +116,17 @@ export class ClusterMeasurer {
     }
   }
 
-  #countWork({ nodeId, works = [] }: NodeSample): void {
-    const before = this.#nodes.get(nodeId)?.works ?? [];
-    for (const { deployment, replicaId, pid, times, batches } of works) {
-      const earlier = before.find((one) => one.replicaId === replicaId && one.pid === pid);
-      const sum = this.#works.get(deployment) ?? { times: EMPTY_HISTOGRAM, batches: NO_SIZES };
-      this.#works.set(deployment, {
-        times: addHistograms(sum.times, earlier === undefined ? times : since(times, earlier.times)),
-        batches: addSizes(
-          sum.batches,
-          earlier === undefined ? batches : sizesSince(batches, earlier.batches),
-        ),
-      });
+  /** What a node's replicas had counted when it was first asked is of a time that is not this look's. */
+  #countWork({ nodeId, works = [] }: NodeSample, fresh: Map<string, Work>): void {
+    const node = this.#nodes.get(nodeId);
+    const known = new Map((node?.works ?? []).map((one) => [`${one.replicaId} ${one.pid}`, one]));
+    for (const now of works) {
+      const earlier = known.get(`${now.replicaId} ${now.pid}`);
+      const since = earlier === undefined ? now : workSince(now, earlier);
+      this.#works.set(now.deployment, addWork(this.#works.get(now.deployment) ?? NO_WORK, since));
+      if (node !== undefined && countOf(since.times) > 0)
+        fresh.set(now.deployment, addWork(fresh.get(now.deployment) ?? NO_WORK, since));
     }
-  }
-
-  #record(key: string, counted: DeploymentSample | undefined, ready: number): void {
-    if (counted !== undefined) add(this.#slotCounts, { ...counted, deployment: key });
-    const before = this.#inheritedBy(key);
-    const inSlot = this.#slotCounts.get(key);
-    const values: Record<string, number> = {
-      readyReplicas: ready,
-      queued: counted?.queued ?? 0,
-      inFlight: counted?.inFlight ?? 0,
-    };
-    if (inSlot !== undefined) {
-      for (const outcome of OUTCOMES) values[outcome] = (before[outcome] ?? 0) + inSlot.outcomes[outcome];
-      for (const [field, share] of QUANTILES) {
-        const ms = quantileMs(inSlot.duration, share);
-        if (ms !== null) values[field] = ms;
-      }
-    }
-    this.series.write(key, this.#slot, values);
-  }
-
-  /** Read before this head writes there: a head that is started anew within ten seconds goes on in the same slot. */
-  #inheritedBy(key: string): Readonly<Record<string, number>> {
-    if (this.#inherited === null) return {};
-    const known =
-      this.#inherited.get(key) ??
-      Object.fromEntries(
-        OUTCOMES.map((outcome) => [outcome, this.series.read(key, outcome, this.#slot) ?? 0]),
-      );
-    this.#inherited.set(key, known);
-    return known;
   }
 
   #nodeTick(sample: NodeSample, status: Look['status']): NodeTick {
@@ -173,7 +134,7 @@ export class ClusterMeasurer {
     const before = this.#nodes.get(nodeId);
     const cpu = before === undefined ? null : busyShare(before.machine, machine);
     const { memoryUsedBytes, memoryTotalBytes } = machine;
-    this.series.write(`node ${nodeId}`, this.#slot, { cpu: cpu ?? Number.NaN, memoryUsedBytes });
+    this.series.write(`node ${nodeId}`, this.#recorder.slot, { cpu: cpu ?? Number.NaN, memoryUsedBytes });
     const shown = status.nodes.find(({ id }) => id === nodeId)?.gpus ?? [];
     const ticks = shown.map(({ index, uuid, free }): GpuTick => {
       const use = gpus.find((gpu) => gpu.uuid === uuid);
@@ -182,7 +143,7 @@ export class ClusterMeasurer {
         memoryUsedBytes: use?.memoryUsedBytes ?? null,
         memoryTotalBytes: use?.memoryTotalBytes ?? 0,
       };
-      this.series.write(`gpu ${nodeId} ${index}`, this.#slot, {
+      this.series.write(`gpu ${nodeId} ${index}`, this.#recorder.slot, {
         held: tick.held,
         busy: tick.busy ?? Number.NaN,
         memoryUsedBytes: tick.memoryUsedBytes ?? Number.NaN,
@@ -203,12 +164,6 @@ export class ClusterMeasurer {
 
 /** Under which all deployments together are kept. */
 export const TOTAL_KEY = 'total';
-
-export const QUANTILES = [
-  ['p50Ms', 0.5],
-  ['p95Ms', 0.95],
-  ['p99Ms', 0.99],
-] as const;
 
 /** All of a look as one. */
 function together(fresh: ReadonlyMap<string, DeploymentSample>): DeploymentSample | undefined {

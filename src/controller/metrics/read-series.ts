@@ -6,8 +6,11 @@ import type {
   Points,
   Series,
 } from '../../cluster/metrics/series.ts';
-import { QUANTILES, TOTAL_KEY } from './cluster-measurer.ts';
+import { TOTAL_KEY } from './cluster-measurer.ts';
 import { SeriesStore, SLOT_S } from './series-store.ts';
+import { REQUEST_QUANTILES, WORK_QUANTILES } from './slot-recorder.ts';
+
+type Percentile = (typeof REQUEST_QUANTILES)[number][0] | (typeof WORK_QUANTILES)[number][0];
 
 export interface SeriesRange {
   readonly deployments: readonly string[] | null;
@@ -73,15 +76,17 @@ class Reader {
     const all = ready.map((value, slot) =>
       Number.isNaN(value) ? value : counts.reduce((sum, column) => sum + (column[slot] ?? 0), 0),
     );
-    const [p50Ms = [], p95Ms = [], p99Ms = []] = QUANTILES.map(([field]) =>
+    const percentiles = [...REQUEST_QUANTILES, ...WORK_QUANTILES].map(([field]) => [
+      field,
       this.#weighted(this.#column(key, field), all),
-    );
+    ]);
     return {
       requestsPerS: this.#rate(all),
       outcomesPerS: Object.fromEntries(
         occurring.map((outcome, index) => [outcome, this.#rate(counts[index] ?? all)]),
       ),
-      ...{ p50Ms, p95Ms, p99Ms },
+      ...(Object.fromEntries(percentiles) as Record<Percentile, Points>),
+      batchSize: this.#ratio(this.#column(key, 'batchedCalls'), this.#column(key, 'batches')),
       queued: this.#mean(this.#column(key, 'queued')),
       inFlight: this.#mean(this.#column(key, 'inFlight')),
       readyReplicas: this.#mean(ready),
@@ -115,6 +120,15 @@ class Reader {
   /** Per second of the slots that were measured. */
   #rate(counts: Float32Array): Points {
     return this.#mean(counts).map((count) => (count === null ? null : count / SLOT_S));
+  }
+
+  /** Of the sums over a step. */
+  #ratio(counts: Float32Array, of: Float32Array): Points {
+    const [above, below] = [this.#mean(counts), this.#mean(of)];
+    return above.map((count, step) => {
+      const divisor = below[step] ?? 0;
+      return count === null || divisor === 0 ? null : count / divisor;
+    });
   }
 
   /** Of the values that were measured. */

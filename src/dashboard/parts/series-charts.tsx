@@ -26,7 +26,11 @@ export function SeriesCharts({ deployment }: { readonly deployment: string | nul
   return (
     <Card title="Traffic" aside={<SpanChoice minutes={minutes} choose={setMinutes} />}>
       {error !== null && <Notice tone="bad" title={error} />}
-      {series === null ? <Empty>Asking the head …</Empty> : <Pictures times={times} series={series} />}
+      {series === null ? (
+        <Empty>Asking the head …</Empty>
+      ) : (
+        <Pictures times={times} series={series} isOfOne={deployment !== null} />
+      )}
     </Card>
   );
 }
@@ -58,16 +62,23 @@ function SpanChoice({
 function Pictures({
   times,
   series,
+  isOfOne,
 }: {
   readonly times: readonly number[];
   readonly series: DeploymentSeries;
+  /** of several deployments together, batches and user code say little */
+  readonly isOfOne: boolean;
 }) {
-  const { rates, errors, latencies, loads } = useMemo(() => linesOf(series), [series]);
+  const { rates, errors, latencies, loads, parts, batches } = useMemo(() => linesOf(series), [series]);
   return (
     <div class="grid">
       <Chart title="Requests" times={times} lines={rates} text={rateText} />
       <Chart title="Latency" times={times} lines={latencies} text={millisecondsText} />
       <Chart title="At work" times={times} lines={loads} text={countOf} />
+      {isOfOne && <Chart title="Queue and user code" times={times} lines={parts} text={millisecondsText} />}
+      {isOfOne && batches.length > 0 && (
+        <Chart title="Calls in a batch" times={times} lines={batches} text={countOf} />
+      )}
       {errors.length > 0 && <Chart title="Errors by kind" times={times} lines={errors} text={rateText} />}
     </div>
   );
@@ -78,7 +89,7 @@ const KINDS: readonly Outcome[] = [...FAILURES, 'client_error', 'cancelled'];
 
 function linesOf(
   one: DeploymentSeries,
-): Readonly<Record<'rates' | 'errors' | 'latencies' | 'loads', readonly Line[]>> {
+): Readonly<Record<'rates' | 'errors' | 'latencies' | 'loads' | 'parts' | 'batches', readonly Line[]>> {
   return {
     rates: [
       { name: 'all', values: one.requestsPerS, color: 0 },
@@ -100,6 +111,15 @@ function linesOf(
       { name: 'in the queue', values: one.queued, color: 2 },
       { name: 'replicas ready', values: one.readyReplicas, color: 1 },
     ],
+    parts: [
+      { name: 'queue p50', values: one.queueP50Ms, color: 6 },
+      { name: 'queue p95', values: one.queueP95Ms, color: 0 },
+      { name: 'code p50', values: one.userCodeP50Ms, color: 1 },
+      { name: 'code p95', values: one.userCodeP95Ms, color: 2 },
+    ],
+    batches: one.batchSize.some((size) => size !== null)
+      ? [{ name: 'on average', values: one.batchSize, color: 4 }]
+      : [],
   };
 }
 

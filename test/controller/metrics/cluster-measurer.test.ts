@@ -8,15 +8,19 @@ import { OUTCOMES } from '../../../src/cluster/metrics/outcomes.ts';
 import type { DeploymentSample, NodeSample } from '../../../src/cluster/metrics/samples.ts';
 import { NO_SIZES } from '../../../src/cluster/metrics/sizes.ts';
 import { ClusterMeasurer, type Look } from '../../../src/controller/metrics/cluster-measurer.ts';
+import { coarse } from '../../../src/controller/metrics/packed-hour.ts';
 import { readSeries } from '../../../src/controller/metrics/read-series.ts';
 import { loadSeries, saveSeries } from '../../../src/controller/metrics/series-file.ts';
 import { SeriesStore } from '../../../src/controller/metrics/series-store.ts';
+import { REQUEST_QUANTILES, WORK_QUANTILES } from '../../../src/controller/metrics/slot-recorder.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
-/** Without what only waits to be collected. */
+/** Without what only waits to be collected: what the first collection finds is freed beside it, and by the second at the latest. */
 function liveBufferBytes(): number {
   setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  collect();
   return process.memoryUsage().arrayBuffers;
 }
 
@@ -167,6 +171,56 @@ it('sums what calls took in user code over replicas that come, go and are starte
   ]);
 });
 
+it('keeps batch sizes, time in user code and the wait for a replica over time', () => {
+  const measurer = new ClusterMeasurer(BEGIN_MS);
+  const took = (calls: number, batches: number) => ({
+    ...{ deployment: 'Echo', replicaId: 'a', pid: 1 },
+    times: { sumS: calls / 100, buckets: [bucketOf(10), calls] },
+    batches: { sum: calls, buckets: [2, batches] },
+  });
+  const at = (afterS: number, calls: number, batches: number) =>
+    measurer.take(look(afterS, { ...sample('n1', BEGIN_MS, counted(calls)), works: [took(calls, batches)] }));
+  at(10, 50, 20); // what a node had counted when it was asked first is of no point of time
+  at(20, 56, 22);
+  at(25, 60, 23);
+  at(30, 68, 25);
+  at(40, 68, 25);
+  const { deployments, total } = readSeries(measurer.series, range(40));
+  expect(deployments['Echo']).toMatchObject({
+    batchSize: [null, 3, 4, null, null],
+    userCodeP50Ms: [null, expect.closeTo(9.2, 0), expect.closeTo(9.2, 0), null, null],
+    userCodeP95Ms: [null, expect.closeTo(10.1, 0), expect.closeTo(10.1, 0), null, null],
+    queueP50Ms: [expect.closeTo(9.2, 0), expect.closeTo(9.2, 0), expect.closeTo(9.2, 0), null, null],
+  });
+  expect(total?.batchSize).toEqual([null, 3, 4, null, null]);
+  const { deployments: coarse } = readSeries(measurer.series, range(39, 40));
+  expect(coarse['Echo']?.batchSize[0]).toBeCloseTo(18 / 5);
+});
+
+it('goes on with the batches of a slot in which an earlier head ended', () => {
+  const works = (calls: number, batches: number) => [
+    {
+      ...{ deployment: 'Echo', replicaId: 'a', pid: 1 },
+      times: { sumS: calls, buckets: [bucketOf(10), calls] },
+      batches: { sum: calls, buckets: [2, batches] },
+    },
+  ];
+  const node = sample('n1', BEGIN_MS, counted(0));
+  const earlier = new ClusterMeasurer(BEGIN_MS);
+  earlier.take(look(1, { ...node, works: works(10, 10) }));
+  earlier.take(look(3, { ...node, works: works(14, 12) }));
+  const later = new ClusterMeasurer(BEGIN_MS + 4_000, earlier.series);
+  later.take(look(5, { ...node, works: works(14, 12) }));
+  later.take(look(7, { ...node, works: works(20, 14) }));
+  expect(readSeries(later.series, range(5)).deployments['Echo']?.batchSize).toEqual([2.5]);
+});
+
+it('rounds what is known to a tenth to a 256th of itself', () => {
+  for (const value of [1e-4, 0.3, 9.17, 1_234.5, 2e6])
+    expect(Math.abs(coarse(value) / value - 1)).toBeLessThan(1 / 256);
+  expect([0, 1, -2.5, Number.NaN].map(coarse)).toEqual([0, 1, -2.5, Number.NaN]);
+});
+
 describe('values over time', () => {
   it('come back from a file as they were, and go after a day', async () => {
     const file = join(tempDir(), 'series.gz');
@@ -194,17 +248,22 @@ describe('values over time', () => {
   });
 
   it('of 200 deployments for a day take less than 100 MB, however much occurs', () => {
-    const fields = [...OUTCOMES, 'readyReplicas', 'queued', 'inFlight', 'p50Ms', 'p95Ms', 'p99Ms'];
+    const percentiles = [...REQUEST_QUANTILES, ...WORK_QUANTILES].map(([field]) => field);
+    const gauges = ['readyReplicas', 'queued', 'inFlight'];
+    const fields = [...OUTCOMES, 'batches', 'batchedCalls', ...gauges, ...percentiles];
     const store = new SeriesStore();
     const before = liveBufferBytes();
-    for (let slot = 0; slot < 8_640; slot += 9) {
-      const values = fields.map((field, at) => [field, field.endsWith('Ms') ? slot / 7 : slot * (at + 1)]);
+    for (let slot = 0; slot < 8_640; slot += 36) {
+      const values = fields.map((field, at) => [
+        field,
+        field.endsWith('Ms') ? coarse(slot / 7) : slot * (at + 1),
+      ]);
       for (let key = 0; key < 200; key += 1)
         store.write(`deployment ${key}`, slot, Object.fromEntries(values) as Record<string, number>);
       store.forget(slot);
     }
-    expect(liveBufferBytes() - before).toBeLessThan(80e6);
-    expect(store.read('deployment 199', 'inFlight', 9)).toBe(9 * (fields.indexOf('inFlight') + 1));
+    expect(liveBufferBytes() - before).toBeLessThan(90e6);
+    expect(store.read('deployment 199', 'inFlight', 36)).toBe(36 * (fields.indexOf('inFlight') + 1));
   });
 
   it('are what they were when their hour is packed, and when one writes there again', () => {
@@ -216,6 +275,7 @@ describe('values over time', () => {
       large: (slot: number) => slot * 1_000,
       negative: (slot: number) => -slot,
       fraction: (slot: number) => Math.fround(slot / 3),
+      coarse: (slot: number) => (slot % 7 === 0 ? Number.NaN : coarse(-slot / 3)),
       missing: (slot: number) => (slot % 2 === 0 ? Number.NaN : 1),
     } as const;
     const each = (slot: number) =>

@@ -61,8 +61,7 @@ async function serve(backend: string, launch: Record<string, unknown> = {}, path
 
 const workOf = ({ notifications }: ChannelClient): WorkReport | undefined =>
   notifications.filter((one) => one.event === 'work').at(-1);
-const callsIn = (work: WorkReport | undefined): number =>
-  work === undefined ? 0 : countOf({ sumS: 0, buckets: work.times.buckets });
+const callsIn = (work: WorkReport | undefined): number => (work === undefined ? 0 : countOf(work.times));
 
 describe.skipIf(python === null).each([
   ['synchronous', sync],
