@@ -1,9 +1,9 @@
-import type { ReplicaAssignment } from '../cluster/replicas/types.ts';
+import type { NodeReport, ReplicaAssignment } from '../cluster/replicas/types.ts';
 import { adoptReported } from '../cluster/rollout/adopt-reported.ts';
 import { reconcile } from '../cluster/rollout/reconcile.ts';
 import type { ObservedNode, Plan } from '../cluster/rollout/types.ts';
 import type { EventDraft } from '../store/types.ts';
-import type { ClusterView, KnownNode } from './cluster-view.ts';
+import type { ClusterView, KnownAssignment, KnownNode } from './cluster-view.ts';
 import type { LeaderState } from './leader-state.ts';
 
 export interface DecisionInput {
@@ -42,9 +42,9 @@ function observedNode(
   const { record, report } = node;
   const known = view.assignment(record.nodeId);
   let assigned = known?.replicas ?? [];
-  if (known === null && report !== null) {
-    // The store was emptied, or this leader is new: what the node runs is what it was assigned.
-    assigned = adoptReported([], report);
+  if (report !== null && (known === null || isBehind(known, report, input.incarnation))) {
+    // The store was emptied or is older, or this leader is new: what the node runs is what it was assigned.
+    assigned = adoptReported(assigned, report);
     adopted.set(record.nodeId, assigned);
   }
   return {
@@ -58,6 +58,11 @@ function observedNode(
     incarnation: input.incarnation,
     report,
   };
+}
+
+/** Whether the node was told more than is known here: a store that fell back showed this leader an older assignment. */
+function isBehind(known: KnownAssignment, report: NodeReport, incarnation: string): boolean {
+  return report.incarnation === incarnation && report.assignmentVersion > known.version;
 }
 
 function assignmentsAfter(
