@@ -262,7 +262,7 @@ describe('values over time', () => {
         store.write(`deployment ${key}`, slot, Object.fromEntries(values) as Record<string, number>);
       store.forget(slot);
     }
-    expect(liveBufferBytes() - before).toBeLessThan(90e6);
+    expect(liveBufferBytes() - before).toBeLessThan(100e6);
     expect(store.read('deployment 199', 'inFlight', 36)).toBe(36 * (fields.indexOf('inFlight') + 1));
   });
 
