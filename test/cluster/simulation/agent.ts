@@ -34,6 +34,8 @@ export class SimAgent {
   readonly nodeId: string;
   readonly capacity: NodeCapacity;
   readonly replicas = new Map<string, SimReplica>();
+  /** what starts under an id once the replica that drains under it has left */
+  readonly #successors = new Map<string, ReplicaAssignment>();
   #followed: Required<Pick<NodeReport, 'assignmentVersion' | 'incarnation' | 'epoch'>> = {
     assignmentVersion: -1,
     incarnation: '',
@@ -58,17 +60,14 @@ export class SimAgent {
       if (told === undefined || told.desired === 'drain') this.#drain(replica, nowMs);
       if (told !== undefined) replica.assignment = told;
     }
+    this.#successors.clear();
     for (const told of assignment.replicas) {
-      if (told.desired === 'drain' || this.replicas.has(told.replicaId)) continue;
-      this.replicas.set(told.replicaId, {
-        assignment: told,
-        state: newReplica(),
-        reconfigured: null,
-        startedWith: null,
-        dueAtMs: nowMs,
-      });
+      if (told.desired === 'drain') continue;
+      const present = this.replicas.get(told.replicaId);
+      if (present === undefined) this.#start(told, nowMs);
+      else if (present.state.phase === 'draining') this.#successors.set(told.replicaId, told);
     }
-    this.#sweep();
+    this.#sweep(nowMs);
   }
 
   /** Everything that is due by now happens. */
@@ -76,7 +75,7 @@ export class SimAgent {
     for (const replica of this.replicas.values()) {
       for (let step = 0; step < 20 && this.#advanceOne(replica, nowMs); step += 1);
     }
-    this.#sweep();
+    this.#sweep(nowMs);
   }
 
   /** A process dies. */
@@ -195,9 +194,19 @@ export class SimAgent {
     return Math.floor(this.#random() * mostMs);
   }
 
-  #sweep(): void {
+  #start(assignment: ReplicaAssignment, nowMs: number): void {
+    this.replicas.set(assignment.replicaId, {
+      ...{ assignment, state: newReplica(), dueAtMs: nowMs },
+      ...{ reconfigured: null, startedWith: null },
+    });
+  }
+
+  #sweep(nowMs: number): void {
     for (const [replicaId, { state }] of this.replicas) {
-      if (state.phase === 'stopped') this.replicas.delete(replicaId);
+      if (state.phase !== 'stopped') continue;
+      this.replicas.delete(replicaId);
+      const successor = this.#successors.get(replicaId);
+      if (successor !== undefined && this.#successors.delete(replicaId)) this.#start(successor, nowMs);
     }
   }
 }
