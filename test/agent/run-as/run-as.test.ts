@@ -107,7 +107,8 @@ async function stable(replicas: TestSet): Promise<number> {
 test('of a state directory others pass to what backends read, and to no other folder there is', async () => {
   const root = tempDir();
   const paths = statePaths(root);
-  const files = [paths.token, paths.lock, paths.nodeId, paths.assignment, paths.routing, paths.series];
+  const { token, tokenRing, lock, nodeId, assignment, routing, series } = paths;
+  const files = [token, tokenRing, lock, nodeId, assignment, routing, series];
   const folders = Object.values(paths).filter((path) => dirname(path) === root && !files.includes(path));
   for (const folder of folders) mkdirSync(folder, { mode: 0o755 });
   await openStateDir(paths);
