@@ -65,6 +65,8 @@ export class ModelStreams {
   readonly #options: ModelStreamsOptions;
   readonly #dependencies: ModelStreamsDependencies;
   readonly #entries = new Map<string, Entry>();
+  /** what is being written down of models that are whole */
+  readonly #noting = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   readonly #idleMs: number;
   readonly #looking: Rounds;
@@ -159,6 +161,7 @@ export class ModelStreams {
     this.#stopping.abort(new StreamError('this node stops', { code: 'STREAM_STOPPED' }));
     await this.#looking.stop();
     await Promise.all([...this.#entries.keys()].map(async (listing) => await this.#end(listing)));
+    await Promise.all(this.#noting);
     await this.#removeLeftovers();
   }
 
@@ -195,7 +198,8 @@ export class ModelStreams {
     const { store, room, placeholders } = this.#dependencies;
     const folder = join(partialDir, listing);
     const model = await StreamedModel.open(found, { folder, store, room, connections, placeholders });
-    void this.#follow(listing, found, model);
+    const noted = this.#follow(listing, found, model).finally(() => this.#noting.delete(noted));
+    this.#noting.add(noted);
     return { kind: 'coming', model };
   }
 
