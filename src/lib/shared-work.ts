@@ -24,6 +24,8 @@ interface Work<Result> {
  */
 export class SharedWork<Result> {
   readonly #running = new Map<string, Work<Result>>();
+  /** what has not ended yet; cancelled work is among it */
+  readonly #unfinished = new Set<Promise<unknown>>();
   readonly #lingerMs: number;
   #stopped = false;
 
@@ -60,13 +62,17 @@ export class SharedWork<Result> {
     }
   }
 
-  /** Cancels all that is under way; nothing is begun any more. Idempotent. */
-  stop(): void {
+  /**
+   * Cancels all that is under way; nothing is begun any more. Idempotent.
+   * @returns once all of it has ended
+   */
+  async stop(): Promise<void> {
     this.#stopped = true;
     for (const work of this.#running.values()) {
       if (work.linger !== null) clearTimeout(work.linger);
       work.cancel.abort();
     }
+    await Promise.all(this.#unfinished);
   }
 
   #begin(key: string, begin: (progress: Progress) => Promise<Result>): Work<Result> {
@@ -85,7 +91,11 @@ export class SharedWork<Result> {
         if (work.linger !== null) clearTimeout(work.linger);
       }),
     };
-    work.result.catch(() => undefined); // everybody may have gone
+    const ended = work.result.then(
+      () => void this.#unfinished.delete(ended),
+      () => void this.#unfinished.delete(ended), // everybody may have gone
+    );
+    this.#unfinished.add(ended);
     this.#running.set(key, work);
     return work;
   }

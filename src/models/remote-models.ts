@@ -94,8 +94,8 @@ export class RemoteModels {
 
   /** Ends all fetches; what has come stays for the next time. Idempotent. */
   async stop(): Promise<void> {
-    this.#fetches.stop();
-    this.#images.stop();
+    // What is cancelled notes how far it has come.
+    await Promise.all([this.#fetches.stop(), this.#images.stop()]);
     await Promise.all([this.#exchange.close(), this.#dragonfly.close()]);
   }
 

@@ -149,7 +149,7 @@ export function replicaSet(place: Workplace, lifeSignLimits: LifeSignLimits = LI
     },
   );
   onTestFinished(async () => {
-    preparations.stop();
+    await preparations.stop();
     await set.leave();
     for (const { identity } of records.readAll()) if (identity !== null) await killSession(identity.pid);
   });

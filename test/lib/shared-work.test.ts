@@ -46,7 +46,7 @@ test('all who ask for the same wait for one piece of work, and hear of it', asyn
   expect(begun).toHaveLength(1);
   shared.join('a', begin, watcher()).catch(() => undefined); // over is over: it begins anew
   expect(begun).toHaveLength(2);
-  shared.stop();
+  void shared.stop();
 });
 
 test('who leaves gets nothing, and the work goes on for the others', async () => {
@@ -73,7 +73,7 @@ test('work that nobody waits for is cancelled, and begun anew for the next', asy
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
   shared.join('a', begin, watcher()).catch(() => undefined);
   expect(begun).toHaveLength(2);
-  shared.stop();
+  void shared.stop();
   expect(begun[1]?.signal.aborted).toBe(true);
   expect(await shared.join('a', begin, watcher())).toBeNull();
 });
@@ -99,4 +99,29 @@ test('a failure reaches all who wait, and is not kept', async () => {
   const both = [shared.join('a', fail, watcher()), shared.join('a', fail, watcher())];
   for (const one of both) await expect(one).rejects.toThrow('no');
   expect(await shared.join('a', async () => 'yes', watcher())).toBe('yes');
+});
+
+test('a stop is over once what it has cancelled has ended, abandoned work among it', async () => {
+  const shared = new SharedWork<string>(0);
+  const ends: (() => void)[] = [];
+  const begin = async ({ signal }: Progress): Promise<string> => {
+    await new Promise<void>((resolve) => ends.push(resolve));
+    signal.throwIfAborted();
+    return 'done';
+  };
+  shared.join('kept', begin, watcher()).catch(() => undefined);
+  const gone = watcher();
+  const one = shared.join('abandoned', begin, gone);
+  gone.leave();
+  expect(await one).toBeNull();
+  let isOver = false;
+  const stopped = shared.stop().then(() => {
+    isOver = true;
+  });
+  for (const end of ends) {
+    await new Promise(setImmediate);
+    expect(isOver).toBe(false);
+    end();
+  }
+  await stopped;
 });

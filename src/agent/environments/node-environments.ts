@@ -36,8 +36,7 @@ export class NodeEnvironments {
 
   /** Ends what is being built; idempotent. */
   async stop(): Promise<void> {
-    this.preparations.stop();
     this.#software.stop();
-    await this.#keeper.stop();
+    await Promise.all([this.preparations.stop(), this.#keeper.stop()]);
   }
 }

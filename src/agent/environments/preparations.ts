@@ -77,9 +77,8 @@ export class Preparations {
   }
 
   /** Ends what is being built; nothing is prepared any more. Idempotent. */
-  stop(): void {
-    this.#running.stop();
-    this.#options.builds.stop();
+  async stop(): Promise<void> {
+    await Promise.all([this.#running.stop(), this.#options.builds.stop()]);
   }
 
   /** What was prepared stays so, but for models, which lie where somebody may have touched them. */

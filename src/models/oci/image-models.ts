@@ -75,8 +75,8 @@ export class ImageModels {
   }
 
   /** Ends all fetches; complete layers stay for the next time. Idempotent. */
-  stop(): void {
-    this.#fetches.stop();
+  async stop(): Promise<void> {
+    await this.#fetches.stop();
   }
 
   /**
