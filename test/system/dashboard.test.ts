@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { clusterKeys } from '../../src/config/token.ts';
 import { fakeNvidiaSmi } from '../support/fake-nvidia-smi.ts';
 import { CHROMIUM, TestBrowser, violationsOf } from './support/browser.ts';
@@ -157,9 +158,21 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     await page.getByText('"version": "v1"').waitFor();
   });
 
+  /** What is shown is of the last full ten seconds: requests go on until the test has seen all of it. */
+  function keepAsking(ask: () => Promise<unknown>): void {
+    let isOver = false;
+    const traffic = (async () => {
+      while (!isOver) await Promise.all([ask(), delay(100)]);
+    })();
+    onTestFinished(async () => {
+      isOver = true;
+      await traffic;
+    });
+  }
+
   it('draws rates, latencies, the queue and errors by kind', async () => {
     const ask = async (method: string) => await (await fetch(head.url('echo'), { method })).arrayBuffer();
-    for (let count = 0; count < 5; count += 1) await Promise.all([ask('POST'), ask('DELETE')]);
+    keepAsking(async () => await Promise.all([ask('POST'), ask('DELETE')]));
     await show('deployments');
     await page.getByRole('row', { name: /Echo.* ms .* ms .* ms/ }).waitFor();
     await show('deployment/Echo');
@@ -175,6 +188,7 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
   it('draws the size of batches where there are some', async () => {
     const ask = async () => await (await fetch(head.url('many'), { method: 'POST', body: '{}' })).text();
     expect(JSON.parse(await ask())).toEqual({ status: 1 });
+    keepAsking(ask);
     await show('deployment/Many');
     const batches = page.locator('figure.chart', { hasText: 'Calls in a batch' });
     await batches.getByText(/^on average\s*1$/).waitFor();
