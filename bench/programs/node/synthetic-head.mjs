@@ -14,6 +14,7 @@ const { statusDocument } = await load('controller/status-document.js');
 const { ClusterMeasurer } = await load('controller/metrics/cluster-measurer.js');
 const { readSeries } = await load('controller/metrics/read-series.js');
 const { clusterKeys } = await load('config/token.js');
+const { LiveSecrets } = await load('lib/live-secrets.js');
 
 const [token, deployments, nodes, replicas, hours] = process.argv.slice(2);
 const TICK_MS = 2_000;
@@ -48,16 +49,22 @@ const live = new LiveHub({
     return () => listeners.delete(listener);
   },
 });
-const keys = clusterKeys(token);
+const { apiKey, viewerKey, metricsKey } = clusterKeys(token);
+const keys = {
+  api: new LiveSecrets(apiKey),
+  viewer: new LiveSecrets(viewerKey),
+  metrics: new LiveSecrets(metricsKey),
+};
 const nothing = new Proxy(
   {},
   { get: () => async () => ({ models: [], environments: [], silent: [], revisions: [] }) },
 );
 const server = new AdminServer(
-  { host: '127.0.0.1', port: 0, ...keys, isReadOnly: false, tls: null, version: '0' },
+  { host: '127.0.0.1', port: 0, keys, isReadOnly: false, tls: null, version: '0' },
   {
     backend: { ...nothing, status, events, replica: async (id) => cluster.replica(id) },
     uploads: nothing,
+    tokens: nothing,
     revisions: { list: async () => [] },
     measurements: {
       series: (query) => readSeries(measurer.series, query),
