@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { linkRequest } from '../../src/channel/link-request.ts';
 import type { NodeAddress } from '../../src/cluster/routing/types.ts';
 import { sha256 } from '../../src/lib/hash.ts';
@@ -12,23 +12,11 @@ import { authorityOf, issue, nodeTls, putFiles } from '../support/certificates.t
 import { pathSecrets } from '../support/secrets.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import type { FakeCall } from './fake-replica.ts';
-import { call, routeOf, TestNode, until } from './test-node.ts';
+import { call, pairOfEachTest, routeOf, type TestNode, until } from './test-node.ts';
 
 const MIB = 1024 * 1024;
-/** Serves HTTP; has no replica of its own unless a test says so. */
-let near: TestNode;
-/** Has the replicas. */
-let far: TestNode;
-
-beforeEach(() => {
-  near = new TestNode('node-a');
-  far = new TestNode('node-b');
-});
-
-afterEach(async () => {
-  await near.close();
-  await far.close();
-});
+/** The near one has no replica of its own unless a test says so. */
+const pair = pairOfEachTest();
 
 function digest({ body, answer }: FakeCall): void {
   void body.then((bytes) => answer(`${bytes.length} ${sha256(bytes)}`));
@@ -44,15 +32,15 @@ async function link(
   options: { address?: NodeAddress; key?: string; tls?: NodeTlsFiles } = {},
 ): Promise<void> {
   const { tls = PLAIN_FILES } = options;
-  await far.start({ tls });
-  await near.start(options.key === undefined ? { tls } : { secrets: pathSecrets(options.key) });
-  await far.replica('Echo-f', script);
+  await pair.far.start({ tls });
+  await pair.near.start(options.key === undefined ? { tls } : { secrets: pathSecrets(options.key) });
+  await pair.far.replica('Echo-f', script);
   const table = {
-    nodes: [addressOf(near), options.address ?? addressOf(far)],
+    nodes: [addressOf(pair.near), options.address ?? addressOf(pair.far)],
   };
   const routes = [routeOf({ endpoints: [{ replicaId: 'Echo-f', nodeId: 'node-b' }] })];
-  await far.publish(routes, table);
-  await near.publish(routes, table);
+  await pair.far.publish(routes, table);
+  await pair.near.publish(routes, table);
 }
 
 /** As a node of this cluster shows it to others. */
@@ -67,12 +55,12 @@ describe.each([
 ])('a link, %s,', (_name, files) => {
   it('carries requests to the replicas of another node, small and large', async () => {
     await link(digest, { tls: await files() });
-    await near.connected('Echo-f');
+    await pair.near.connected('Echo-f');
     for (const bytes of [0, 10, MIB, 7 * MIB + 3]) {
       const body = Buffer.alloc(bytes, 7);
-      expect((await call(near.port, { body })).text).toBe(`${bytes} ${sha256(body)}`);
+      expect((await call(pair.near.port, { body })).text).toBe(`${bytes} ${sha256(body)}`);
     }
-    expect(near.ingress.state).toMatchObject({ inFlight: 0, queued: 0, keptBytes: 0 });
+    expect(pair.near.ingress.state).toMatchObject({ inFlight: 0, queued: 0, keptBytes: 0 });
   });
 
   it('carries large answers under the windows of both ends', async () => {
@@ -94,15 +82,15 @@ describe.each([
       },
       { tls: await files() },
     );
-    await near.connected('Echo-f');
-    expect((await call(near.port)).text.length).toBe(total);
+    await pair.near.connected('Echo-f');
+    expect((await call(pair.near.port)).text.length).toBe(total);
   });
 });
 
 describe('a link with TLS', () => {
   it('is refused to whoever shows no certificate of the cluster, or expects another', async () => {
-    await far.start({ tls: await certified() });
-    const address = { host: '127.0.0.1', port: far.ingress.state.linkPort };
+    await pair.far.start({ tls: await certified() });
+    const address = { host: '127.0.0.1', port: pair.far.ingress.state.linkPort };
     const whole = {
       address,
       nodeId: 'node-a',
@@ -128,28 +116,28 @@ describe('a link', () => {
   it('is used only when no replica of this node has room', async () => {
     const calls: FakeCall[] = [];
     await link(({ answer }) => answer('far'));
-    await near.replica('Echo-n', (asked) => void calls.push(asked), { maxOngoing: 2 });
+    await pair.near.replica('Echo-n', (asked) => void calls.push(asked), { maxOngoing: 2 });
     const both = [
       { replicaId: 'Echo-f', nodeId: 'node-b' },
       { replicaId: 'Echo-n', nodeId: 'node-a' },
     ];
-    await near.publish([routeOf({ endpoints: both })], { nodes: [addressOf(far)] });
-    await near.connected('Echo-f', 'Echo-n');
-    const first = [call(near.port), call(near.port)];
+    await pair.near.publish([routeOf({ endpoints: both })], { nodes: [addressOf(pair.far)] });
+    await pair.near.connected('Echo-f', 'Echo-n');
+    const first = [call(pair.near.port), call(pair.near.port)];
     await until('both are on this node', () => calls.length === 2);
-    expect((await call(near.port)).text).toBe('far');
+    expect((await call(pair.near.port)).text).toBe('far');
     for (const asked of calls) asked.answer('near');
     expect((await Promise.all(first)).map(({ text }) => text)).toEqual(['near', 'near']);
   });
 
   it('tells at once what is ready at the far end', async () => {
     await link(digest);
-    await near.connected('Echo-f');
-    far.replicas.get('Echo-f')?.become('draining');
-    await until('it is not ready here', () => near.ingress.state.deployments[0]?.ready === 0);
-    far.replicas.get('Echo-f')?.become('ready');
-    await until('it is ready here', () => near.ingress.state.deployments[0]?.ready === 1);
-    expect((await call(near.port, { body: 'x' })).status).toBe(200);
+    await pair.near.connected('Echo-f');
+    pair.far.replicas.get('Echo-f')?.become('draining');
+    await until('it is not ready here', () => pair.near.ingress.state.deployments[0]?.ready === 0);
+    pair.far.replicas.get('Echo-f')?.become('ready');
+    await until('it is ready here', () => pair.near.ingress.state.deployments[0]?.ready === 1);
+    expect((await call(pair.near.port, { body: 'x' })).status).toBe(200);
   });
 
   it('passes on refusals, cancels and deaths', async () => {
@@ -159,32 +147,32 @@ describe('a link', () => {
       seen += 1;
       if (seen === 1) asked.stream.refuse('full');
       else if (seen === 2) digest(asked);
-      else if (seen === 3) void far.replicas.get('Echo-f')?.die();
+      else if (seen === 3) void pair.far.replicas.get('Echo-f')?.die();
       else {
         void asked.cancelled.then(() => {
           cancelled = true;
         });
       }
     });
-    await near.connected('Echo-f');
-    expect((await call(near.port, { body: 'refused once' })).text).toContain('12 ');
+    await pair.near.connected('Echo-f');
+    expect((await call(pair.near.port, { body: 'refused once' })).text).toContain('12 ');
     expect(seen).toBe(2);
-    const answer = call(near.port, { body: 'survives' });
-    await until('it waits for another', () => near.ingress.state.queued === 1);
-    await far.replica('Echo-f', digest);
+    const answer = call(pair.near.port, { body: 'survives' });
+    await until('it waits for another', () => pair.near.ingress.state.queued === 1);
+    await pair.far.replica('Echo-f', digest);
     expect((await answer).text).toContain('8 ');
     const hangsUp = new AbortController();
-    far.replicas.get('Echo-f')?.become('draining');
-    await until('gone', () => near.ingress.state.deployments[0]?.ready === 0);
-    await far.replicas.get('Echo-f')?.die();
-    await far.replica('Echo-f', (asked) => {
+    pair.far.replicas.get('Echo-f')?.become('draining');
+    await until('gone', () => pair.near.ingress.state.deployments[0]?.ready === 0);
+    await pair.far.replicas.get('Echo-f')?.die();
+    await pair.far.replica('Echo-f', (asked) => {
       void asked.cancelled.then(() => {
         cancelled = true;
       });
     });
-    await until('back', () => near.ingress.state.deployments[0]?.ready === 1);
-    const left = call(near.port, { body: 'x', signal: hangsUp.signal }).catch(() => {});
-    await until('it is there', () => far.replicas.get('Echo-f')?.ongoing === 1);
+    await until('back', () => pair.near.ingress.state.deployments[0]?.ready === 1);
+    const left = call(pair.near.port, { body: 'x', signal: hangsUp.signal }).catch(() => {});
+    await until('it is there', () => pair.far.replicas.get('Echo-f')?.ongoing === 1);
     hangsUp.abort();
     await left;
     await until('the replica heard of it', () => cancelled);
@@ -192,11 +180,11 @@ describe('a link', () => {
 
   it('that breaks counts as a death: its requests go to another replica', async () => {
     await link(() => {});
-    await near.connected('Echo-f');
-    const answer = call(near.port, { body: 'moves' });
-    await until('it is there', () => far.replicas.get('Echo-f')?.ongoing === 1);
-    await near.replica('Echo-n', digest);
-    await near.publish(
+    await pair.near.connected('Echo-f');
+    const answer = call(pair.near.port, { body: 'moves' });
+    await until('it is there', () => pair.far.replicas.get('Echo-f')?.ongoing === 1);
+    await pair.near.replica('Echo-n', digest);
+    await pair.near.publish(
       [
         routeOf({
           endpoints: [
@@ -205,25 +193,25 @@ describe('a link', () => {
           ],
         }),
       ],
-      { nodes: [addressOf(far)] },
+      { nodes: [addressOf(pair.far)] },
     );
-    await far.ingress.stop();
+    await pair.far.ingress.stop();
     expect((await answer).text).toContain('5 ');
-    await until('the far replica heard of it', () => far.replicas.get('Echo-f')?.ongoing === 0);
+    await until('the far replica heard of it', () => pair.far.replicas.get('Echo-f')?.ongoing === 0);
   });
 
   it('that breaks and comes back costs a request nothing, though there is no other replica', async () => {
     const relay = await Relay.start();
-    near.onClose(() => relay.close());
+    pair.near.onClose(() => relay.close());
     let seen = 0;
     const second = (asked: FakeCall) => {
       seen += 1;
       if (seen > 1) digest(asked);
     };
     await link(second, { address: { nodeId: 'node-b', host: '127.0.0.1', linkPort: relay.ownPort } });
-    relay.port = far.ingress.state.linkPort;
-    await near.connected('Echo-f');
-    const answer = call(near.port, { body: 'again' });
+    relay.port = pair.far.ingress.state.linkPort;
+    await pair.near.connected('Echo-f');
+    const answer = call(pair.near.port, { body: 'again' });
     await until('it is there', () => seen === 1);
     relay.cut();
     expect((await answer).text).toContain('5 ');
@@ -231,25 +219,25 @@ describe('a link', () => {
 
   it('to a silent node is broken, long before TCP would', async () => {
     const relay = await Relay.start();
-    near.onClose(() => relay.close());
+    pair.near.onClose(() => relay.close());
     await link(() => {}, { address: { nodeId: 'node-b', host: '127.0.0.1', linkPort: relay.ownPort } });
-    relay.port = far.ingress.state.linkPort;
-    await near.connected('Echo-f');
+    relay.port = pair.far.ingress.state.linkPort;
+    await pair.near.connected('Echo-f');
     relay.swallow();
-    await until('it is given up', () => near.ingress.state.deployments[0]?.ready === 0, 20_000);
+    await until('it is given up', () => pair.near.ingress.state.deployments[0]?.ready === 0, 20_000);
   });
 
   it('is refused to who does not hold the key', async () => {
     await link(digest, { key: 'another key' });
-    const answer = await call(near.port, { headers: { 'x-request-timeout-seconds': '0.3' } });
+    const answer = await call(pair.near.port, { headers: { 'x-request-timeout-seconds': '0.3' } });
     expect(answer.status).toBe(504);
-    expect(near.ingress.state.deployments[0]?.ready).toBe(0);
-    expect(far.replicas.get('Echo-f')?.begun).toBe(0);
+    expect(pair.near.ingress.state.deployments[0]?.ready).toBe(0);
+    expect(pair.far.replicas.get('Echo-f')?.begun).toBe(0);
   });
 
   it('takes no request from a connector that has not proved the key', async () => {
     await link(digest);
-    const socket = createConnection(far.ingress.state.linkPort, '127.0.0.1');
+    const socket = createConnection(pair.far.ingress.state.linkPort, '127.0.0.1');
     const head = Buffer.from(
       JSON.stringify({ id: 'x', replica: 'Echo-f', method: 'GET', path: '/', headers: [] }),
     );
@@ -260,24 +248,24 @@ describe('a link', () => {
     frame.writeUInt32BE(1, 6);
     socket.write(Buffer.concat([frame, head]));
     await new Promise((resolve) => socket.once('close', resolve));
-    expect(far.replicas.get('Echo-f')?.begun).toBe(0);
+    expect(pair.far.replicas.get('Echo-f')?.begun).toBe(0);
   });
 
   it('never goes on to a third node', async () => {
     await link(digest);
-    await near.connected('Echo-f');
+    await pair.near.connected('Echo-f');
     // the far node's table says that the replica is on the near one: it must refuse, not send it back
-    await far.publish([routeOf({ endpoints: [{ replicaId: 'Echo-f', nodeId: 'node-a' }] })], {
-      nodes: [addressOf(near)],
+    await pair.far.publish([routeOf({ endpoints: [{ replicaId: 'Echo-f', nodeId: 'node-a' }] })], {
+      nodes: [addressOf(pair.near)],
     });
-    const answer = await call(near.port, { headers: { 'x-request-timeout-seconds': '0.3' } });
+    const answer = await call(pair.near.port, { headers: { 'x-request-timeout-seconds': '0.3' } });
     expect(answer.status).toBe(504);
   });
 });
 
 describe('the log of a far replica', () => {
   const options = () => ({
-    address: { host: '127.0.0.1', port: far.ingress.state.linkPort },
+    address: { host: '127.0.0.1', port: pair.far.ingress.state.linkPort },
     nodeId: 'node-a',
     peerNodeId: 'node-b',
     linkKeys: new LiveSecrets('the link key'),
@@ -286,8 +274,8 @@ describe('the log of a far replica', () => {
   });
 
   it('is read over a link, followed, and ended', async () => {
-    await far.start();
-    const folder = join(far.paths.replicaLogs, 'Echo');
+    await pair.far.start();
+    const folder = join(pair.far.paths.replicaLogs, 'Echo');
     mkdirSync(folder, { recursive: true });
     const file = join(folder, 'Echo-f.log');
     writeFileSync(file, 'one\ntwo\nthree\n');
@@ -315,14 +303,14 @@ describe('the log of a far replica', () => {
     ['/-/logs/../secret', 404],
     ['/-/logs/Echo', 404],
   ])('%s is %i', async (path, status) => {
-    await far.start();
+    await pair.far.start();
     const answer = await linkRequest(options(), path, '');
     answer.body.destroy();
     expect(answer.status).toBe(status);
   });
 
   it('needs the key', async () => {
-    await far.start();
+    await pair.far.start();
     await expect(
       linkRequest({ ...options(), linkKeys: new LiveSecrets('wrong') }, '/-/logs/Echo/x', ''),
     ).rejects.toMatchObject({

@@ -3,6 +3,7 @@ import http from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterEach, beforeEach } from 'vitest';
 import type { DeploymentRoute, RoutingTable } from '../../src/cluster/routing/types.ts';
 import { replicaSocket, type StatePaths, statePaths } from '../../src/config/paths.ts';
 import {
@@ -317,4 +318,18 @@ export function raw(
     socket.on('error', (error) => (text === '' ? reject(error) : resolve(text)));
     socket.write(bytes, 'latin1');
   });
+}
+
+/** Two nodes for each test of a file: one that serves HTTP, and a far one that has the replicas. */
+export function pairOfEachTest(): { near: TestNode; far: TestNode } {
+  const pair = {} as { near: TestNode; far: TestNode };
+  beforeEach(() => {
+    pair.near = new TestNode('node-a');
+    pair.far = new TestNode('node-b');
+  });
+  afterEach(async () => {
+    await pair.near.close();
+    await pair.far.close();
+  });
+  return pair;
 }
