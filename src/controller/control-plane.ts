@@ -135,10 +135,15 @@ export class ControlPlane {
     return await leader.waitUntilLeft(() => leader.others(), timeoutMs);
   }
 
-  /** Resolves when a node that was told to leave has left, or after `timeoutMs`. @returns its id where it has not */
+  /**
+   * Resolves when a node that was told to leave is lost or no status shows it any more, or after `timeoutMs`.
+   * @returns its id where it is still there
+   */
   async untilLeft(nodeId: string, timeoutMs: number): Promise<readonly string[]> {
     const { leader } = this.#dependencies;
-    return await leader.waitUntilLeft(() => leader.others().filter((one) => one === nodeId), timeoutMs);
+    const listed = (): readonly string[] => [nodeId].filter((one) => leader.isListed(one));
+    const left = await leader.waitUntilLeft(listed, timeoutMs);
+    return left.filter((one) => leader.isAlive(one));
   }
 
   #nodes(): readonly NodeFacts[] {

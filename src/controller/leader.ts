@@ -150,6 +150,11 @@ export class Leader {
     return there();
   }
 
+  /** Whether a node is there, or has left in order and is on the list still: the next look takes it off. */
+  isListed(nodeId: string): boolean {
+    return this.isAlive(nodeId) || this.view.nodes.get(nodeId)?.recordMissing === true;
+  }
+
   isAlive(nodeId: string): boolean {
     const node = this.view.nodes.get(nodeId);
     const { storeSeenSinceMs } = this.#lease;

@@ -305,6 +305,17 @@ describe('stopping the cluster', () => {
     expect(await head.leader.waitUntilLeft(() => head.leader.others(), 0)).toEqual([]);
   });
 
+  it('has a node on its list, though it has left, until the look that takes it off', async () => {
+    const { world, head } = await serving(['head', 'w1'], 2);
+    await world.leave('w1');
+    await world.ticks(3);
+    world.nowMs += 1_500;
+    expect(head.leader.isAlive('w1')).toBe(false);
+    expect(head.leader.isListed('w1')).toBe(true);
+    await world.ticks(1);
+    expect(head.leader.isListed('w1')).toBe(false);
+  });
+
   it('says to leave also to a node whose next assignment was on its way', async () => {
     const { world, head } = await serving(['head', 'w1'], 2);
     await world.apply([echo({ replicas: 6 })]);
