@@ -6,6 +6,7 @@ import { modelserveVersion } from '../config/version.ts';
 import { codeOf, ServeError } from '../lib/errors.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { clusterPrefix } from '../store/keys.ts';
+import { requirePlainStore } from '../store/plain-store.ts';
 import { addressOf } from '../store/redis-client.ts';
 import { connectStore, type StoreOptions } from '../store/redis-store.ts';
 import type { Store } from '../store/types.ts';
@@ -96,6 +97,7 @@ async function joinCluster(
   const nodeId = await nodeIdOf(paths);
   const security = await secureNode(flags.tls, { paths, tokens, nodeId, host, log }, closers);
   const target = storeTarget(flags, tokens, security.tls.nodes);
+  if ('address' in flags.cluster && target.tls === null) await requirePlainStore(target.url);
   const store = await connectWithEither({ ...target, prefix: clusterPrefix(tokens.clusterId) }, tokens);
   closers.add(async () => await store.close());
   await requireSameTls(store, security.tls.nodes !== null);

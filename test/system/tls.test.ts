@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { programOnPort } from '../../src/lib/ports.ts';
 import { runCommand } from '../../src/lib/process/command.ts';
 import { authorityOf, issue, putFiles } from '../support/certificates.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { freePorts, modelserve, TestHead, type TestNode } from './support/cluster.ts';
 import { processesWith } from './support/processes.ts';
 import { echoSource, Project } from './support/project.ts';
@@ -20,6 +21,20 @@ const GIVEN = 'mst_given';
 const ALERT = 0x15;
 /** What a client says and hears; it stops listening when the server has been silent for so long. */
 const SILENCE_MS = 500;
+
+/** Listens where a store would, and answers each client as one does that speaks TLS. @returns also what it was told */
+async function storeWithTls() {
+  const told: string[] = [];
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (chunk) => {
+      told.push(String(chunk));
+      socket.end('-TLSREQUIRED this store speaks TLS\r\n');
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { server, told, port: (server.address() as AddressInfo).port };
+}
 
 /** The ports that processes of this node listen on. */
 function portsOf({ stateDir }: TestNode): readonly number[] {
@@ -216,4 +231,17 @@ describe('a cluster with TLS', () => {
     expect(await start('--tls-cert', cert)).toMatchObject({ code: 2, stderr: /--tls-key together/ });
     expect(await start('--tls', 'some')).toMatchObject({ code: 2, stderr: /expected all, nodes, off/ });
   });
+});
+
+it('a plain worker says no password in clear to a store that speaks TLS', async () => {
+  const { server, told, port } = await storeWithTls();
+  const stateDir = tempDir();
+  const joined = await modelserve([
+    ...['worker', '--address', `127.0.0.1:${port}`, '--tls', 'off'],
+    ...['--token', 'mst_ours', '--state-dir', stateDir],
+  ]);
+  server.close();
+  expect(joined).toMatchObject({ code: 4, stderr: /speaks TLS, and this node does not: .*--tls nodes/ });
+  expect(told).not.toEqual([]);
+  expect(told.join('')).not.toMatch(/auth|msr_/i);
 });
