@@ -18,7 +18,7 @@ import {
 } from './framework-error.ts';
 import { sentRequestId } from './headers.ts';
 import { declaredBytes, discardBody } from './request-body.ts';
-import { type Identified, outcomeOfRefusal, type RequestJournal } from './request-journal.ts';
+import { type Identified, type OwnAnswer, outcomeOfOwn, type RequestJournal } from './request-journal.ts';
 import { endSpan } from './request-span.ts';
 
 export interface HandlerDependencies {
@@ -38,6 +38,7 @@ export interface HandlerDependencies {
 }
 
 const UNTRACED: Traced = { trace: null, traceparent: null };
+const OPTIONS_ANSWER = { status: 204, code: null };
 
 /** Takes every request that is for a deployment. Nothing it does depends on how many deployments there are. */
 export class RequestHandler {
@@ -68,11 +69,14 @@ export class RequestHandler {
     const { dispatcher, isDraining, journal, tracer } = this.#dependencies;
     const isLast = isDraining();
     const startMs = performance.now();
-    const reject = (error: FrameworkError) => {
-      sendFrameworkError(response, error, { requestId: id, isLast });
+    const answered = (answer: OwnAnswer) => {
       discardBody(request);
       const traced = tracer?.begin(request.headers['traceparent']) ?? UNTRACED;
-      turnedAway({ request, id, path, traced }, { route: queue?.route ?? null, startMs, error }, journal);
+      tell({ request, id, path, traced }, { route: queue?.route ?? null, startMs, answer }, journal);
+    };
+    const reject = (error: FrameworkError) => {
+      sendFrameworkError(response, error, { requestId: id, isLast });
+      answered(error);
     };
     const queue = dispatcher.find(path);
     if (queue === null) {
@@ -82,8 +86,10 @@ export class RequestHandler {
     }
     const method = request.method ?? 'GET';
     if (!mayCall(queue.route, method)) {
-      if (method === 'OPTIONS') sendOptions(response, id, queue.route);
-      else {
+      if (method === 'OPTIONS') {
+        sendOptions(response, id, queue.route);
+        answered(OPTIONS_ANSWER);
+      } else {
         const error = methodNotAllowed(method, queue.route, allowed(queue.route));
         queue.countFrameworkError(error);
         reject(error);
@@ -159,20 +165,20 @@ export class RequestHandler {
 }
 
 /** What is told of a request that was answered before anything of it was looked at but its head. */
-function turnedAway(
+function tell(
   identified: Identified & { readonly traced: Traced },
   answered: {
     readonly route: DeploymentRoute | null;
     readonly startMs: number;
-    readonly error: FrameworkError;
+    readonly answer: OwnAnswer;
   },
   journal: RequestJournal,
 ): void {
-  const { route, startMs, error } = answered;
-  const { status, code } = error;
-  journal.turnedAway(identified, route?.deployment ?? null, error);
+  const { route, startMs, answer } = answered;
+  const { status, code } = answer;
+  journal.answeredHere(identified, route?.deployment ?? null, answer);
   const { trace } = identified.traced;
-  const outcome = outcomeOfRefusal(error);
+  const outcome = outcomeOfOwn(answer);
   if (trace !== null) endSpan(trace, { ...identified, route, startMs, status, outcome, code, retries: 0 });
 }
 
@@ -200,9 +206,8 @@ function allowed(route: DeploymentRoute): string {
 }
 
 function sendOptions(response: ServerResponse, id: string, route: DeploymentRoute): void {
-  response.writeHead(204, { allow: allowed(route), 'x-request-id': id });
+  response.writeHead(OPTIONS_ANSWER.status, { allow: allowed(route), 'x-request-id': id });
   response.end();
-  discardBody(response.req);
 }
 
 /** What `x-request-timeout-seconds` leaves of the deployment's own deadline; null where it is no number above 0. */

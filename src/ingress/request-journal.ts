@@ -20,9 +20,16 @@ const NOTHING_DONE = {
 };
 const NO_HEAD = { traceId: null, method: '', path: '', deployment: null };
 
+/** An answer of the ingress itself, as far as it is told. */
+export interface OwnAnswer {
+  readonly status: number;
+  /** null: it is no error */
+  readonly code: FrameworkError['code'] | null;
+}
+
 /** How a request ended that is answered before anything of it was looked at but its head. */
-export function outcomeOfRefusal({ status }: Pick<FrameworkError, 'status'>): Outcome {
-  return OUTCOMES[outcomeOfError(status)] ?? 'client_error';
+export function outcomeOfOwn({ status, code }: OwnAnswer): Outcome {
+  return code === null ? 'ok' : (OUTCOMES[outcomeOfError(status)] ?? 'client_error');
 }
 
 /** A request, as far as its line says who asked for what. */
@@ -78,10 +85,10 @@ export class RequestJournal {
   }
 
   /** One that was answered before anything of it was looked at but its head. */
-  turnedAway(identified: Identified, deployment: string | null, error: FrameworkError): void {
-    const outcome = outcomeOfRefusal(error);
+  answeredHere(identified: Identified, deployment: string | null, answer: OwnAnswer): void {
+    const outcome = outcomeOfOwn(answer);
     if (!this.wants(outcome)) return;
-    const { status, code } = error;
+    const { status, code } = answer;
     this.over({
       ...NOTHING_DONE,
       ...this.identify(identified),
@@ -94,9 +101,9 @@ export class RequestJournal {
   }
 
   /** What came on a connection and is no HTTP: it has neither method nor path. @param client its address */
-  malformed(answered: Pick<AccessEntry, 'requestId' | 'client' | 'status' | 'code'>): void {
+  malformed(answered: Pick<AccessEntry, 'requestId' | 'client'> & OwnAnswer): void {
     if (this.#access === null) return;
-    const outcome = outcomeOfRefusal(answered);
+    const outcome = outcomeOfOwn(answered);
     this.over({ ...NOTHING_DONE, ...answered, ...NO_HEAD, atMs: Date.now(), outcome });
   }
 

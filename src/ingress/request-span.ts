@@ -11,7 +11,7 @@ export interface SpanEnd extends Identified {
   readonly startMs: number;
   readonly status: number;
   readonly outcome: Outcome;
-  /** of an answer of the framework; null: a replica answered */
+  /** of an error that the framework answered; null: it answered none */
   readonly code: string | null;
   readonly retries: number;
 }

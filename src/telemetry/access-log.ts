@@ -19,7 +19,7 @@ export interface AccessEntry {
   /** of the answer; 499: its client left before there was one */
   readonly status: number;
   readonly outcome: Outcome;
-  /** of an answer of the framework; null: a replica answered */
+  /** of an error that the framework answered; null: it answered none */
   readonly code: string | null;
   readonly requestBytes: number;
   readonly responseBytes: number;

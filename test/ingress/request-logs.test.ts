@@ -95,6 +95,17 @@ it('are a line for each request where they are asked for, from then on and until
   expect(text).not.toContain(SECRET);
 });
 
+it('are a line for what the ingress answers itself, OPTIONS among it', async () => {
+  await serve(true);
+  const headers = { ...HEADERS, 'x-request-id': 'id-options' };
+  expect((await call(node.port, { method: 'OPTIONS', path: '/echo', headers })).status).toBe(204);
+  await until('the line is in the file', () => linesOf('access').length === 1);
+  expect(linesOf('access')[0]).toMatchObject({
+    ...{ requestId: 'id-options', traceId: '0af7651916cd43dd8448eb211c80319c', method: 'OPTIONS' },
+    ...{ path: '/echo', deployment: 'Echo', status: 204, outcome: 'ok' },
+  });
+});
+
 it.each([
   ['garbage', 'NOT HTTP AT ALL\r\n\r\n', 400, 'BAD_REQUEST'],
   ['headers beyond all bounds', `GET / HTTP/1.1\r\nx: ${SECRET.repeat(4_000)}\r\n`, 431, 'HEADERS_TOO_LARGE'],

@@ -115,8 +115,14 @@ it.each<[string, { path?: string; method?: string; headers?: Record<string, stri
     'POST /echo',
     { 'http.response.status_code': 400, 'modelserve.outcome': 'client_error' },
   ],
+  [
+    'a question of what may be asked',
+    { method: 'OPTIONS' },
+    'OPTIONS /echo',
+    { 'http.response.status_code': 204, 'modelserve.outcome': 'ok', 'modelserve.deployment': 'Echo' },
+  ],
 ])(
-  'a request that is turned away for %s is a span of its client’s trace',
+  'a request that no replica sees, for %s, is a span of its client’s trace',
   async (_for, asked, name, attributes) => {
     await serve();
     await call(node.port, { ...asked, headers: { ...asked.headers, ...sent('01') } });
