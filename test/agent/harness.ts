@@ -30,6 +30,7 @@ export interface Fake {
   readonly importDelayMs?: number;
   readonly failStart?: string;
   readonly dieAtStart?: number;
+  readonly lastNote?: string;
   readonly startDelayMs?: number;
   readonly fork?: boolean;
   readonly drainMs?: number;

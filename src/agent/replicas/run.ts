@@ -23,6 +23,8 @@ const FAILED_GRACE_MS = 5_000;
 
 /** How lines begin that a runner writes into a replica's log for people. */
 const RUNNER_NOTE = 'modelserve: ';
+/** What Python's keeper of semaphores and shared memory says of a process that was killed. */
+const TRACKER_NOTE = /\bresource_tracker\b/;
 
 /** What is known of the process when its run begins. */
 export interface RunStart {
@@ -307,6 +309,7 @@ export class Run {
 
 /** The last line that is the backend's; why it could not start, the runner may say as well. */
 function lastWords(output: string, kind: FailureKind): string {
-  const isTheirs = (line: string) => kind === 'start' || !line.startsWith(RUNNER_NOTE);
+  const isTheirs = (line: string) =>
+    (kind === 'start' || !line.startsWith(RUNNER_NOTE)) && !TRACKER_NOTE.test(line);
   return output.split('\n').filter(isTheirs).at(-1)?.trim() ?? '';
 }

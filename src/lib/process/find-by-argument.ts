@@ -17,7 +17,8 @@ export function findByArgument(argument: string): ProcessIdentity | null {
   return null;
 }
 
-function argumentsOf(pid: string): readonly string[] {
+/** The command line of a process; empty where it is gone. */
+export function argumentsOf(pid: number | string): readonly string[] {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
   } catch {

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { argumentsOf } from './find-by-argument.ts';
 import { isRunning, type ProcessIdentity, readProcessStat } from './identity.ts';
 
 /** Sends a signal to one process; false where it is gone already. */
@@ -25,14 +26,31 @@ function sessionOf(pid: number): number | null {
   return stat === null || stat.state === 'Z' ? null : stat.sessionId;
 }
 
-/** SIGKILL for a whole session, again until none is left (a member may fork meanwhile). */
+/** A tracker that is still there so long after all others waits for somebody outside of the session. */
+const TRACKER_GRACE_MS = 1_000;
+const TRACKER = /\b(?:resource|semaphore)_tracker import main\b/;
+
+/** Python's own keeper of named semaphores and shared memory: it removes those of its processes, and ends, once they are gone. */
+function isTracker(pid: number): boolean {
+  return argumentsOf(pid).some((argument) => TRACKER.test(argument));
+}
+
+/**
+ * SIGKILL for a whole session, again until none is left (a member may fork meanwhile). Python's trackers may first remove what
+ * the others have left in /dev/shm.
+ */
 export async function killSession(sessionId: number, deadlineMs = 5_000): Promise<boolean> {
   const end = performance.now() + deadlineMs;
+  let othersSeenMs = performance.now(); // the last of a large one takes seconds to give its memory back
   for (;;) {
     const members = sessionMembers(sessionId);
     if (members.length === 0) return true;
-    for (const pid of members) signalProcess(pid, 'SIGKILL');
-    if (performance.now() > end) return false;
+    const others = members.filter((pid) => !isTracker(pid));
+    const nowMs = performance.now();
+    if (others.length > 0) othersSeenMs = nowMs;
+    const sparesTrackers = nowMs < Math.min(othersSeenMs, end - 2 * TRACKER_GRACE_MS) + TRACKER_GRACE_MS;
+    for (const pid of sparesTrackers ? others : members) signalProcess(pid, 'SIGKILL');
+    if (nowMs > end) return false;
     await delay(10);
   }
 }

@@ -109,15 +109,16 @@ test('a start that fails is reported in the backend’s own words and tried agai
   await reaches(replicas, 'Echo-1', 'gone');
 });
 
-test('a process that dies without a word is told by its last output', async () => {
+test('a process that dies without a word is told by its last output, whatever Python keeps after it', async () => {
   const place = workplace();
   const replicas = replicaSet(place);
-  replicas.set.apply([place.assignment('Echo-1', { dieAtStart: 3 })]);
+  const lastNote = '/lib/resource_tracker.py:224: UserWarning: resource_tracker: There appear to be 4 leaked';
+  replicas.set.apply([place.assignment('Echo-1', { dieAtStart: 3, lastNote })]);
   await reaches(replicas, 'Echo-1', 'failed');
   expect(replicas.status('Echo-1')?.failure).toMatchObject({
     kind: 'start',
     message: 'the process ended with code 3; its last words: ValueError: no luck',
-    traceback: 'Traceback (most recent call last):\nValueError: no luck',
+    traceback: `Traceback (most recent call last):\nValueError: no luck\n${lastNote}`,
   });
 });
 
