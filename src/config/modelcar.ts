@@ -1,12 +1,13 @@
 import type { FindingDraft } from './finding.ts';
 import type { IniEntry, IniSection } from './ini-lines.ts';
 import { isImageUri, isModelUri, readModelUri } from './model-uri.ts';
+import { onOrOff, readSwitch } from './value-forms.ts';
 
 /** A key of KServe's `storageInitializer` that `[MODEL SERVE]` takes. */
 interface ModelcarKey {
   readonly name: string;
   readonly expected: string;
-  readonly form: RegExp;
+  readonly accepts: (value: string) => boolean;
   readonly example: string;
   readonly description: string;
 }
@@ -19,30 +20,30 @@ const NO_SIDECAR =
 export const MODELCAR_KEYS: readonly ModelcarKey[] = [
   {
     name: 'enableModelcar',
-    expected: 'true or false',
-    form: /^(?:true|false)$/i,
-    example: 'false',
+    expected: onOrOff.expected,
+    accepts: (value) => readSwitch(value) !== null,
+    example: 'off',
     description:
-      'Whether `model` may name images ([sources/oci.md](sources/oci.md)). With `false` an `oci://` is a mistake. Here it is `true` unless said otherwise.',
+      'Whether `model` may name images ([sources/oci.md](sources/oci.md)). With `off` an `oci://` is a mistake. Here it is `on` unless said otherwise.',
   },
   {
     name: 'cpuModelcar',
     expected: 'an amount of CPU such as 10m',
-    form: QUANTITY,
+    accepts: (value) => QUANTITY.test(value),
     example: '10m',
     description: NO_SIDECAR,
   },
   {
     name: 'memoryModelcar',
     expected: 'an amount of memory such as 15Mi',
-    form: QUANTITY,
+    accepts: (value) => QUANTITY.test(value),
     example: '15Mi',
     description: NO_SIDECAR,
   },
   {
     name: 'uidModelcar',
     expected: 'the number of a user',
-    form: /^\d{1,10}$/,
+    accepts: (value) => /^\d{1,10}$/.test(value),
     example: '1010',
     description: NO_SIDECAR,
   },
@@ -63,14 +64,14 @@ export function checkModelcar(
   });
   const place = ({ key, line }: IniEntry) => ({ line, section: settings.name, key });
   const wrong = given
-    .filter(({ entry, key }) => !key.form.test(entry.value))
+    .filter(({ entry, key }) => !key.accepts(entry.value))
     .map(({ entry, key: { expected } }) => ({
       ...{ ...place(entry), expected, found: JSON.stringify(entry.value), hint: '' },
     }));
-  const isOff = given.some(({ entry }) => entry.key === 'enableModelcar' && /^false$/i.test(entry.value));
+  const off = given.find(({ entry }) => entry.key === 'enableModelcar' && readSwitch(entry.value) === false);
   const idle = given.filter(({ entry }) => entry.key !== 'enableModelcar');
   return {
-    mistakes: [...wrong, ...(isOff ? deployments.flatMap(imagesIn) : [])],
+    mistakes: [...wrong, ...(off ? deployments.flatMap((one) => imagesIn(one, off.entry)) : [])],
     warnings: idle.map(({ entry }) => ({
       ...place(entry),
       expected: 'no key for a sidecar, since none runs',
@@ -80,7 +81,7 @@ export function checkModelcar(
   };
 }
 
-function imagesIn(section: IniSection): readonly FindingDraft[] {
+function imagesIn(section: IniSection, off: IniEntry): readonly FindingDraft[] {
   return section.entries
     .filter(({ key }) => key === 'model')
     .flatMap(({ value, line }) =>
@@ -90,9 +91,9 @@ function imagesIn(section: IniSection): readonly FindingDraft[] {
         .filter(isImage)
         .map((name) => ({
           ...{ line, section: section.name, key: 'model' },
-          expected: 'no image, since [MODEL SERVE] has enableModelcar = false',
+          expected: `no image, since [MODEL SERVE] has ${off.key} = ${off.value}`,
           found: JSON.stringify(name),
-          hint: 'take that line away, or set it to true',
+          hint: 'take that line away, or set it to on',
         })),
     );
 }

@@ -101,7 +101,7 @@ This page is made from the schema in \`src/config/schema.ts\`; \`modelserve conf
 
 const READING_RULES = `A line that begins with \`#\` or \`;\` is a comment, and so is the rest of a line after a value, a space, and \`#\` or \`;\`. A value that
 contains one of them stands in double quotes, \`"a;b"\`, or has a backslash before it. A value goes on one line. Each section
-and each key comes once; upper and lower case differ.`;
+and each key comes once; upper and lower case differ. A switch is \`on\` or \`off\`; \`true\` and \`false\` mean the same.`;
 
 function keyAsRow(key: ReferenceKey): string {
   // The heading's anchor: lower case, without the dot of env.NAME.

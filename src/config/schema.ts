@@ -118,8 +118,8 @@ export const DEPLOYMENT_KEYS: KeyTable<DeploymentFields> = {
     fallback: () => false,
     effect: 'replace',
     description:
-      'With `true` an apply only asks what is on the servers that URIs of `model` name, and replicas start while that is being fetched: the model folder is complete from the first moment, and whoever opens a file waits until it has come ([streaming](sources/streaming.md)). With `memory` it lies in memory and not on the disk; that memory is given back 120 s after the last open of a file, with `memory:SECONDS` after so long.',
-    example: 'true',
+      'With `on` an apply only asks what is on the servers that URIs of `model` name, and replicas start while that is being fetched: the model folder is complete from the first moment, and whoever opens a file waits until it has come ([streaming](sources/streaming.md)). With `memory` it lies in memory and not on the disk; that memory is given back 120 s after the last open of a file, with `memory:SECONDS` after so long.',
+    example: 'on',
   },
   replicas: {
     name: 'replicas',

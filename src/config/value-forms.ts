@@ -249,39 +249,47 @@ const EXPOSURES = { auto: 'loopback', on: 'always', off: 'never' } as const;
 export const exposure: ValueForm<DeploymentSpec['exposeErrors']> = {
   expected: 'auto, on or off',
   read: (text) => {
-    const word = Object.entries(EXPOSURES).find(([name]) => name === text.toLowerCase());
-    return word === undefined ? refuse() : accept(word[1]);
+    const isOn = readSwitch(text);
+    if (isOn !== null) return accept(isOn ? EXPOSURES.on : EXPOSURES.off);
+    return text.toLowerCase() === 'auto' ? accept(EXPOSURES.auto) : refuse();
   },
   write: (value) => Object.entries(EXPOSURES).find(([, meaning]) => meaning === value)?.[0] ?? value,
 };
 
-export const onOrOff = oneOfTwo('on', 'off');
-const yesOrNo = oneOfTwo('true', 'false');
+export const onOrOff: ValueForm<boolean> = {
+  expected: 'on or off',
+  read: (text) => {
+    const isOn = readSwitch(text);
+    return isOn === null ? refuse() : accept(isOn);
+  },
+  write: (isOn) => (isOn ? 'on' : 'off'),
+};
+
+const SWITCHES: ReadonlyMap<string, boolean> = new Map([
+  ['on', true],
+  ['true', true],
+  ['off', false],
+  ['false', false],
+]);
+
+/** Upper and lower case are the same here. @returns null where the text is no switch */
+export function readSwitch(text: string): boolean | null {
+  return SWITCHES.get(text.toLowerCase()) ?? null;
+}
 
 const MEMORY_EXPIRE_S = 120;
 const LONGEST_EXPIRE_S = 86_400;
 
 export const streamMode: ValueForm<boolean | MemoryStream> = {
-  expected: `true, false, memory, or memory:SECONDS with 1 to ${LONGEST_EXPIRE_S}`,
+  expected: `on, off, memory, or memory:SECONDS with 1 to ${LONGEST_EXPIRE_S}`,
   read: (text) => {
     const [, seconds = String(MEMORY_EXPIRE_S)] = /^memory(?::(\d{1,5}))?$/i.exec(text) ?? [null, ''];
     const expireS = Number(seconds);
-    if (seconds === '') return yesOrNo.read(text);
+    if (seconds === '') return onOrOff.read(text);
     return expireS < 1 || expireS > LONGEST_EXPIRE_S ? refuse() : accept({ expireMs: expireS * 1000 });
   },
-  write: (mode) => (typeof mode === 'boolean' ? yesOrNo.write(mode) : `memory:${mode.expireMs / 1000}`),
+  write: (mode) => (typeof mode === 'boolean' ? onOrOff.write(mode) : `memory:${mode.expireMs / 1000}`),
 };
-
-function oneOfTwo(yes: string, no: string): ValueForm<boolean> {
-  return {
-    expected: `${yes} or ${no}`,
-    read: (text) => {
-      const word = text.toLowerCase();
-      return word === yes || word === no ? accept(word === yes) : refuse();
-    },
-    write: (value) => (value ? yes : no),
-  };
-}
 
 /** Up to three decimals; more are a mistake, since the rest would be lost. */
 function readMilli(text: string): number | null {

@@ -79,7 +79,7 @@ agent.checksum.SHA1:a b.bin = ${'a'.repeat(40)}
     const out = 'leave one of the two out';
     expect(await mistakesOf(`${ECHO}run_as = svc\nagent.x = x.mjs\nstream = true\n`, files)).toEqual([
       `${at} no code of the package that runs as the node, found "agent.x"; ${out}`,
-      `${at} whole models for another user, found "stream = true"; ${out}`,
+      `${at} whole models for another user, found "stream = on"; ${out}`,
       expect.stringContaining('agent.x: expected whole models for agents to look at'),
     ]);
     const checksum = `${ECHO}run_as = svc\nagent.checksum.MD5:echo_v1.onnx = ${MD5}\n`;

@@ -78,6 +78,23 @@ describe("the reference's example", () => {
 });
 
 describe('what a section gives', () => {
+  it.each([
+    { words: ['on', 'true', 'True', 'ON'], isOn: true, exposed: 'always' },
+    { words: ['off', 'false', 'FALSE', 'Off'], isOn: false, exposed: 'never' },
+  ])('takes $words for the same at every switch', async ({ words, isOn, exposed }) => {
+    const switches = ['stream', 'log_output', 'expose_errors'];
+    for (const word of words) {
+      const lines = switches.map((key) => `${key} = ${word}`).join('\n');
+      const settings = `metrics_open = ${word}\naccess_log = ${word}\nenableModelcar = ${word}`;
+      const conf = await compiled(
+        `[MODEL SERVE]\n${settings}\n[algopkg.Echo]\nbackend = EchoBackend\n${lines}\n`,
+      );
+      expect(conf.settings, word).toMatchObject({ metricsOpen: isOn, accessLog: isOn });
+      const [echo] = conf.deployments;
+      expect(echo, word).toMatchObject({ stream: isOn, logOutput: isOn, exposeErrors: exposed });
+    }
+  });
+
   it('reads every key', async () => {
     const conf = await compiled(
       `[MODEL SERVE]

@@ -5,7 +5,7 @@ const ECHO = '[algopkg.Echo]\nbackend = EchoBackend\n';
 const GPU = 'a fraction of one GPU with at most 3 decimals (such as 0.25), or a whole number of GPUs';
 const ROUTE = 'a path such as extract or team/extract, of letters, digits, "-", "_", "." and "~"';
 const RESERVED = 'as the first part of a route -, api, metrics, v1, v2 are reserved';
-const STREAM = 'true, false, memory, or memory:SECONDS with 1 to 86400';
+const STREAM = 'on, off, memory, or memory:SECONDS with 1 to 86400';
 const INTERPRETER = 'a version such as 3.9, or the absolute path of an interpreter';
 
 describe('values', () => {

@@ -25,21 +25,23 @@ describe("KServe's keys for images", () => {
     ]);
   });
 
-  it('refuse images where they are switched off, and nothing else', async () => {
-    const off = 'enableModelcar = false';
+  it.each([
+    'enableModelcar = false',
+    'enableModelcar = off',
+  ])('%s refuses images, and nothing else', async (off) => {
     expect(
       await mistakesOf(conf(off, 'echo_v1.onnx, oci://user/model:1.0, oci+native://h.example/m:2')),
     ).toEqual(
       ['oci://user/model:1.0', 'oci+native://h.example/m:2'].map(
         (uri) =>
-          `conf.ini:5 [algopkg.Echo] model: expected no image, since [MODEL SERVE] has enableModelcar = false, found "${uri}"; take that line away, or set it to true`,
+          `conf.ini:5 [algopkg.Echo] model: expected no image, since [MODEL SERVE] has ${off}, found "${uri}"; take that line away, or set it to on`,
       ),
     );
     expect((await compiled(conf(off, 'echo_v1.onnx, s3://b/m'))).deployments).toHaveLength(1);
   });
 
   it.each([
-    ['enableModelcar = maybe', 'enableModelcar: expected true or false, found "maybe"'],
+    ['enableModelcar = maybe', 'enableModelcar: expected on or off, found "maybe"'],
     ['cpuModelcar = much', 'cpuModelcar: expected an amount of CPU such as 10m, found "much"'],
     ['memoryModelcar = -1', 'memoryModelcar: expected an amount of memory such as 15Mi, found "-1"'],
     ['uidModelcar = root', 'uidModelcar: expected the number of a user, found "root"'],

@@ -93,7 +93,7 @@ describe('a change of one thing', () => {
     [{ environment: 'conda:a' }, 'environment', '', 'conda:a', 'replace'],
     [{ wheels: 'wheels' }, 'wheels', '', 'wheels', 'replace'],
     [{ runAs: 'svc' }, 'run_as', '', 'svc', 'replace'],
-    [{ stream: { expireMs: 120_000 } }, 'stream', 'false', 'memory:120', 'replace'],
+    [{ stream: { expireMs: 120_000 } }, 'stream', 'off', 'memory:120', 'replace'],
     [{ env: { A: '' } }, 'env.A', 'not set', '""', 'replace'],
   ];
   it.each(table)('%o', (changes, ...[key, from, to, effect]) => {

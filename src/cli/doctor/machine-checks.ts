@@ -132,7 +132,7 @@ async function gpus(): Promise<DoctorFinding> {
 function compiler(): DoctorFinding {
   const path = program('cc');
   return path === null
-    ? note('C compiler', 'none', 'models with stream = true are fetched whole before a backend starts')
+    ? note('C compiler', 'none', 'models with stream = on are fetched whole before a backend starts')
     : ok('C compiler', path);
 }
 

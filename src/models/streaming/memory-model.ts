@@ -99,7 +99,7 @@ export class MemoryModel implements ComingModel {
       await draft.discard();
       const { neededBytes, freeBytes } = reservation.shortage;
       throw new StreamError(
-        `${listing.model}: too little memory is free for it in ${dirname(dirname(folder))} (${sizeText(neededBytes)} are needed, ${sizeText(freeBytes)} are free); make room there (a container gets more with --shm-size), or keep it on the disk with stream = true`,
+        `${listing.model}: too little memory is free for it in ${dirname(dirname(folder))} (${sizeText(neededBytes)} are needed, ${sizeText(freeBytes)} are free); make room there (a container gets more with --shm-size), or keep it on the disk with stream = on`,
         { code: 'STREAM_NO_ROOM' },
       );
     }
