@@ -1,8 +1,9 @@
 import { type ClassSearch, namesOf } from './class-search.ts';
 
 const NAME = '[\\p{L}_][\\p{L}\\p{M}\\p{N}_]*';
+// No text fits two branches: a string that nobody closes is read once, and not in every way that it could be.
 const STRINGS_AND_COMMENTS =
-  /("""|''')(?:\\[\s\S]|(?!\1)[\s\S])*\1|"(?:\\[\s\S]|[^"\\\n])*"|'(?:\\[\s\S]|[^'\\\n])*'|#[^\n]*/g;
+  /("""|''')(?:\\[\s\S]|(?!\1)[^\\])*(\1)?|"(?:\\[\s\S]|[^"\\\n])*"|'(?:\\[\s\S]|[^'\\\n])*'|#[^\n]*/g;
 
 /**
  * Looks for a class among what a Python module defines at its top level. The text is scanned, not run.
@@ -12,7 +13,7 @@ const STRINGS_AND_COMMENTS =
 export function searchPythonClass(source: string, name: string): ClassSearch {
   const code = source
     .replace(/\r\n?/g, '\n')
-    .replace(STRINGS_AND_COMMENTS, (text) => (text.startsWith('#') ? '' : '""'))
+    .replace(STRINGS_AND_COMMENTS, withoutText)
     .replace(/\\\n/g, ' ');
   const classes = namesOf(code, `^class[ \\t]+(${NAME})`);
   if (classes.includes(name) || topLevelNames(code).has(name)) {
@@ -27,6 +28,12 @@ export function searchPythonClass(source: string, name: string): ClassSearch {
   return { verdict: open ? 'uncertain' : 'missing', classes, hint: '' };
 }
 
+/** Of a string without an end all but the quotes stays: loading the file says what is wrong with it. */
+function withoutText(text: string, opening: string | undefined, closing: string | undefined): string {
+  if (text.startsWith('#')) return '';
+  return opening !== undefined && closing === undefined ? text.slice(opening.length) : '""';
+}
+
 function topLevelNames(code: string): ReadonlySet<string> {
   return new Set([...namesOf(code, `^(${NAME})[ \\t]*(?::[^=\\n]+)?=(?!=)`), ...importedNames(code, '^')]);
 }
@@ -34,10 +41,10 @@ function topLevelNames(code: string): ReadonlySet<string> {
 /** What `import …` and `from … import …` bind; `a as b` binds b, `import a.b` binds a. */
 function importedNames(code: string, start: string): readonly string[] {
   const statement = new RegExp(
-    `${start}(?:from[ \\t]+[^\\n]+?[ \\t]+)?import\\b[ \\t]*(?:\\(([^)]*)\\)|([^\\n]*))`,
+    `${start}(?:from[ \\t][^\\n]*?[ \\t])?import\\b[ \\t]*(?:\\(([^()]*)\\)|([^\\n]*))`,
     'gmu',
   );
   return [...code.matchAll(statement)]
     .flatMap((match) => (match[1] ?? match[2] ?? '').split(','))
-    .map((item) => /(?:\bas\s+)?(\S+?)(?:\.\S*)?\s*$/u.exec(item)?.[1] ?? '');
+    .map((item) => item.trim().split(/\s+/u).at(-1)?.split('.')[0] ?? '');
 }

@@ -30,9 +30,23 @@ describe('searchPythonClass', () => {
     ['Echo == 1', 'missing'],
     ['import Echo.impl as other', 'missing'],
     ['if __name__ == "__main__":\n    Echo("")', 'missing'],
+    ['class Echo:\n  """nobody closes this\n', 'defined'],
+    ['"""nobody closes this\nclass Echo:\n  pass', 'defined'],
+    ['from . import (\n  Other,\nfrom .impl import Echo', 'defined'],
   ];
   it.each(table)('%j: %s', (source, verdict) => {
     expect(searchPythonClass(source, 'Echo').verdict).toBe(verdict);
+  });
+
+  // Each once took 2^n or n³ steps: read so, it keeps a thread busy for longer than a test may take.
+  it.each([
+    ['a string that nobody closes', `"""${'\\a'.repeat(32)}`],
+    ['one whose ends are all escaped', "'''\\'\n".repeat(3_000)],
+    ['from and blanks', `from ${' '.repeat(4_000)}`],
+    ['a list that nobody closes', 'from x import (\n'.repeat(20_000)],
+    ['dots', `import ${'.'.repeat(4_000)} x y`],
+  ])('reads %s once', (_what, source) => {
+    expect(searchPythonClass(source, 'Echo').verdict).toBe('missing');
   });
 
   it('names the classes that are there', () => {
