@@ -7,11 +7,11 @@ import {
   type ContentServiceOptions,
 } from '../agent/content/content-service.ts';
 import type { ContentNode } from '../agent/content/fetch-content.ts';
-import type { IngressLaunch } from '../agent/ingress/ingress-process.ts';
 import type { NodeRole } from '../cluster/nodes/types.ts';
 import type { PinnedSpec } from '../cluster/spec/types.ts';
 import type { NodeModels } from '../cluster/status/models-document.ts';
 import { childEnvironment, visibleDevices } from '../config/environment.ts';
+import type { IngressLaunch } from '../config/ingress-launch.ts';
 import type { StatePaths } from '../config/paths.ts';
 import { readTracing } from '../config/tracing-settings.ts';
 import { modelserveVersion } from '../config/version.ts';

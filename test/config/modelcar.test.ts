@@ -25,20 +25,20 @@ describe("KServe's keys for images", () => {
     ]);
   });
 
-  it.each([
-    'enableModelcar = false',
-    'enableModelcar = off',
-  ])('%s refuses images, and nothing else', async (off) => {
-    expect(
-      await mistakesOf(conf(off, 'echo_v1.onnx, oci://user/model:1.0, oci+native://h.example/m:2')),
-    ).toEqual(
-      ['oci://user/model:1.0', 'oci+native://h.example/m:2'].map(
-        (uri) =>
-          `conf.ini:5 [algopkg.Echo] model: expected no image, since [MODEL SERVE] has ${off}, found "${uri}"; take that line away, or set it to on`,
-      ),
-    );
-    expect((await compiled(conf(off, 'echo_v1.onnx, s3://b/m'))).deployments).toHaveLength(1);
-  });
+  it.each(['enableModelcar = false', 'enableModelcar = off'])(
+    '%s refuses images, and nothing else',
+    async (off) => {
+      expect(
+        await mistakesOf(conf(off, 'echo_v1.onnx, oci://user/model:1.0, oci+native://h.example/m:2')),
+      ).toEqual(
+        ['oci://user/model:1.0', 'oci+native://h.example/m:2'].map(
+          (uri) =>
+            `conf.ini:5 [algopkg.Echo] model: expected no image, since [MODEL SERVE] has ${off}, found "${uri}"; take that line away, or set it to on`,
+        ),
+      );
+      expect((await compiled(conf(off, 'echo_v1.onnx, s3://b/m'))).deployments).toHaveLength(1);
+    },
+  );
 
   it.each([
     ['enableModelcar = maybe', 'enableModelcar: expected on or off, found "maybe"'],

@@ -2,9 +2,9 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { restartDelayMs } from '../../cluster/replicas/restart-delay.ts';
+import type { IngressLaunch } from '../../config/ingress-launch.ts';
 import { componentLog, ingressSocket, type StatePaths } from '../../config/paths.ts';
 import type { NodeSecrets } from '../../config/token.ts';
-import type { TracingSettings } from '../../config/tracing-settings.ts';
 import { messageOf, ServeError } from '../../lib/errors.ts';
 import { readIfThere, writeDurably } from '../../lib/files.ts';
 import type { Log } from '../../lib/log.ts';
@@ -13,7 +13,6 @@ import { describeExit, type Exit, fileSizeBytes, lastOutput } from '../../lib/pr
 import { identityOf, isRunning, type ProcessIdentity } from '../../lib/process/identity.ts';
 import { killSession, waitForExit, waitForSession } from '../../lib/process/signals.ts';
 import { watchExit } from '../../lib/process/watch-exit.ts';
-import type { NodeTlsFiles } from '../../lib/tls/node-tls.ts';
 import { callIngress, type IngressState, readIngressState } from './ingress-client.ts';
 
 const START_TIMEOUT_MS = 20_000;
@@ -34,33 +33,6 @@ const HANDOVER_MS = 10_000;
  * collection for each 10 MB, half of the CPU time they took.
  */
 const HEAP_FLAGS = ['--initial-old-space-size=128'];
-
-/** What the ingress is told at its start; written to a file of mode 0600, since it holds secrets. */
-export interface IngressLaunch {
-  readonly nodeId: string;
-  readonly host: string;
-  /** null: the port of the routing table */
-  readonly httpPort: number | null;
-  /** the port was given on the command line and does not follow the routing table */
-  readonly httpPortFixed: boolean;
-  /** 0: any free one */
-  readonly linkPort: number;
-  readonly stateDir: string;
-  readonly store: {
-    readonly url: string;
-    /** it is the cluster's own: the passwords are those of `secrets` */
-    readonly isOwn: boolean;
-    /** it speaks TLS with the certificates of the cluster */
-    readonly tls: boolean;
-  } | null;
-  /** at the start; `useSecrets` gives others */
-  readonly secrets: NodeSecrets;
-  readonly tls: NodeTlsFiles;
-  readonly clusterId: string;
-  readonly version: string;
-  /** null: no spans are made */
-  readonly tracing: TracingSettings | null;
-}
 
 export interface IngressOptions {
   readonly launch: IngressLaunch;

@@ -1,8 +1,8 @@
-import type { NodeSecrets } from '../config/token.ts';
-import type { TracingSettings } from '../config/tracing-settings.ts';
 import type { NodeTlsFiles } from '../lib/tls/node-tls.ts';
+import type { NodeSecrets } from './token.ts';
+import type { TracingSettings } from './tracing-settings.ts';
 
-/** The JSON file (mode 0600) that an ingress process is started with. */
+/** What the agent tells an ingress process at its start: a JSON file of mode 0600, since it holds secrets. */
 export interface IngressLaunch {
   readonly nodeId: string;
   readonly clusterId: string;
@@ -25,6 +25,7 @@ export interface IngressLaunch {
     /** it speaks TLS with the certificates of the cluster */
     readonly tls: boolean;
   } | null;
+  /** at the start; the agent tells a running one of others */
   readonly secrets: NodeSecrets;
   readonly tls: NodeTlsFiles;
   /** null: no spans are made */
