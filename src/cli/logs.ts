@@ -37,6 +37,8 @@ export async function logsCommand(client: AdminClient, options: LogsOptions): Pr
     );
     return ExitCode.failed;
   }
+  if (isEmpty && options.lines !== 0 && options.deployment !== null && !options.signal.aborted)
+    process.stderr.write(`nothing has been written by replicas of ${options.deployment} yet\n`);
   return ExitCode.done;
 }
 

@@ -24,6 +24,8 @@ export interface ClusterLogsDependencies {
   readonly replicasOf: (
     deployment: string,
   ) => readonly { readonly nodeId: string; readonly replicaId: string }[];
+  /** whether the configuration has it, with replicas or without */
+  readonly isDeployed: (deployment: string) => boolean;
   /** all that it knows, this one among them */
   readonly nodes: () => readonly NodeRecord[];
 }
@@ -86,6 +88,8 @@ export class ClusterLogs implements LogSource {
       (one) => wanted(one.nodeId) && (replicaId === null || one.replicaId === replicaId),
     );
     if (found.length === 0) {
+      // One that waits for room has written nothing yet: whoever follows it asks for no mistake.
+      if (replicaId === null && query.node === null && this.#dependencies.isDeployed(deployment)) return [];
       const which = replicaId === null ? deployment : `${deployment} replica ${replicaId}`;
       throw notFound(`there is no log of ${which}: see \`modelserve status\` for what there is`);
     }

@@ -30,6 +30,7 @@ export async function startAdmin(
     { nodeId, linkKeys: tokens.secrets.link, tls: security.tls.nodes, paths },
     {
       replicasOf: (deployment) => control.plane.replicasOf(deployment),
+      isDeployed: (name) => control.state.rollouts.some(({ deployment }) => deployment === name),
       nodes: () => [...control.leader.view.nodes.values()].map(({ record }) => record),
     },
   );

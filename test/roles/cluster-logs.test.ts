@@ -30,6 +30,7 @@ function logsOf(
         deployment === 'Echo'
           ? known.map((id) => ({ nodeId: id.startsWith('far') ? 'n2' : 'n1', replicaId: id }))
           : [],
+      isDeployed: (deployment) => ['Echo', 'Waits'].includes(deployment),
       nodes: () => ['n1', 'n2'].map((id) => ({ ...new ControlWorld().record(id), linkPort: 1 })),
     },
   );
@@ -66,6 +67,14 @@ describe('output of a deployment', () => {
     expect([...lines].sort()).toEqual(['a  one', 'a  two', 'b  ä']);
     expect(lines.indexOf('a  one')).toBeLessThan(lines.indexOf('a  two'));
     expect(await all(await logs.open(query({ replicaId: 'b' }), NEVER))).toBe('ä\n');
+  });
+
+  it('of one that has no replicas yet is empty, and over; a replica that there is not is a mistake', async () => {
+    const { logs } = logsOf({});
+    const waiting = { deployment: 'Waits', follow: true };
+    expect(await all(await logs.open(query(waiting), NEVER))).toBe('');
+    const unknown = logs.open(query({ ...waiting, replicaId: 'a' }), NEVER);
+    await expect(unknown).rejects.toMatchObject({ code: 'LOG_NOT_FOUND' });
   });
 
   it('shows the newest of those that are gone', async () => {
