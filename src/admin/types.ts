@@ -193,7 +193,7 @@ export type LogQuery = {
 
 /** What was written in the cluster, wherever that was. */
 export interface LogSource {
-  /** @throws ServeError LOG_NOT_FOUND when no such node, deployment or replica has a log */
+  /** Nothing of a deployment that has written nothing yet. @throws ServeError LOG_NOT_FOUND when there is no such node, deployment or replica */
   open(query: LogQuery, signal: AbortSignal): Promise<AsyncIterable<string>>;
 }
 
@@ -345,6 +345,8 @@ export interface LiveSource {
 export interface TrialAnswer {
   readonly httpStatus: number;
   readonly contentType: string;
+  /** its header: seconds, or a date; null: it has none */
+  readonly retryAfter: string | null;
   /** its beginning; null: it is no text */
   readonly text: string | null;
   /** there is more than is given */

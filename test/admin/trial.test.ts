@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { request } from 'undici';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { AdminServer } from '../../src/admin/server.ts';
 import type { AdminBackend, LogSource, TrialAnswer, UploadDesk } from '../../src/admin/types.ts';
 import type { StatusDocument } from '../../src/cluster/status/types.ts';
@@ -92,6 +92,22 @@ it('has nothing of how long a stream is that goes on', async () => {
     reply.write(randomBytes(300_000).toString('hex'));
   });
   expect((await ask({})).answer).toMatchObject({ isCut: true, sizeBytes: null });
+});
+
+it('gives when to try again', async () => {
+  const ask = await trying((_asked, reply) => reply.writeHead(429, { 'retry-after': '7' }).end());
+  expect((await ask({})).answer).toMatchObject({ httpStatus: 429, retryAfter: '7' });
+});
+
+it('says how long it has waited for an answer that does not come', async () => {
+  const ask = await trying(() => undefined);
+  const late = AbortSignal.abort(new DOMException('late', 'TimeoutError'));
+  vi.spyOn(AbortSignal, 'timeout').mockReturnValueOnce(late);
+  const { statusCode, answer } = await ask({});
+  expect([statusCode, answer.info]).toEqual([
+    502,
+    expect.stringMatching(/ does not answer: this form waits 120 s, and no longer$/),
+  ]);
 });
 
 it('leaves the route when it is given up', async () => {

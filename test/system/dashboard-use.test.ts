@@ -35,6 +35,8 @@ class Backend(object):
 `;
 
 const WAIT = { timeout: 30_000 };
+/** Of callers of Keyed. */
+const KEY = 'k-0123456789abcdef0123';
 const SECTION = { backend: 'Backend', route: 'answers', min_ready_s: 0.2 };
 
 describe.skipIf(CHROMIUM === null)(WHAT, () => {
@@ -45,7 +47,10 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
 
   beforeAll(async () => {
     project.package('Answers', ANSWERS);
-    project.sections({ Answers: SECTION });
+    project.package('Keyed', ANSWERS);
+    project.write('callers.keys', `me = ${KEY}\n`);
+    const keys = { api_keys: `file:${project.dir}/callers.keys`, api_rate: 1, request_timeout_s: 1 };
+    project.sections({ Answers: SECTION, Keyed: { ...SECTION, ...keys, route: 'keyed' } });
     head = await TestHead.start({ conf: project.conf });
     browser = await TestBrowser.start();
     page = await browser.open(head.dashboard);
@@ -114,6 +119,31 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     await send('{"kind": ');
     await form().locator('.mistake').getByText('Not JSON').waitFor();
     await form().getByText('BAD_JSON').waitFor();
+  });
+
+  it('says why a request was refused, and when to try again', async () => {
+    await show('deployment/Keyed');
+    await send('{}');
+    await form().getByText('this route needs an API key').waitFor();
+    await form().getByLabel('API key').fill(KEY);
+    await send('{"kind": "slow"}');
+    await form().getByText('no answer of Keyed within 1 s').waitFor();
+    // One a second: of two in a row the second is refused, unless the first was slow.
+    const sendAgain = async (): Promise<number> => {
+      await send('{}');
+      await form().getByRole('button', { name: 'Cancel' }).waitFor({ state: 'detached' });
+      return await form().getByText('Try again in 1 s.').count();
+    };
+    await expect.poll(sendAgain, WAIT).toBeGreaterThan(0);
+    await form().getByText('has had its 1 requests a second (api_rate)').first().waitFor();
+  });
+
+  it('says how much the form sends, and shows a command that a terminal can take', async () => {
+    await show('deployment/Answers');
+    await send(`{"text": "${'x'.repeat(1_100_000)}"}`);
+    await form().getByText('this form sends at most 1 MiB; use a terminal for more').waitFor();
+    await form().getByText('-d @body.json').waitFor();
+    await form().locator('textarea').fill('{}');
   });
 
   it('gives up a slow answer when it is told to, and keeps the last ones with what was asked', async () => {

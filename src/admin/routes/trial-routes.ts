@@ -22,6 +22,7 @@ type Trial = z.infer<typeof trialBody>;
 const trialAnswer = z.object({
   httpStatus: z.number(),
   contentType: z.string(),
+  retryAfter: z.string().nullable().describe('its header: seconds, or a date'),
   text: z.string().nullable().describe('its beginning; null: it is no text'),
   isCut: z.boolean().describe('there is more than is given'),
   sizeBytes: z.number().nullable().describe('of all of it; null: it is cut, and has not said how long it is'),
@@ -76,14 +77,17 @@ async function tried(
     });
     const { bytes, isCut } = await beginningOf(answer.body);
     const contentType = String(answer.headers['content-type'] ?? '');
-    const lengthText = answer.headers['content-length'];
+    const { 'content-length': lengthText, 'retry-after': retryAfter } = answer.headers;
     return {
       ...{ httpStatus: answer.statusCode, contentType, text: textOf(bytes, isCut), isCut },
+      retryAfter: retryAfter === undefined ? null : String(retryAfter),
       sizeBytes: isCut ? (lengthText === undefined ? null : Number(lengthText)) : bytes.length,
       tookMs: performance.now() - startedMs,
     };
   } catch (error) {
-    throw new ServeError(`${address} does not answer: ${messageOf(error)}`, { code: 'TRIAL_FAILED' });
+    const isLate = error instanceof DOMException && error.name === 'TimeoutError';
+    const why = isLate ? `this form waits ${TIMEOUT_MS / 1000} s, and no longer` : messageOf(error);
+    throw new ServeError(`${address} does not answer: ${why}`, { code: 'TRIAL_FAILED' });
   }
 }
 

@@ -80,6 +80,11 @@ export function isAway(error: unknown): boolean {
   return error instanceof AwayError;
 }
 
+/** Whether the head takes no request that large. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof ApiError && error.httpStatus === 413;
+}
+
 export function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'AbortError';
 }

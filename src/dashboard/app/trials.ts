@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 import type { TrialAnswer } from '../../admin/types.ts';
-import { isAbort, messageOf, send } from './api.ts';
+import { isAbort, isTooLarge, messageOf, send } from './api.ts';
 
 /** What a person asks a deployment in the form. */
 export interface Draft {
@@ -18,6 +18,10 @@ export interface Trial {
 }
 
 const KEPT_ANSWERS = 5;
+/** Of what was sent, above its answer. */
+const SHOWN_CHARACTERS = 200;
+/** A longer body goes into a command from a file. */
+const BODY_IN_COMMAND = 2_000;
 
 /** Of each deployment the form as it was left, for who comes back to its page. */
 export const drafts = new Map<string, Draft>();
@@ -37,12 +41,21 @@ export async function tryIt(
   };
   const outcome = await send<TrialAnswer>('POST', `try/${encodeURIComponent(name)}`, asked, gone).then(
     (answer) => ({ answer, error: null }),
-    (failure: unknown) => ({ answer: null, error: isAbort(failure) ? 'cancelled' : messageOf(failure) }),
+    (failure: unknown) => ({ answer: null, error: whyNot(failure) }),
   );
   const before = trials.value.get(name) ?? [];
-  const sent = `${method} ${route}${query === '' ? '' : `?${query}`}`;
+  const sent = shortened(`${method} ${route}${query === '' ? '' : `?${query}`}`);
   const trial = { number: (before[0]?.number ?? 0) + 1, sent, ...outcome };
   trials.value = new Map([...trials.value, [name, [trial, ...before].slice(0, KEPT_ANSWERS)]]);
+}
+
+function whyNot(failure: unknown): string {
+  if (isTooLarge(failure)) return 'this form sends at most 1 MiB; use a terminal for more';
+  return isAbort(failure) ? 'cancelled' : messageOf(failure);
+}
+
+function shortened(text: string): string {
+  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }
 
 /** What is wrong with a text that shall be JSON; null: nothing, or there is none. */
@@ -56,12 +69,13 @@ export function jsonMistake(text: string): string | null {
   }
 }
 
-/** The same request for a terminal. */
+/** The same request for a terminal; a long body is to be in body.json. */
 export function commandOf(address: string, { method, query, body }: Draft, hasKey: boolean): string {
   const url = quoted(`${address}${query === '' ? '' : `?${query}`}`);
   const key = hasKey ? ` -H "authorization: Bearer $KEY"` : '';
   if (method === 'GET') return `curl${key} ${url}`;
-  return `curl -X ${method}${key} -H 'content-type: application/json' -d ${quoted(body)} ${url}`;
+  const data = body.length > BODY_IN_COMMAND ? '@body.json' : quoted(body);
+  return `curl -X ${method}${key} -H 'content-type: application/json' -d ${data} ${url}`;
 }
 
 function quoted(text: string): string {

@@ -10,7 +10,7 @@ export function Answer({ trial: { sent, answer, error } }: { readonly trial: Tri
     if (error === 'cancelled') return <Notice tone="warn" title={`${sent}: cancelled`} />;
     return <Notice tone="bad" title={`${sent}: ${error}`} />;
   }
-  const { httpStatus, contentType, text, tookMs, isCut, sizeBytes } = answer;
+  const { httpStatus, contentType, retryAfter, text, tookMs, isCut, sizeBytes } = answer;
   const size = sizeBytes === null ? 'more than is shown' : sizeText(sizeBytes);
   return (
     <div class="stack">
@@ -21,6 +21,7 @@ export function Answer({ trial: { sent, answer, error } }: { readonly trial: Tri
           {[millisecondsText(tookMs), contentType, size].filter((one) => one !== '').join(', ')}
         </span>
       </div>
+      {retryAfter !== null && <p>{againText(retryAfter)}</p>}
       {text === null ? (
         <p class="quiet small">It is no text, and not shown.</p>
       ) : (
@@ -40,6 +41,11 @@ function AnswerText({ text, sent }: { readonly text: string; readonly sent: stri
       {text}
     </pre>
   );
+}
+
+/** @param retryAfter seconds, or a date, as the header has it */
+function againText(retryAfter: string): string {
+  return /^\d+$/.test(retryAfter) ? `Try again in ${retryAfter} s.` : `Try again after ${retryAfter}.`;
 }
 
 function laidOut(text: string, contentType: string): string {
