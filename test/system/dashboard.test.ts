@@ -182,10 +182,18 @@ describe.skipIf(CHROMIUM === null)(WHAT, () => {
     await legend('')
       .filter({ hasText: /queue p50 .* [mµ]s.*queue p95 .* [mµ]s.*code p50 .* [mµ]s.*code p95 .* [mµ]s/ })
       .waitFor();
-    expect(await page.locator('figure.chart canvas').count()).toBe(5);
+    const canvases = page.locator('figure.chart canvas');
+    expect(await canvases.count()).toBe(5);
+    const [first, second, third, fourth] = await Promise.all(
+      [0, 1, 2, 3].map(async (index) => await canvases.nth(index).boundingBox()),
+    );
+    expect([first?.y, third?.y], 'two in a row are level').toEqual([second?.y, fourth?.y]);
   });
 
   it('draws the size of batches where there are some', async () => {
+    await show('deployment/Many');
+    const latency = page.locator('figure.chart', { hasText: 'p99' });
+    await latency.getByText('Nothing was measured in this time.').waitFor();
     const ask = async () => await (await fetch(head.url('many'), { method: 'POST', body: '{}' })).text();
     expect(JSON.parse(await ask())).toEqual({ status: 1 });
     keepAsking(ask);

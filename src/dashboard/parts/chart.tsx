@@ -32,10 +32,11 @@ export function Chart({ title, times, lines, text, heightPx = 150 }: ChartProps)
   const newest = useRef({ times, lines });
   newest.current = { times, lines };
   const colors = isDark.value ? PALETTE.dark : PALETTE.light;
-  const shape = `${lines.map(({ name }) => name).join()}|${isDark.value}|${heightPx}`;
+  const isEmpty = lines.every(({ values }) => values.every((value) => value === null));
+  const shape = `${lines.map(({ name }) => name).join()}|${isDark.value}|${heightPx}|${isEmpty}`;
   useEffect(() => {
     const element = host.current;
-    if (element === null) return;
+    if (element === null || isEmpty) return;
     const resized = new ResizeObserver(([entry]) => {
       if (entry !== undefined)
         plot.current?.setSize({ width: Math.max(80, entry.contentRect.width), height: heightPx });
@@ -54,7 +55,7 @@ export function Chart({ title, times, lines, text, heightPx = 150 }: ChartProps)
   }, [shape]);
   useEffect(() => plot.current?.setData(dataOf(times, lines)), [times, lines]);
   return (
-    <figure class="chart stack" style={{ margin: 0 }}>
+    <figure class="chart">
       <figcaption class="head">
         <h3>{title}</h3>
         <span class="legend">
@@ -66,7 +67,13 @@ export function Chart({ title, times, lines, text, heightPx = 150 }: ChartProps)
           ))}
         </span>
       </figcaption>
-      <div ref={host} aria-hidden="true" style={{ minHeight: heightPx }} />
+      {isEmpty ? (
+        <p class="empty small" style={{ minHeight: heightPx }}>
+          Nothing was measured in this time.
+        </p>
+      ) : (
+        <div ref={host} aria-hidden="true" style={{ minHeight: heightPx }} />
+      )}
     </figure>
   );
 }
@@ -100,9 +107,10 @@ function draw(
       height: heightPx,
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
+      padding: [8, 24, 0, 0], // above the highest figure, and half a time of the last tick
       scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
       axes: [
-        { ...axis, space: 70 },
+        { ...axis, size: 24, space: 70, values: (_plot, splits) => splits.map(timeText) },
         { ...axis, size: 62, space: 34, values: (_plot, splits) => splits.map((one) => text(one)) },
       ],
       series: [
@@ -118,6 +126,14 @@ function draw(
     data,
     host,
   );
+}
+
+/** @param seconds since 1970 */
+function timeText(seconds: number): string {
+  const at = new Date(seconds * 1000);
+  if (at.getHours() === 0 && at.getMinutes() === 0)
+    return at.toLocaleDateString([], { month: 'short', day: 'numeric' });
+  return at.toLocaleTimeString([], { hour: 'numeric', minute: '2-digit' });
 }
 
 function dataOf(times: readonly number[], lines: readonly Line[]): uPlot.AlignedData {

@@ -71,7 +71,7 @@ function Pictures({
 }) {
   const { rates, errors, latencies, loads, parts, batches } = useMemo(() => linesOf(series), [series]);
   return (
-    <div class="grid">
+    <div class="charts">
       <Chart title="Requests" times={times} lines={rates} text={rateText} />
       <Chart title="Latency" times={times} lines={latencies} text={millisecondsText} />
       <Chart title="At work" times={times} lines={loads} text={countOf} />
