@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import { askWhoWeAre, isLoggedIn, readOnly, send, trouble } from '../app/api.ts';
 import { confDraft, isConfEdited } from '../app/conf-draft.ts';
 import { followCluster, lately, status } from '../app/live.ts';
-import { followAddress, linkTo, place } from '../app/router.ts';
+import { cameFromContent, followAddress, linkTo, place } from '../app/router.ts';
 import { nextTheme, theme } from '../app/theme.ts';
 import { countText } from '../app/words.ts';
 import { Empty, Notice } from '../parts/card.tsx';
@@ -61,6 +61,7 @@ function Frame() {
   const Page = SHOWN[first];
   useEffect(() => {
     document.title = titleOf(first, rest);
+    if (cameFromContent) document.getElementById('main')?.focus({ preventScroll: true });
   }, [first, rest.join('/')]);
   return (
     <div class="shell">

@@ -63,10 +63,20 @@ function Editing({ newest }: { readonly newest: ConfBase }) {
     confDraft.value = { base: newest, text };
     if (view.current !== null) put(view.current, newest.text);
   };
+  // What was pressed is gone, or cannot be pressed again: who works by keyboard is in the text then.
+  const drop = (): void => {
+    start();
+    view.current?.focus();
+  };
+  const keep = (): void => {
+    setBase(newest);
+    view.current?.focus();
+  };
   useEffect(() => {
     if (isSame && newest.revision > base.revision) start();
   }, [newest]);
   const submit = async (dryRun: boolean): Promise<void> => {
+    if (isBusy) return;
     setBusy(true);
     const answer = await submitted(text, base.revision, dryRun);
     if (answer.kind === 'applied') setBase({ revision: answer.answer.revision, text });
@@ -77,16 +87,30 @@ function Editing({ newest }: { readonly newest: ConfBase }) {
   const isWrong = findings.some(({ severity }) => severity === 'mistake');
   return (
     <Card title={base.revision === 0 ? 'The first revision' : `Revision ${base.revision}`}>
-      {!isSame && newest.revision > base.revision && (
-        <Overtaken by={newest} keep={() => setBase(newest)} drop={start} />
-      )}
+      {!isSame && newest.revision > base.revision && <Overtaken by={newest} keep={keep} drop={drop} />}
       <div ref={host} class="editor" />
-      <Buttons isBusy={isBusy} isWrong={isWrong} isSame={isSame} submit={submit} drop={start}>
+      <Buttons isBusy={isBusy} isWrong={isWrong} isSame={isSame} submit={submit} drop={drop}>
         {isBusy ? 'Asking the head …' : stateOf(checked, text, base)}
       </Buttons>
       <Findings findings={findings} goTo={(finding) => view.current && showPlace(view.current, finding)} />
+      {!SECTION.test(text) && <Example />}
       <Spoken said={said} />
     </Card>
+  );
+}
+
+/** Whether a text has a package to serve. */
+const SECTION = /^\s*\[algopkg\./m;
+
+function Example() {
+  return (
+    <div class="stack small">
+      <p>
+        Each package that is to be served has a section with its folder's name.{' '}
+        <code>modelserve init Hello</code> makes a first one beside conf.ini, and prints its section, such as:
+      </p>
+      <pre>{'[algopkg.Hello]\nbackend = algo_backend\nroute = hello'}</pre>
+    </div>
   );
 }
 
@@ -129,6 +153,7 @@ function useEditor() {
   return { host, view, checked };
 }
 
+/** While the head is asked they take no other press, yet keep the focus, which a disabled button would lose. */
 function Buttons({
   isBusy,
   isWrong,
@@ -146,13 +171,14 @@ function Buttons({
 }) {
   return (
     <div class="row">
-      <button type="button" disabled={isBusy || isWrong} onClick={() => void submit(true)}>
+      <button type="button" aria-disabled={isBusy} disabled={isWrong} onClick={() => void submit(true)}>
         Plan
       </button>
       <button
         type="button"
         class="primary"
-        disabled={isBusy || isWrong || isSame}
+        aria-disabled={isBusy}
+        disabled={isWrong || isSame}
         onClick={() => void submit(false)}
       >
         Apply
@@ -195,13 +221,19 @@ function Overtaken({
   );
 }
 
-/** What the head said, where it can be seen. */
+/** What the head said, where it can be seen. Who has applied goes on there: nothing is left to be pressed above. */
 function Spoken({ said }: { readonly said: Said | null }) {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (said !== null) box.current?.scrollIntoView({ block: 'nearest' });
+    if (said === null) return;
+    if (said.kind === 'applied') box.current?.focus({ preventScroll: true });
+    box.current?.scrollIntoView({ block: 'nearest' });
   }, [said]);
-  return <div ref={box}>{said !== null && <Outcome said={said} />}</div>;
+  return (
+    <div ref={box} tabIndex={-1}>
+      {said !== null && <Outcome said={said} />}
+    </div>
+  );
 }
 
 async function newestConf(): Promise<ConfBase> {

@@ -6,6 +6,7 @@ import { linkTo } from '../app/router.ts';
 import { millisecondsText, otherPhases, percentText, rateText } from '../app/words.ts';
 import { HealthBadge } from '../parts/badge.tsx';
 import { Card, Empty } from '../parts/card.tsx';
+import { FirstSteps } from '../parts/first-steps.tsx';
 import { Pages } from '../parts/pages.tsx';
 import { Scroll } from '../parts/scroll.tsx';
 
@@ -34,11 +35,7 @@ export function DeploymentsPage() {
       </div>
       <Card>
         {cluster.deployments.length === 0 ? (
-          <Empty>
-            Nothing is deployed yet. Write a section into conf.ini, here under{' '}
-            <a href={linkTo('configuration')}>Configuration</a>, or in a file with{' '}
-            <code>modelserve controller</code>.
-          </Empty>
+          <FirstSteps />
         ) : shown.length === 0 ? (
           <Empty>No deployment has these words in its name or route.</Empty>
         ) : (

@@ -47,7 +47,9 @@ export function EventsPage() {
 
 function emptyText(isKnown: boolean, words: string): string {
   if (!isKnown) return 'Asking the head …';
-  return words === '' ? 'Nothing has happened yet.' : 'No event has these words.';
+  return words === ''
+    ? 'Nothing has happened yet. Changes, failures, and nodes that come and go are listed here.'
+    : 'No event has these words.';
 }
 
 /** What was asked for, and what was told since, each once. */

@@ -1,8 +1,9 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ApplyAnswer, Mistaken, RevisionDetail, RevisionDiff } from '../../admin/types.ts';
 import type { RevisionSummary } from '../../cluster/status/types.ts';
 import { messageOf, readOnly, send } from '../app/api.ts';
 import { status } from '../app/live.ts';
+import { linkTo } from '../app/router.ts';
 import { usePolled } from '../app/use-polled.ts';
 import { countText, dateTimeText, namesText } from '../app/words.ts';
 import { Badge } from '../parts/badge.tsx';
@@ -27,11 +28,7 @@ export function HistoryView() {
   };
   return (
     <>
-      {applied !== null && (
-        <Card title={`Back, by revision ${applied.revision}`}>
-          <Rollout key={applied.revision} revision={applied.revision} deployments={applied.deployments} />
-        </Card>
-      )}
+      {applied !== null && <WentBack key={applied.revision} answer={applied} />}
       {error !== null && <Notice tone="bad" title={error} />}
       {data === null ? (
         <Empty>Asking the head …</Empty>
@@ -39,6 +36,19 @@ export function HistoryView() {
         <Revisions revisions={data.revisions} newest={newest} shown={shown} show={show} back={back} />
       )}
     </>
+  );
+}
+
+/** Takes the focus: the button that was pressed is gone. */
+function WentBack({ answer: { revision, deployments } }: { readonly answer: ApplyAnswer }) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => box.current?.focus(), []);
+  return (
+    <div ref={box} tabIndex={-1}>
+      <Card title={`Back, by revision ${revision}`}>
+        <Rollout revision={revision} deployments={deployments} />
+      </Card>
+    </div>
   );
 }
 
@@ -55,7 +65,13 @@ function Revisions({
   readonly show: (revision: number | null) => void;
   readonly back: (answer: ApplyAnswer) => void;
 }) {
-  if (revisions.length === 0) return <Empty>Nothing has been applied yet.</Empty>;
+  if (revisions.length === 0) {
+    return (
+      <Empty>
+        Nothing has been applied yet. Write a first conf.ini under <a href={linkTo('configuration')}>Edit</a>.
+      </Empty>
+    );
+  }
   return (
     <Card>
       <ol class="stack" style={{ listStyle: 'none', margin: 0, padding: 0 }}>
@@ -124,6 +140,7 @@ function Comparison({
   const [refusal, setRefusal] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
   const rollBack = async (): Promise<void> => {
+    if (isBusy) return;
     setBusy(true);
     setRefusal(await rollBackTo(revision, newest, back));
     setBusy(false);
@@ -145,7 +162,7 @@ function Comparison({
       {!isNewest && readOnly.value !== null && <p class="quiet small">{readOnly.value}</p>}
       {!isNewest && readOnly.value === null && (
         <div class="row">
-          <button type="button" class="primary" disabled={isBusy} onClick={rollBack}>
+          <button type="button" class="primary" aria-disabled={isBusy} onClick={rollBack}>
             Roll back to {revision}
           </button>
           {refusal !== null && <span role="alert">{refusal}</span>}

@@ -41,6 +41,13 @@ export function NodesPage() {
           />
         </label>
       </div>
+      {cluster.deployments.length === 0 && (
+        <p class="quiet">
+          Nothing runs on {cluster.nodes.length === 1 ? 'it' : 'them'} yet: the{' '}
+          <a href={linkTo()}>Overview</a> has the first steps. Further machines join with{' '}
+          <code>modelserve worker</code>, as the head says when it starts.
+        </p>
+      )}
       <Waiting deployments={cluster.deployments.filter(({ status: health }) => health === 'PENDING')} />
       <Pages items={shown} size={CARDS} name="the nodes">
         {(page) => <NodeCards nodes={page} leader={cluster.leader} replicas={replicas} />}

@@ -3,6 +3,7 @@ import { happened, lately, status, tick } from '../app/live.ts';
 import { linkTo } from '../app/router.ts';
 import { countText, millisecondsText, percentText, rateText } from '../app/words.ts';
 import { Card, Empty, Notice, Tile } from '../parts/card.tsx';
+import { FirstSteps } from '../parts/first-steps.tsx';
 import { SeriesCharts } from '../parts/series-charts.tsx';
 import { DeploymentTable } from './deployments.tsx';
 import { EventTable } from './events.tsx';
@@ -36,14 +37,21 @@ export function OverviewPage() {
         />
       )}
       <Tiles cluster={cluster} />
-      <SeriesCharts deployment={null} />
-      <Card title="Deployments" aside={<a href={linkTo('deployments')}>All {cluster.deployments.length}</a>}>
-        {cluster.deployments.length === 0 ? (
+      {cluster.deployments.length === 0 ? (
+        <Card title="First steps">
           <FirstSteps />
-        ) : (
-          <DeploymentTable deployments={cluster.deployments.slice(0, DEPLOYMENTS_SHOWN)} />
-        )}
-      </Card>
+        </Card>
+      ) : (
+        <>
+          <SeriesCharts deployment={null} />
+          <Card
+            title="Deployments"
+            aside={<a href={linkTo('deployments')}>All {cluster.deployments.length}</a>}
+          >
+            <DeploymentTable deployments={cluster.deployments.slice(0, DEPLOYMENTS_SHOWN)} />
+          </Card>
+        </>
+      )}
       {happened.value.length > 0 && (
         <Card title="Just now" aside={<a href={linkTo('events')}>All events</a>}>
           <EventTable events={happened.value.slice(0, EVENTS_SHOWN)} />
@@ -88,14 +96,5 @@ function Tiles({ cluster }: { readonly cluster: StatusDocument }) {
         note={cards.length === 0 ? 'there are none' : `of ${cards.length}`}
       />
     </div>
-  );
-}
-
-function FirstSteps() {
-  return (
-    <Empty>
-      Nothing is deployed yet. <code>modelserve init package Hello</code> makes a first package; put its
-      section into conf.ini, and <code>modelserve controller</code> brings it here.
-    </Empty>
   );
 }

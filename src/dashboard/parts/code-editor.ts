@@ -20,12 +20,14 @@ const COLORS = HighlightStyle.define([
 
 const LOOKS = EditorView.theme({
   '&': { fontSize: '13.5px', maxHeight: '65vh' },
+  '&.cm-focused': { outline: '2px solid var(--accent)', outlineOffset: '-2px' },
   '.cm-scroller': {
     fontFamily: 'ui-monospace, Menlo, Consolas, monospace',
     lineHeight: '1.55',
     overflow: 'auto',
   },
   '.cm-gutters': { background: 'transparent', color: 'var(--quiet)', border: '0' },
+  '.cm-content, .cm-gutters': { minHeight: '160px' }, // also where there is nothing yet
   '.cm-content': { caretColor: 'var(--text)' },
   '.cm-cursor': { borderLeftColor: 'var(--text)' },
   '.cm-tooltip': { background: 'var(--card)', color: 'var(--text)', border: '1px solid var(--line)' },

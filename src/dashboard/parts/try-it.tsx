@@ -16,6 +16,7 @@ export function TryIt({
   const [draft, setDraft] = useState<Draft>(() => drafts.get(name) ?? firstDraft(methods));
   const [key, setKey] = useState('');
   const asking = useRef<AbortController | null>(null);
+  const sendButton = useRef<HTMLButtonElement>(null);
   const [isBusy, setBusy] = useState(false);
   useEffect(() => () => asking.current?.abort(), []);
   const edit = (change: Partial<Draft>): void => {
@@ -32,6 +33,10 @@ export function TryIt({
     await tryIt(deployment, draft, { key, signal: gone.signal });
     setBusy(false);
   };
+  const cancel = (): void => {
+    asking.current?.abort();
+    sendButton.current?.focus(); // the one that was pressed goes
+  };
   const answers = trials.value.get(name) ?? [];
   return (
     <Card title="Try it">
@@ -39,11 +44,11 @@ export function TryIt({
         <Line draft={draft} edit={edit} methods={methods} apiKey={key} setKey={setKey} />
         {draft.method !== 'GET' && <Body text={draft.body} edit={(body) => edit({ body })} />}
         <div class="row">
-          <button type="submit" class="primary" disabled={isBusy}>
+          <button ref={sendButton} type="submit" class="primary" aria-disabled={isBusy}>
             {isBusy ? 'Asking …' : 'Send'}
           </button>
           {isBusy && (
-            <button type="button" onClick={() => asking.current?.abort()}>
+            <button type="button" onClick={cancel}>
               Cancel
             </button>
           )}
