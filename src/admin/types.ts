@@ -327,6 +327,7 @@ export interface StatusChanges {
   readonly leader: string | null;
   readonly revision: number;
   readonly store: StatusDocument['store'];
+  readonly token_rotation: StatusDocument['token_rotation'];
   readonly nodes: readonly NodeStatus[];
   readonly deployments: readonly DeploymentStatus[];
   readonly goneNodes: readonly string[];

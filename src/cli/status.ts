@@ -56,6 +56,7 @@ function renderStatus(document: StatusDocument): string {
           document.deployments.map(deploymentRow),
         ),
     ...document.deployments.flatMap((one) => (one.replicas.length === 0 ? [] : ['', replicaTable(one)])),
+    ...tokenRotation(document),
     ...problems(document),
     ...lostRequests(document),
   ].join('\n');
@@ -106,6 +107,15 @@ function timed({ since, message }: ReplicaDetail): string {
 function colour(status: DeploymentStatus['status']): string {
   if (status === 'HEALTHY') return pc.green(status);
   return status === 'UNHEALTHY' || status === 'DEPLOY_FAILED' ? pc.red(status) : pc.yellow(status);
+}
+
+/** Which nodes it waits for, where the token is being replaced. A head of an earlier version says nothing of it. */
+function tokenRotation({ token_rotation: rotation }: StatusDocument): readonly string[] {
+  if (!rotation) return [];
+  const { phase, since, reason, waiting_for: waiting } = rotation;
+  const what = reason === null ? 'the token is being replaced' : `the old token comes back (${reason})`;
+  const who = waiting.length === 0 ? 'all nodes have followed' : `waits for ${waiting.join(', ')}`;
+  return ['', pc.yellow(`${what}: ${phase} since ${since}, ${who}. See \`modelserve token status\`.`)];
 }
 
 /** What is wrong, with the backend's own words. */

@@ -7,11 +7,13 @@ import type { ApplySource } from './draft.ts';
 import type { Leader } from './leader.ts';
 import type { LeaderState } from './leader-state.ts';
 import { progressOf } from './progress.ts';
-import { type NodeFacts, replicasOn, statusDocument } from './status-document.ts';
+import type { Rotations } from './rotations.ts';
+import { type NodeFacts, replicasOn, rotationStatus, statusDocument } from './status-document.ts';
 
 export interface ControlPlaneDependencies {
   readonly desk: ApplyDesk;
   readonly leader: Leader;
+  readonly rotations: Pick<Rotations, 'rotation' | 'nodes'>;
   readonly state: LeaderState;
   readonly store: Store;
 }
@@ -55,12 +57,13 @@ export class ControlPlane {
   }
 
   async status(): Promise<StatusDocument> {
-    const { leader, state, store } = this.#dependencies;
+    const { leader, rotations, state, store } = this.#dependencies;
     return statusDocument({
       cluster: this.#options.cluster,
       leader: leader.leadership === null ? await this.otherLeader() : leader.candidateId,
       revision: state.revision?.number ?? 0,
       store: { kind: this.#options.storeKind, ok: store.link === 'connected' },
+      rotation: leader.leadership === null ? null : rotationStatus(rotations),
       nodes: this.#nodes(),
       rollouts: state.rollouts,
       states: state.states,

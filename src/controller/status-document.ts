@@ -14,7 +14,9 @@ import type {
   NodeStatus,
   ReplicaDetail,
   StatusDocument,
+  TokenRotationStatus,
 } from '../cluster/status/types.ts';
+import type { Rotations } from './rotations.ts';
 
 export interface NodeFacts {
   readonly record: NodeRecord;
@@ -29,6 +31,7 @@ export interface ClusterFacts {
   readonly leader: string | null;
   readonly revision: number;
   readonly store: StatusDocument['store'];
+  readonly rotation: TokenRotationStatus | null;
   readonly nodes: readonly NodeFacts[];
   readonly rollouts: readonly Rollout[];
   readonly states: readonly DeploymentState[];
@@ -42,9 +45,21 @@ export function statusDocument(facts: ClusterFacts): StatusDocument {
     leader: facts.leader,
     revision: facts.revision,
     store: facts.store,
+    token_rotation: facts.rotation,
     nodes: facts.nodes.map(nodeStatus),
     deployments: deploymentsOf(facts),
   };
+}
+
+/** @returns null where no token is on its way */
+export function rotationStatus({
+  rotation,
+  nodes,
+}: Pick<Rotations, 'rotation' | 'nodes'>): TokenRotationStatus | null {
+  if (rotation === null || rotation.phase === null) return null;
+  const { phase, phaseSinceMs, reason } = rotation;
+  const waiting = nodes.filter(({ hasFollowed }) => !hasFollowed).map(({ nodeId }) => nodeId);
+  return { phase, since: new Date(phaseSinceMs).toISOString(), reason, waiting_for: waiting };
 }
 
 /** Of a thousand replicas each is looked at once, not once for each deployment. */

@@ -198,7 +198,7 @@ async function startControl(
   keepHouse({ paths, state, leader, uploads, content, log }, closers);
   const plane = new ControlPlane(
     { cluster: tokens.clusterId, storeKind: server.kind },
-    { desk, leader, state, store },
+    { desk, leader, rotations, state, store },
   );
   return { server, store, content, uploads, queue, state, leader, rotations, desk, plane };
 }

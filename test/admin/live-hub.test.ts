@@ -69,6 +69,12 @@ it('begins with all of the status, and goes on with what is not as before', asyn
     event: 'changes',
     data: { deployments: [{ name: 'C' }], goneDeployments: ['A'], nodes: [], goneNodes: [] },
   });
+  const rotation = { phase: 'drop', since: '', reason: null, waiting_for: ['n2'] } as const;
+  scene.status = { ...scene.status, token_rotation: rotation };
+  expect(await client.next()).toMatchObject({
+    event: 'changes',
+    data: { deployments: [], token_rotation: rotation },
+  });
   scene.events.push({ id: '7', atMs: 1, type: 'node-joined', fields: {} });
   expect(await client.next()).toMatchObject({ event: 'event', data: { id: '7' } });
   scene.tick({ atMs: 5 } as MetricTick);

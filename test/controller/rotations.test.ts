@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { stepOf } from '../../src/cluster/rotation/decide.ts';
 import type { RotatingNode, Rotation } from '../../src/cluster/rotation/types.ts';
 import { Rotations } from '../../src/controller/rotations.ts';
+import { rotationStatus } from '../../src/controller/status-document.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { MemoryServer } from '../support/memory-store.ts';
 
@@ -66,6 +67,11 @@ test('takes the token through its phases as all nodes follow, another head goes 
   expect(await world.look()).toBeNull();
   await started(world);
   expect(await world.look()).toMatchObject({ phase: 'accept', sealed: 'sealed' });
+  const since = new Date(200).toISOString();
+  expect(rotationStatus(world.rotations)).toEqual({
+    ...{ phase: 'accept', reason: null, since },
+    waiting_for: ['a', 'b'],
+  });
   expect(world.rotations.nodes).toEqual([
     { nodeId: 'a', hasFollowed: false },
     { nodeId: 'b', hasFollowed: false },

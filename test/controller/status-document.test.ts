@@ -18,6 +18,7 @@ function facts(over: Partial<ClusterFacts> = {}): ClusterFacts {
     leader: 'n1',
     revision: 2,
     store: { kind: 'redis', ok: true },
+    rotation: null,
     nodes: [
       {
         record: {
@@ -132,6 +133,7 @@ function replicasOf(nodes: readonly NodeFacts[]): readonly string[] {
     leader: 'head',
     revision: 1,
     store: { kind: 'redis', ok: true },
+    rotation: null,
     nodes,
     rollouts: [rollout(one, one)],
     states: [],

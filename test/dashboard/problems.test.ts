@@ -4,7 +4,7 @@ import { problemsOf, reasonOf } from '../../src/dashboard/pages/problems.ts';
 
 function cluster(...deployments: readonly Partial<DeploymentStatus>[]): StatusDocument {
   const store = { kind: 'redis', ok: true };
-  return { leader: 'n1', store, nodes: [], deployments } as unknown as StatusDocument;
+  return { leader: 'n1', store, token_rotation: null, nodes: [], deployments } as unknown as StatusDocument;
 }
 
 const echo = { name: 'Echo', status: 'HEALTHY', ready: 1, target: 1, message: '' } as const;
@@ -20,6 +20,17 @@ it('names a deployment whose requests fail, and not one of which two did', () =>
   ]);
   expect(failing[0]?.details).toContain('27 %');
   expect(problemsOf(cluster(echo), [{ name: 'Echo', requests: 2, failures: 2 }])).toEqual([]);
+});
+
+it.each([
+  { phase: 'accept', reason: null, title: 'The token is being replaced: accept', toDo: /rotate --cancel/ },
+  { phase: 'drop', reason: null, title: 'The token is being replaced: drop', toDo: /start it again or stop/ },
+  { phase: 'back', reason: 'cancelled', title: 'The old token comes back: back', toDo: /start it again/ },
+] as const)('names the nodes that do not follow a new token: $phase', ({ phase, reason, title, toDo }) => {
+  const rotation = { phase, reason, since: '2026-01-31T08:00:00Z', waiting_for: ['n2', 'n3'] };
+  const [problem] = problemsOf({ ...cluster(echo), token_rotation: rotation }, []);
+  expect(problem).toMatchObject({ tone: 'warn', title, toDo: expect.stringMatching(toDo) });
+  expect(problem?.details).toBe(`${reason === null ? '' : `${reason}. `}Waits for n2, n3.`);
 });
 
 it('says for each problem what to do, the worst first, and of a deployment one thing', () => {

@@ -199,6 +199,11 @@ describe.skipIf(!hasRedis).each(SCOPES)('the token of a cluster with --tls %s', 
       process.kill(ingress, 'SIGSTOP');
       const rotating = launchCommand(['token', 'rotate', ...head.client], project.dir);
       await rotating.says(/waiting/);
+      const { token_rotation: told, nodes } = await head.status();
+      const waiting = nodes.filter(({ role }) => role === 'worker').map(({ id }) => id);
+      expect(told).toMatchObject({ phase: 'accept', reason: null, waiting_for: waiting });
+      const { stdout } = await modelserve(['status', ...head.client]);
+      expect(stdout).toContain(`waits for ${waiting[0]}. See \`modelserve token status\``);
       expect(await rotate()).toMatchObject({ code: 5, stderr: /being replaced already/ });
       head.signal('SIGKILL');
       await head.ended();

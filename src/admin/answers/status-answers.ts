@@ -74,6 +74,14 @@ export const deployment = z
   })
   .meta({ id: 'Deployment' }) satisfies z.ZodType<DeploymentStatus>;
 
+export const rotationPhase = z.enum(['accept', 'use', 'drop', 'back', 'restore']);
+const tokenRotation = z.object({
+  phase: rotationPhase,
+  since: z.string().describe('when the phase began'),
+  reason: z.string().nullable().describe('why it goes back'),
+  waiting_for: z.array(z.string()).describe('live nodes that have not followed the phase'),
+});
+
 export const status = z
   .object({
     version: z.literal(1),
@@ -81,6 +89,7 @@ export const status = z
     leader: z.string().nullable().describe('node id'),
     revision: z.number().describe('the newest one, 0 before the first apply'),
     store: z.object({ kind: z.string(), ok: z.boolean() }),
+    token_rotation: tokenRotation.nullable().describe('null: none is under way, or this head does not lead'),
     nodes: z.array(node),
     deployments: z.array(deployment),
   })

@@ -10,10 +10,10 @@ export interface Pictured {
 }
 
 export function picture(document: StatusDocument): Pictured {
-  const { leader, revision, store, nodes, deployments } = document;
+  const { leader, revision, store, token_rotation: rotation, nodes, deployments } = document;
   return {
     document,
-    head: JSON.stringify([leader, revision, store]),
+    head: JSON.stringify([leader, revision, store, rotation]),
     nodes: new Map(nodes.map((node) => [node.id, JSON.stringify(node)])),
     deployments: new Map(deployments.map((one) => [one.name, JSON.stringify(one)])),
   };
@@ -21,9 +21,9 @@ export function picture(document: StatusDocument): Pictured {
 
 /** @returns null where nothing has changed */
 export function changesBetween(before: Pictured, after: Pictured): StatusChanges | null {
-  const { leader, revision, store } = after.document;
+  const { leader, revision, store, token_rotation } = after.document;
   const changes = {
-    ...{ leader, revision, store },
+    ...{ leader, revision, store, token_rotation },
     nodes: after.document.nodes.filter(({ id }) => before.nodes.get(id) !== after.nodes.get(id)),
     deployments: after.document.deployments.filter(
       ({ name }) => before.deployments.get(name) !== after.deployments.get(name),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { rotationPhase } from '../answers/status-answers.ts';
 import { type Route, route } from '../route.ts';
 import type { TokenDesk } from '../types.ts';
 
@@ -19,7 +20,7 @@ const tokenAnswer = z.object({
     .object({
       from: z.string(),
       to: z.string(),
-      phase: z.enum(['accept', 'use', 'drop', 'back', 'restore']).nullable().describe('null: it has ended'),
+      phase: rotationPhase.nullable().describe('null: it has ended'),
       reason: z.string().nullable().describe('why it goes back, or went'),
       startedAt: z.string(),
       nodes: z.array(z.object({ node: z.string(), done: z.boolean().describe('it has followed the phase') })),

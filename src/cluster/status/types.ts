@@ -1,6 +1,7 @@
 import type { NodeRole } from '../nodes/types.ts';
 import type { ReplicaPhase } from '../replicas/types.ts';
 import type { DeploymentHealth } from '../rollout/types.ts';
+import type { RotationPhase } from '../rotation/types.ts';
 import type { RevisionOrigin } from '../spec/types.ts';
 
 /** What `modelserve status --json` prints and the admin API answers. Field names are part of the interface. */
@@ -12,8 +13,20 @@ export interface StatusDocument {
   /** the newest revision, 0 before the first apply */
   readonly revision: number;
   readonly store: { readonly kind: string; readonly ok: boolean };
+  /** the token is being replaced; null: it is not, or the head that was asked does not lead */
+  readonly token_rotation: TokenRotationStatus | null;
   readonly nodes: readonly NodeStatus[];
   readonly deployments: readonly DeploymentStatus[];
+}
+
+export interface TokenRotationStatus {
+  readonly phase: RotationPhase;
+  /** when the phase began */
+  readonly since: string;
+  /** why it goes back; null: it does not */
+  readonly reason: string | null;
+  /** live nodes that have not followed the phase */
+  readonly waiting_for: readonly string[];
 }
 
 export interface NodeStatus {

@@ -72,10 +72,11 @@ function takeTick(data: MetricTick): void {
 }
 
 function withChanges(before: StatusDocument, changes: StatusChanges): StatusDocument {
-  const { leader, revision, store, nodes, deployments, goneNodes, goneDeployments } = changes;
+  const { nodes, deployments, goneNodes, goneDeployments } = changes;
+  const { leader, revision, store, token_rotation } = changes;
   return {
     ...before,
-    ...{ leader, revision, store },
+    ...{ leader, revision, store, token_rotation },
     nodes: merged(before.nodes, nodes, { keyOf: ({ id }) => id, gone: goneNodes }),
     deployments: merged(before.deployments, deployments, {
       keyOf: ({ name }) => name,

@@ -1,4 +1,5 @@
 import type { DeploymentHealth } from '../../cluster/rollout/types.ts';
+import type { RotationPhase } from '../../cluster/rotation/types.ts';
 import type { DeploymentStatus, StatusDocument } from '../../cluster/status/types.ts';
 import type { Lately } from '../app/lately.ts';
 import { percentText } from '../app/words.ts';
@@ -26,6 +27,7 @@ export function problemsOf(cluster: StatusDocument, traffic: readonly Lately[]):
   const asked = new Map(traffic.map((one) => [one.name, one]));
   const problems = [
     ...storeProblems(cluster),
+    ...rotationProblems(cluster),
     ...nodeProblems(cluster),
     ...cluster.deployments.flatMap((one) => deploymentProblems(one, asked.get(one.name))),
   ];
@@ -51,6 +53,28 @@ function storeProblems({ store, leader }: StatusDocument): readonly Problem[] {
       title: 'There is no leader',
       details: 'Nothing new is placed until a head leads.',
       toDo: 'It elects itself within seconds; if not, see whether heads reach the store.',
+      at: ['nodes'],
+    },
+  ];
+}
+
+/** Phases that do not turn back by themselves when a node does not follow. */
+const GO_ON: readonly RotationPhase[] = ['drop', 'back', 'restore'];
+
+function rotationProblems({ token_rotation: rotation }: StatusDocument): readonly Problem[] {
+  if (rotation === null) return [];
+  const { phase, reason, waiting_for: waiting } = rotation;
+  const toDo = GO_ON.includes(phase)
+    ? 'A node that does not follow is waited for as long as it lives: see its agent.log, and start it again or stop it.'
+    : 'All go back where a node does not follow in time; modelserve token rotate --cancel goes back at once.';
+  return [
+    {
+      tone: 'warn',
+      title: reason === null ? `The token is being replaced: ${phase}` : `The old token comes back: ${phase}`,
+      details: [reason ?? '', waiting.length === 0 ? '' : `Waits for ${waiting.join(', ')}.`]
+        .filter(Boolean)
+        .join('. '),
+      toDo,
       at: ['nodes'],
     },
   ];

@@ -11,6 +11,7 @@ const STATUS: StatusDocument = {
   leader: 'n1',
   revision: 3,
   store: { kind: 'redis', ok: true },
+  token_rotation: null,
   nodes: [
     {
       ...{ id: 'n1', role: 'head', hostname: 'one', address: '127.0.0.1', http: 'http://127.0.0.1:8000' },
