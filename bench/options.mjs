@@ -57,7 +57,7 @@ export function readOptions(args) {
   const plan = PLANS[values.quick ? 'quick' : values.full ? 'full' : 'default'];
   return {
     mode: 'run',
-    keep: values.keep,
+    keep: values.keep === true,
     isGroups: positionals.length > 0,
     plan: {
       ...plan,

@@ -47,7 +47,7 @@ export function writeResults({ targets, contestants, cells, openLoop, ...known }
   mkdirSync(RESULTS, { recursive: true });
   if (contestants.length > 0) {
     const whole = { ...known, contestants, cells, openLoop, targets: targets.filter(({ group }) => !group) };
-    write(join(RESULTS, `${known.date.slice(0, 10)}.json`), whole);
+    write(join(RESULTS, `${known['date'].slice(0, 10)}.json`), whole);
     write(LATEST, whole);
   }
   for (const group of GROUPS) {

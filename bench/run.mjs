@@ -19,6 +19,7 @@ const OPEN_LOOP_CONNECTIONS = 64;
  * @property {number} p99Us
  * @property {number | null} cpuUsPerRequest over its whole process tree; null: nothing was answered
  * @property {number} errors
+ * @property {string} [failed] why there are no figures
  *
  * @typedef {object} Entry a contestant in the results
  * @property {string} name
@@ -102,7 +103,7 @@ async function runOpenLoops({ plan, running, say }) {
   return results;
 }
 
-/** @returns {Promise<Sample>} of one contestant that is loaded as `load` says */
+/** @returns {Promise<Partial<Sample> & {contestant: string}>} of one contestant that is loaded as `load` says */
 async function measure(one, cell, load) {
   const target = targetOf(one, cell.method, cell.bodyBytes);
   const { name } = one.contestant;

@@ -1,4 +1,4 @@
-// `npm run check`: format and lint, types of source and tests, layers, dead code, sizes. Runs all, then says what failed.
+// `npm run check`: format and lint, types of source, tests and bench, layers, dead code, sizes. Runs all, then says what failed.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -15,6 +15,7 @@ const failed = [];
 tool('biome', ['ci', '--error-on-warnings', '.']);
 tool('tsc', ['--noEmit', '-p', '.']);
 tool('tsc', ['--noEmit', '-p', 'test']);
+tool('tsc', ['--noEmit', '-p', 'bench']);
 tool('tsc', ['--noEmit', '-p', 'src/dashboard']);
 tool('knip', []);
 await check('layers', checkLayers);

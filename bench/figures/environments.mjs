@@ -7,7 +7,7 @@ import { CLI } from '../lib/paths.mjs';
 import { runToEnd } from '../lib/processes.mjs';
 import { section, startHead } from './head.mjs';
 import { replicaStart } from './replica-start.mjs';
-import { judged } from './row.mjs';
+import { judged, short } from './row.mjs';
 
 const COMMAND_TIMEOUT_MS = 300_000;
 const TIMES = 3;
@@ -89,7 +89,7 @@ async function findUv(context) {
 
 /** A uv on the PATH would be used in place of pip. */
 function withoutUv() {
-  const folders = (process.env.PATH ?? '').split(delimiter);
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
   return folders.filter((folder) => !existsSync(join(folder, 'uv'))).join(delimiter);
 }
 
@@ -124,9 +124,7 @@ async function bogus(head) {
     values: [seconds],
     note,
   });
-  return isRight
-    ? row
-    : { ...row, verdict: 'short', note: `${note}; ended with ${code}: ${output.slice(-300)}` };
+  return isRight ? row : short(row, `${note}; ended with ${code}: ${output.slice(-300)}`);
 }
 
 function askOn(head) {

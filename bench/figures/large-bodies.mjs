@@ -12,9 +12,9 @@ const CONNECTIONS = 4;
 export async function largeBodies(context) {
   const bare = await startOther(context, fastify, await fastify.prepare());
   const rows = [];
-  for (const [kind, requirements] of [
-    ['standard library', undefined],
-    ['uvloop', ['uvloop']],
+  for (const { kind, requirements } of [
+    { kind: 'standard library', requirements: undefined },
+    { kind: 'uvloop', requirements: ['uvloop'] },
   ]) {
     if (requirements && 'skipped' in (await prepared('modelserve', requirements))) continue;
     const head = await startHead(context, {

@@ -3,7 +3,7 @@
 import { connect } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { section, startHead } from './head.mjs';
-import { judged } from './row.mjs';
+import { judged, short } from './row.mjs';
 
 const REQUESTS = 400;
 const QUEUED = 100;
@@ -42,9 +42,7 @@ export async function overload(context) {
   const note = `rounds: ${notes.join('; ')}`;
   const isCounted = lastRefusalMs.every(Number.isFinite);
   const row = judged({ what, unit: 'ms', atMost: 50, values: isCounted ? lastRefusalMs : [], note });
-  return [
-    isCounted ? row : { ...row, verdict: 'short', note: `${note}; expected 284 refused with Retry-After` },
-  ];
+  return [isCounted ? row : short(row, `${note}; expected 284 refused with Retry-After`)];
 }
 
 async function burst(port) {

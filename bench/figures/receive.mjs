@@ -54,7 +54,7 @@ export async function receive(context) {
   if ('skipped' in sdk) context.say(`receive: without the AWS SDK: ${sdk.skipped}`);
   const ratios = { memory: [], file: [], checked: [], curl: [], sdk: [] };
   for (let round = 1; round <= context.rounds; round += 1) {
-    const one = await measureOnce({ folder, program, port, modules: sdk.modules ?? null });
+    const one = await measureOnce({ folder, program, port, modules: 'skipped' in sdk ? null : sdk.modules });
     const shown = Object.entries(one).map(([name, seconds]) => `${name} ${seconds.toFixed(2)} s`);
     context.say(`  round ${round}: ${shown.join(', ')}`);
     ratios.memory.push(one.cMemory / one.memory);
@@ -111,9 +111,9 @@ async function secondsOf(command, args) {
 async function serve(workspace, folder) {
   const root = join(folder, 'www');
   mkdirSync(join(root, 'b'), { recursive: true });
-  for (const [name, mib] of [
-    [SMALL, 4 * CONNECTIONS],
-    [LARGE, SIZE / MIB],
+  for (const { name, mib } of [
+    { name: SMALL, mib: 4 * CONNECTIONS },
+    { name: LARGE, mib: SIZE / MIB },
   ]) {
     const words = ['if=/dev/zero', `of=${join(root, 'b', name)}`, 'bs=1M', `count=${mib}`];
     const filled = await runToEnd('dd', words, { timeoutMs: STEP_MS });

@@ -32,3 +32,13 @@ export function judged(figure) {
   const { median: value, min, max } = spread;
   return { what, unit, value, min, max, comparison, target, verdict: reaches ? 'pass' : 'short', ...rest };
 }
+
+/**
+ * The row of a figure that did not do what it is to do, whatever it took.
+ * @param {Row} row
+ * @param {string} note what it did instead
+ * @returns {Row}
+ */
+export function short(row, note) {
+  return { ...row, verdict: 'short', note };
+}

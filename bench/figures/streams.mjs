@@ -67,6 +67,7 @@ function streamTarget(port, chunks, turns) {
 }
 
 function rowsOf(kind, sample, ray) {
+  /** @param {{round: number, perSecond: number}} sample */
   const speed = ({ perSecond }) => perSecond;
   const pair = (key, how) => [
     judged({

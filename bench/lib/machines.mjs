@@ -51,7 +51,13 @@ export function startMachines(count) {
     ip(`-n ${hub} link set port${index} master bridge up`);
     ip(`-n ${name} address add ${address}/24 dev eth0`);
     ip(`-n ${name} link set eth0 up`);
-    const inside = (hidden = []) => ['ip', 'netns', 'exec', name, ...hiding(hidden)];
+    const inside = (/** @type {readonly string[]} */ hidden = []) => [
+      'ip',
+      'netns',
+      'exec',
+      name,
+      ...hiding(hidden),
+    ];
     const shape = (rate) =>
       run('tc', `-n ${name} qdisc replace dev eth0 root tbf rate ${rate} burst 256kb latency 50ms`);
     const sentBytes = () => {

@@ -5,6 +5,7 @@ const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 
 /** One connection's answers, one after the other. */
 export class AnswerReader {
+  /** @type {Buffer} */
   #kept = EMPTY;
   /** bytes of the body that are still to come; null: the head is not complete; -1: the body is chunked */
   #left = null;

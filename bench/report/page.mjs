@@ -91,6 +91,7 @@ function targets(rows) {
   return [table(['figure', 'verdict', 'median (min–max)', 'target'], cells, 2), ...notes].join('\n\n');
 }
 
+/** @param {{samples: readonly import('../run.mjs').Sample[]}} cell */
 function cellTable(cell) {
   const good = cell.samples.filter((sample) => !sample.failed && sample.cpuUsPerRequest !== null);
   const of = (name) => good.filter(({ contestant }) => contestant === name);

@@ -18,7 +18,10 @@ const server = createServer((request, response) => {
   setTimeout(() => response.end(pageFrom(low)), latencyMs);
 });
 server.keepAliveTimeout = 60_000;
-server.listen(0, '127.0.0.1', () => process.stdout.write(`${server.address().port}\n`));
+server.listen(0, '127.0.0.1', () => {
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  process.stdout.write(`${port}\n`);
+});
 
 function pageFrom(first) {
   const end = Math.min(first + pageKeys, count);
