@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { ClusterSettings, DeploymentSpec } from '../cluster/spec/types.ts';
-import { codeOf, messageOf } from '../lib/errors.ts';
+import { codeOf } from '../lib/errors.ts';
 import type { Finding, FindingDraft } from './finding.ts';
 import { type IniSection, readIniLines } from './ini-lines.ts';
 import { checkModelcar } from './modelcar.ts';
@@ -10,6 +10,7 @@ import { type DeploymentReading, findSharedRoutes, readDeployment } from './read
 import { findUnknownKeys, readFields } from './read-section.ts';
 import { SETTINGS_KEYS, SETTINGS_SECTION } from './schema.ts';
 import { nameSection } from './section-name.ts';
+import { whyUnreadable } from './unreadable.ts';
 
 export type { Finding };
 
@@ -101,7 +102,7 @@ async function readConf(confText: string, project: Project): Promise<ConfReading
   mistakes.push(...settings.mistakes, ...modelcar.mistakes, ...findSharedRoutes(read));
   mistakes.push(...read.flatMap((each) => each.mistakes));
   const warnings = [...modelcar.warnings, ...read.flatMap((each) => each.warnings)];
-  if (read.length === 0) warnings.push(NOTHING_SERVED);
+  if (read.length === 0 && mistakes.length === 0) warnings.push(NOTHING_SERVED);
   const deployments = read.flatMap(({ spec }) => (spec === null ? [] : [spec]));
   return { settings: settings.complete, deployments, mistakes, warnings };
 }
@@ -117,7 +118,8 @@ const NOTHING_SERVED: FindingDraft = {
 
 function describeUnreadable(file: string, error: unknown): Finding {
   const place = { file, line: null, section: null, key: null, expected: 'a configuration file' };
-  if (codeOf(error) !== 'ENOENT') return { ...place, found: 'none that can be read', hint: messageOf(error) };
+  if (codeOf(error) !== 'ENOENT')
+    return { ...place, found: 'none that can be read', hint: whyUnreadable(error) };
   const hint = `change to the folder that holds conf.ini, algopkg and Model_ZOO, or name the file with --conf`;
   return { ...place, found: 'none', hint };
 }

@@ -38,6 +38,7 @@ const MOST_LINES = 20_000;
  */
 export function readIniLines(text: string): IniLines {
   const reader: Reader = { sections: new Map(), mistakes: [], current: null, lost: false };
+  if (UTF_16.test(text)) return { sections: [], mistakes: [NOT_UTF_8] };
   const lines = linesOf(text.replace(/^\u{feff}/u, ''));
   if (lines.length > MOST_LINES) return { sections: [], mistakes: [tooLong(lines.length)] };
   for (const [index, line] of lines.entries()) readLine(reader, line.trim(), index + 1);
@@ -48,6 +49,12 @@ export function readIniLines(text: string): IniLines {
   }));
   return { sections, mistakes: reader.mistakes };
 }
+
+/** What reading UTF-16 as UTF-8 gives: its mark is two bytes that are no text, and half of its bytes are 0. */
+const UTF_16 = /^(?:\u{fffd}{2}|[^\0]\0|\0[^\0])/u;
+
+const EXPECTED = { expected: 'text in UTF-8', hint: 'save the file as UTF-8' };
+const NOT_UTF_8: FindingDraft = { line: 1, section: null, key: null, found: 'UTF-16', ...EXPECTED };
 
 function tooLong(lines: number): FindingDraft {
   const found = `${lines} lines`;
@@ -131,6 +138,11 @@ function readEntry(reader: Reader, line: string, number: number): void {
   }
   const raw = line.slice(equals + 1).trim();
   const { kept, cut } = splitComment(raw);
+  // Bytes of another encoding have become this character. In a comment they do no harm.
+  if (`${key}${kept}`.includes('\u{fffd}')) {
+    reader.mistakes.push({ ...at, key, found: quoted(kept), ...EXPECTED });
+    return;
+  }
   reader.current.entries.set(key, { key, line: number, raw, kept, value: textOf(kept), cut });
 }
 

@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { codeOf, messageOf } from '../lib/errors.ts';
+import { codeOf } from '../lib/errors.ts';
 import { type FindingDraft, quoted } from './finding.ts';
 import { type IniEntry, type IniSection, readIniLines } from './ini-lines.ts';
 import { findJsonMistake, type JsonMistake, lineAndColumn } from './json-text.ts';
 import { DEPLOYMENT_KEYS } from './schema.ts';
+import { whyUnreadable } from './unreadable.ts';
 
 const KEY = DEPLOYMENT_KEYS.userConfig.name;
 
@@ -63,10 +64,18 @@ function readInlineConfig(entry: IniEntry): Settled {
   return { found: quoted(raw), hint: `at character ${mistake.offset + 1} ${describe(mistake, raw)}` };
 }
 
+/** JSON of the size that a configuration may have, with blanks and line ends between. */
+const MOST_FILE_BYTES = 1024 * 1024;
+
 async function readConfigFile(entry: IniEntry, projectDir: string): Promise<Settled> {
   const name = entry.value.slice(1).trim();
   const path = resolve(projectDir, name);
+  const found = quoted(entry.value);
   try {
+    const file = await stat(path);
+    // A device or a pipe may have no end.
+    if (!file.isFile()) return { found, hint: `${path} is no file` };
+    if (file.size > MOST_FILE_BYTES) return { found, hint: `${path} has ${file.size} bytes` };
     const text = (await readFile(path, 'utf8')).replace(/^\u{feff}/u, '');
     const mistake = findJsonMistake(text);
     if (mistake === null) return { text, cut: entry.cut };
@@ -76,8 +85,8 @@ async function readConfigFile(entry: IniEntry, projectDir: string): Promise<Sett
       hint: `at line ${line}, column ${column} ${describe(mistake, text)}`,
     };
   } catch (error) {
-    const reason = codeOf(error) === 'ENOENT' ? `there is no ${path}` : messageOf(error);
-    return { found: quoted(entry.value), hint: reason };
+    const hint = codeOf(error) === 'ENOENT' ? `there is no ${path}` : `${path}: ${whyUnreadable(error)}`;
+    return { found, hint };
   }
 }
 

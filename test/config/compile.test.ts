@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { compileConf } from '../../src/config/compile.ts';
@@ -237,7 +237,9 @@ describe('user_config', () => {
     ['{a: 1}', 'found "{a: 1}"; at character 2 there should be a key in double quotes, not "a: 1}"'],
     ['@none.json', 'found "@none.json"; there is no none.json'],
     ['@bad.json', 'found no JSON in bad.json; at line 2, column 10 there should be ":", not "1}"'],
-    ['@algopkg', 'found "@algopkg"; EISDIR: illegal operation on a directory, read'],
+    ['@algopkg', 'found "@algopkg"; algopkg is no file'],
+    ['@/dev/zero', 'found "@/dev/zero"; /dev/zero is no file'],
+    ['@large.json', 'found "@large.json"; large.json has 1048578 bytes'],
     [
       `["${'x'.repeat(60_000)}"]`,
       `found "["${'x'.repeat(57)}…"; put what is larger into a file of the package, or into Model_ZOO, and name it here`,
@@ -251,7 +253,7 @@ describe('user_config', () => {
 
   it.each(invalid)('refuses %s', async (text, message) => {
     const conf = `[algopkg.Echo]\nbackend = EchoBackend\nuser_config = ${text}\n`;
-    const files = { ...PACKAGES, 'bad.json': '{\n "limit" 1}\n' };
+    const files = { ...PACKAGES, 'bad.json': '{\n "limit" 1}\n', 'large.json': `"${'x'.repeat(1024 ** 2)}"` };
     expect(await mistakesOf(conf, files)).toEqual([
       `conf.ini:3 [algopkg.Echo] user_config: ${JSON_EXPECTED}, ${message}`,
     ]);
@@ -273,12 +275,48 @@ describe('the file itself', () => {
     expect(result.ok ? [] : result.mistakes.map(({ file }) => file)).toEqual(['no-such-folder/conf.ini']);
   });
 
-  it('may not be a folder', async () => {
+  it('may not be a folder, nor a link to itself', async () => {
     const folder = await makeProject({ 'conf.ini/x': '' });
-    const result = await compileConf(join(folder, 'conf.ini'));
-    expect(result.ok ? [] : result.mistakes.map(({ hint }) => hint)).toEqual([
-      'EISDIR: illegal operation on a directory, read',
+    await symlink('loop.ini', join(folder, 'loop.ini'));
+    const hintsOf = async (name: string): Promise<unknown> => {
+      const result = await compileConf(join(folder, name));
+      return result.ok ? [] : result.mistakes.map(({ found, hint }) => [found, hint]);
+    };
+    expect(await hintsOf('conf.ini')).toEqual([['none that can be read', 'a folder, not a file']]);
+    expect(await hintsOf('loop.ini')).toEqual([
+      ['none that can be read', 'a link that leads back to itself'],
     ]);
+  });
+
+  it.each([
+    { how: 'with a byte order mark', mark: '\u{feff}' },
+    { how: 'without one', mark: '' },
+  ])('in UTF-16 $how is one mistake', async ({ mark }) => {
+    const folder = await makeProject(PACKAGES);
+    const path = join(folder, 'conf.ini');
+    await writeFile(path, `${mark}${REFERENCE}`, 'utf16le');
+    const result = await compileConf(path);
+    expect(result.ok ? [] : result.mistakes.map(renderFinding)).toEqual([
+      `${path}:1: expected text in UTF-8, found UTF-16; save the file as UTF-8`,
+    ]);
+  });
+
+  it('in another encoding is a mistake where it says something, not in comments', async () => {
+    const folder = await makeProject(PACKAGES);
+    const path = join(folder, 'conf.ini');
+    const head = '# caf\u00e9\n[algopkg.Echo] # \u00e9\nbackend = EchoBackend # \u00e9\n';
+    await writeFile(path, Buffer.from(head, 'latin1'));
+    expect((await compileConf(path)).ok).toBe(true);
+    await writeFile(path, Buffer.from(`${head}user_config = {"a": "\u00e9"}\n`, 'latin1'));
+    const result = await compileConf(path);
+    expect(result.ok ? [] : result.mistakes.map(renderFinding)).toEqual([
+      `${path}:4 [algopkg.Echo] user_config: expected text in UTF-8, found "{"a": "\u{fffd}"}"; save the file as UTF-8`,
+    ]);
+  });
+
+  it('has no warning that nothing is served beside what would be', async () => {
+    const result = await compileText('[algopkg.Echo\nbackend = EchoBackend\n');
+    expect(result).toMatchObject({ ok: false, warnings: [] });
   });
 
   it('is not changed by reading it', async () => {
