@@ -1,6 +1,6 @@
 // How fast a model comes from a web server or an object store, beside a C program, curl and the AWS SDK: nginx on loopback,
 // so that nothing but the receiver is slow. What a disk would do to it, memory keeps out.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { startNginx } from '../lib/nginx.mjs';
 import { nodePackages } from '../lib/node-packages.mjs';
@@ -42,8 +42,7 @@ const ROWS = [
 
 /** @param {import('./head.mjs').Context} context */
 export async function receive(context) {
-  const folder = mkdtempSync(join(MEMORY, 'modelserve-bench-'));
-  context.workspace.own({ stop: async () => rmSync(folder, { recursive: true, force: true }) });
+  const folder = context.workspace.newFolder(MEMORY);
   const program = join(folder, 'ranged-read');
   const source = join(PROGRAMS, 'native', 'ranged-read.c');
   const built = await runToEnd('cc', ['-O2', '-pthread', '-o', program, source], { timeoutMs: STEP_MS });

@@ -1,6 +1,6 @@
 // How long a replica takes to have read all of a model that comes meanwhile, from the apply on, beside a C program that does
 // nothing but download as much from the same server with as many connections.
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeProject } from '../contestants/modelserve.mjs';
 import { ask } from '../lib/ask.mjs';
@@ -28,8 +28,7 @@ const FIGURE = {
 
 /** @param {import('./head.mjs').Context} context */
 export async function streaming(context) {
-  const folder = mkdtempSync(join(MEMORY, 'modelserve-bench-'));
-  context.workspace.own({ stop: async () => rmSync(folder, { recursive: true, force: true }) });
+  const folder = context.workspace.newFolder(MEMORY);
   const program = join(folder, 'ranged-read');
   const source = join(ROOT, 'bench', 'programs', 'native', 'ranged-read.c');
   const built = await runToEnd('cc', ['-O2', '-pthread', '-o', program, source], { timeoutMs: STEP_MS });

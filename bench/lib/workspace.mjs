@@ -19,9 +19,12 @@ export class Workspace {
     await Promise.all([...Workspace.#open].map((one) => one.end()));
   }
 
-  /** @returns {string} a folder that is removed at the end */
-  newFolder() {
-    const folder = mkdtempSync(join(tmpdir(), 'modelserve-bench-'));
+  /**
+   * @param {string} [parent]
+   * @returns {string} a folder that is removed at the end, when nothing runs any more that could write into it
+   */
+  newFolder(parent = tmpdir()) {
+    const folder = mkdtempSync(join(parent, 'modelserve-bench-'));
     this.#folders.push(folder);
     return folder;
   }
