@@ -33,7 +33,7 @@ export async function logsCommand(client: AdminClient, options: LogsOptions): Pr
   }
   if (isEmpty && options.request !== null) {
     process.stderr.write(
-      `nothing was written of request ${options.request}. Requests that succeed are in the access log alone (access_log = on in [MODEL SERVE])\n`,
+      `nothing was written of request ${options.request}. Requests that succeed are in the access log alone (access_log = on in [MODEL SERVE]), up to a second after their end\n`,
     );
     return ExitCode.failed;
   }
