@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { messageOf } from '../lib/errors.ts';
-import { isUntrusted } from '../lib/tls/errors.ts';
+import { isOutOfTime, isUntrusted, OUT_OF_TIME } from '../lib/tls/errors.ts';
 import type { LiveTls } from '../lib/tls/live-tls.ts';
 import { FrameConnection } from './connection.ts';
 import { ChannelError } from './errors.ts';
@@ -115,6 +115,10 @@ function readHello(frame: Frame, where: string): object {
 
 function connectError(where: string, error: Error | null): ChannelError {
   if (error instanceof ChannelError) return error;
+  if (isOutOfTime(error)) {
+    const message = `${where} shows a certificate that is not good now (${messageOf(error)}): ${OUT_OF_TIME}`;
+    return new ChannelError('CHANNEL_AUTH', message, { cause: error });
+  }
   if (isUntrusted(error)) {
     const message = `${where} shows no certificate of this cluster (${messageOf(error)}): is it of another cluster, or was the token changed?`;
     return new ChannelError('CHANNEL_AUTH', message, { cause: error });

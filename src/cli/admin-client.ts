@@ -16,7 +16,7 @@ import type { ModelFetch, Progress, RevisionSummary, StatusDocument } from '../c
 import type { Manifest } from '../lib/content/manifest.ts';
 import { codeOf, messageOf, ServeError } from '../lib/errors.ts';
 import { isLoopback } from '../lib/loopback.ts';
-import { isTlsError } from '../lib/tls/errors.ts';
+import { isOutOfTime, isTlsError, OUT_OF_TIME } from '../lib/tls/errors.ts';
 import { parseHostPort } from '../roles/addresses.ts';
 import { type HttpRequest, sendRequest } from './http-request.ts';
 
@@ -255,8 +255,11 @@ export class AdminClient {
 
   #untrusted(cause: unknown): ServeError {
     const { address } = this.#target;
+    const advice = isOutOfTime(cause)
+      ? `Its certificate is not good now: ${OUT_OF_TIME}`
+      : "Its head must have been started with --tls; give the cluster's token, or its certificate authority (tls/ca.pem in the head's state directory) with --ca FILE.";
     return new ServeError(
-      `the connection to ${address} is not trusted (${messageOf(cause)}). Its head must have been started with --tls; give the cluster's token, or its certificate authority (tls/ca.pem in the head's state directory) with --ca FILE.`,
+      `the connection to ${address} is not trusted (${messageOf(cause)}). ${advice}`,
       { code: 'CLUSTER_UNREACHABLE' },
       { cause },
     );

@@ -41,6 +41,12 @@ export function scopeFor({ scope, given }: Pick<TlsFlags, 'scope' | 'given'>, ho
   return isLoopback(host) ? 'off' : 'nodes';
 }
 
+/** Says so where what clients are shown ends before long. */
+export function tellOfEnd({ tls }: NodeSecurity, say: (line: string) => void): void {
+  const note = tls.clients?.endNote(Date.now()) ?? null;
+  if (note !== null) say(`warning: ${note}`);
+}
+
 export interface SecurityGround {
   readonly paths: StatePaths;
   readonly tokens: Pick<NodeTokens, 'clusterId' | 'authoritySecrets' | 'onChange'>;

@@ -23,7 +23,7 @@ import { advertisedAddress, formatHostPort } from './addresses.ts';
 import type { HeadFlags } from './head-parts.ts';
 import type { InitialConf } from './initial-conf.ts';
 import type { Say } from './node.ts';
-import { type NodeSecurity, scopeFor } from './node-security.ts';
+import { type NodeSecurity, scopeFor, tellOfEnd } from './node-security.ts';
 
 export interface HeadFacts {
   readonly flags: HeadFlags;
@@ -50,6 +50,7 @@ export function announceHead(facts: HeadFacts, say: Say): void {
   if (security.caFile !== null) {
     say(`clients trust the cluster's own certificates with ${security.caFile} (curl --cacert)`);
   }
+  tellOfEnd(security, say);
   const where =
     flags.redisUrl === null
       ? `--address ${formatHostPort({ host: advertisedAddress(flags.host), port: flags.port })}`

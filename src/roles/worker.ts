@@ -25,7 +25,7 @@ import {
   settleTokens,
 } from './node.ts';
 import { NodeControl } from './node-control.ts';
-import { secureNode } from './node-security.ts';
+import { secureNode, tellOfEnd } from './node-security.ts';
 import { lockStateDir, nodeIdOf } from './state-dir.ts';
 import { NodeTokens } from './tokens/node-tokens.ts';
 
@@ -96,6 +96,7 @@ async function joinCluster(
   const host = { bound, advertised: advertisedAddress(bound) };
   const nodeId = await nodeIdOf(paths);
   const security = await secureNode(flags.tls, { paths, tokens, nodeId, host, log }, closers);
+  tellOfEnd(security, say);
   const target = storeTarget(flags, tokens, security.tls.nodes);
   if ('address' in flags.cluster && target.tls === null) await requirePlainStore(target.url);
   const store = await connectWithEither({ ...target, prefix: clusterPrefix(tokens.clusterId) }, tokens);

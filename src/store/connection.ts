@@ -14,6 +14,8 @@ const CLOSE_DEADLINE_MS = 1_000;
 const NO_ANSWER_YET = 'not connected yet';
 const PLAIN_STORE =
   ' This node expects TLS there: where the head was started with --tls off, or listens on loopback without --tls, start this one with --tls off, too.';
+const CUT_AFTER_TLS =
+  ' It speaks TLS, and cuts the connection then: either what lies behind it is away, or it does not take the certificate of this node. Are the clocks of both machines right?';
 
 export interface ConnectionHandlers {
   /** before the link counts as connected, at each connect: checks or prepares the session */
@@ -33,6 +35,8 @@ export class StoreConnection {
   #refusal: StoreError | null = null;
   /** nodes of the cluster speak TLS with it, so that one which does not may be there instead */
   readonly #expectsTls: boolean;
+  /** with TLS: hands were shaken, as far as this end can know */
+  #hasShaken = false;
   #lastError = NO_ANSWER_YET;
   #settleOpening: (() => void) | null = null;
 
@@ -44,6 +48,9 @@ export class StoreConnection {
     this.#openDeadlineMs = target.commandTimeoutMs;
     this.redis.on('error', (error) => this.#failed(error));
     this.redis.on('close', () => this.#setLink('lost'));
+    this.redis.on('connect', () => {
+      this.#hasShaken = this.#expectsTls;
+    });
     this.redis.on('ready', () => void this.#greet());
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
   }
@@ -130,7 +137,8 @@ export class StoreConnection {
     if (this.#refusal !== null) return this.#refusal;
     // Redis waits for the end of what it takes for a command, where a client begins with TLS.
     const isSilent = this.#lastError === NO_ANSWER_YET || this.#lastError.includes('ETIMEDOUT');
-    const advice = this.#expectsTls && isSilent ? PLAIN_STORE : '';
+    const noAnswer = this.#hasShaken ? CUT_AFTER_TLS : PLAIN_STORE;
+    const advice = this.#expectsTls && isSilent ? noAnswer : '';
     return storeError(
       'STORE_UNREACHABLE',
       `${action}: no connection to the store at ${this.#address} (${this.#lastError}); is it running, and reachable from here?${advice}`,

@@ -1,5 +1,5 @@
 import { messageOf, ServeError } from '../lib/errors.ts';
-import { isUntrusted } from '../lib/tls/errors.ts';
+import { isOutOfTime, isUntrusted, OUT_OF_TIME } from '../lib/tls/errors.ts';
 
 type StoreErrorCode =
   /** no answer within the deadline, or no connection: try again later */
@@ -78,6 +78,13 @@ export function toStoreError(thrown: unknown, action: string, address: string): 
     return storeError(
       'STORE_AUTH',
       `the store at ${address} speaks TLS, and this node does not: start it with --tls nodes (or all, as its head)`,
+      thrown,
+    );
+  }
+  if (isOutOfTime(thrown)) {
+    return storeError(
+      'STORE_AUTH',
+      `the store at ${address} shows a certificate that is not good now (${text}): ${OUT_OF_TIME}`,
       thrown,
     );
   }

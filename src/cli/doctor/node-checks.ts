@@ -7,6 +7,7 @@ import { programOnPort } from '../../lib/ports.ts';
 import { isRunning } from '../../lib/process/identity.ts';
 import { readStateLock } from '../../roles/state-lock.ts';
 import { adminClient } from '../target.ts';
+import { certificateChecks } from './certificate-checks.ts';
 import { bad, type DoctorFinding, note, ok, warn } from './finding.ts';
 
 /** What a head listens on unless it is told otherwise. */
@@ -64,7 +65,8 @@ export async function tokenFile(file: string): Promise<readonly DoctorFinding[]>
 async function cluster(): Promise<readonly DoctorFinding[]> {
   try {
     const client = await adminClient({});
-    return ofStatus(await client.status());
+    const status = await client.status();
+    return [...ofStatus(status), ...(await certificateChecks(status.nodes, Date.now()))];
   } catch (error) {
     return [bad('cluster', messageOf(error), 'look into the logs folder of the state directory')];
   }

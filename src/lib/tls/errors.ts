@@ -11,3 +11,12 @@ export function isUntrusted(error: unknown): boolean {
     codeOf(error) ?? '',
   );
 }
+
+/** The certificate of the other end has ended, or is not good yet, by the clock of this machine. */
+export function isOutOfTime(error: unknown): boolean {
+  return /^CERT_(?:HAS_EXPIRED|NOT_YET_VALID)$/.test(codeOf(error) ?? '');
+}
+
+/** What to do about that. */
+export const OUT_OF_TIME =
+  'are the clocks of both machines right? A node signs its own anew when it is started; one that was given (--tls-cert) is its owner’s to replace.';

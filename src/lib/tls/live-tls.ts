@@ -8,7 +8,7 @@ import {
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { Rounds } from '../rounds.ts';
-import { readTlsFiles, type TlsFiles, type TlsMaterial } from './pem-files.ts';
+import { endNote, readTlsFiles, type TlsFiles, type TlsMaterial } from './pem-files.ts';
 
 /** A server whose certificate can be replaced: node:tls's, node:https's. */
 interface SecureServer {
@@ -16,6 +16,7 @@ interface SecureServer {
 }
 
 const LOOK_MS = 5_000;
+const END_TOLD_EVERY_MS = 24 * 3_600_000;
 const MIN_VERSION: SecureVersion = 'TLSv1.2';
 /** For the handshake of a client, its first byte included. */
 export const HANDSHAKE_MS = 10_000;
@@ -31,6 +32,7 @@ export class LiveTls {
   #context: SecureContext;
   #looks: Rounds | null = null;
   #problem = { text: '', looks: 0 };
+  #endToldMs = 0;
 
   /** @throws ServeError TLS_FILE (see readTlsFiles) */
   static async open(files: TlsFiles): Promise<LiveTls> {
@@ -54,6 +56,11 @@ export class LiveTls {
   /** PEM of what is shown */
   get certificate(): string {
     return this.#material.cert;
+  }
+
+  /** See endNote, of what is shown. */
+  endNote(nowMs: number): string | null {
+    return endNote(this.#material.cert, this.#files.certFile, nowMs);
   }
 
   /** PEM of those whose certificates the other end must show; null: it need not show any */
@@ -89,6 +96,15 @@ export class LiveTls {
 
   /** Takes what the files hold now. What cannot be used leaves in force what there was, and is told once. */
   async refresh(log: Log): Promise<void> {
+    await this.#reread(log);
+    const nowMs = Date.now();
+    const problem = this.endNote(nowMs);
+    if (problem === null || nowMs - this.#endToldMs < END_TOLD_EVERY_MS) return;
+    this.#endToldMs = nowMs;
+    log.warn({ problem }, 'whoever connects refuses a certificate that has ended');
+  }
+
+  async #reread(log: Log): Promise<void> {
     try {
       const material = await readTlsFiles(this.#files, Date.now());
       this.#problem = { text: '', looks: 0 };

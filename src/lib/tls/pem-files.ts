@@ -19,6 +19,9 @@ export interface TlsMaterial {
   readonly ca: string | null;
 }
 
+/** People need some days for a new one. A node renews its own long before. */
+const END_NEAR_MS = 14 * 24 * 3_600_000;
+
 /**
  * @throws ServeError TLS_FILE naming the file and what is wrong: it cannot be read, is no PEM, has ended or is not good
  * yet; the key is not that of the certificate, or is encrypted
@@ -32,10 +35,7 @@ export async function readTlsFiles(files: TlsFiles, nowMs: number): Promise<TlsM
   const leaf = certificateIn(cert, files.certFile);
   if (ca !== null && files.caFile !== null) certificateIn(ca, files.caFile);
   const name = nameOf(leaf);
-  if (Date.parse(leaf.validTo) < nowMs)
-    throw tlsError(
-      `the certificate in ${files.certFile} (${name}) ended on ${leaf.validTo}: put a new one there`,
-    );
+  if (Date.parse(leaf.validTo) < nowMs) throw tlsError(endText(leaf, files.certFile, nowMs));
   if (Date.parse(leaf.validFrom) > nowMs) {
     throw tlsError(
       `the certificate in ${files.certFile} (${name}) is good from ${leaf.validFrom} on only: is this machine's clock right?`,
@@ -47,6 +47,25 @@ export async function readTlsFiles(files: TlsFiles, nowMs: number): Promise<TlsM
     );
   }
   return { cert, key, ca };
+}
+
+/**
+ * What to tell people of a certificate that has ended, or does before long; null: it is good for a while.
+ * @param cert PEM
+ * @param file where it lies
+ */
+export function endNote(cert: string, file: string, nowMs: number): string | null {
+  const leaf = new X509Certificate(cert);
+  return isEndNear(Date.parse(leaf.validTo), nowMs) ? endText(leaf, file, nowMs) : null;
+}
+
+export function isEndNear(endMs: number, nowMs: number): boolean {
+  return endMs - nowMs < END_NEAR_MS;
+}
+
+function endText(leaf: X509Certificate, file: string, nowMs: number): string {
+  const ends = Date.parse(leaf.validTo) < nowMs ? 'ended' : 'ends';
+  return `the certificate in ${file} (${nameOf(leaf)}) ${ends} on ${leaf.validTo}: put a new one there`;
 }
 
 async function readPem(file: string, what: string): Promise<string> {

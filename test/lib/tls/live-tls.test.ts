@@ -77,6 +77,21 @@ describe('a certificate in files', () => {
     expect((await ask(port)).server.subject.CN).toBe('second');
   });
 
+  it('is told of from two weeks before its end on, once a day', async () => {
+    const folder = tempDir();
+    const live = await LiveTls.open(putFiles(folder, await issue(OURS, 'short', days(-1, 13))));
+    const told: unknown[] = [];
+    const log = { ...silentLog, warn: (fields: object) => told.push(fields) };
+    await live.refresh(log);
+    await live.refresh(log);
+    const words = /^the certificate in .*cert\.pem \(localhost, 127\.0\.0\.1\) ends on .* GMT: put a new one/;
+    expect(told).toEqual([{ problem: expect.stringMatching(words) }]);
+    expect(live.endNote(Date.now() + 14 * DAY_MS)).toContain(' ended on ');
+    putFiles(folder, await issue(OURS, 'long', days(-1, 15)));
+    await live.refresh(log);
+    expect(live.endNote(Date.now())).toBeNull();
+  });
+
   it('asks the other end for one of an authority, where one is given', async () => {
     const folder = tempDir();
     const live = await LiveTls.open(putFiles(folder, await issue(OURS, 'node a'), ours));

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { silentLog } from '../../../src/lib/log.ts';
+import type { LiveTls } from '../../../src/lib/tls/live-tls.ts';
 import { probe } from '../../../src/store/server/probe.ts';
 import { authorityOf, issue, nodeTls, putFiles } from '../../support/certificates.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -18,6 +19,18 @@ async function prepare(searchPath: string): Promise<ServerRig> {
   const rig = await ServerRig.prepare(searchPath);
   rigs.push(rig);
   return rig;
+}
+
+const DAY_MS = 24 * 3_600_000;
+
+/** What a node has signed for itself whose clock is days ahead. */
+async function signedAhead(days: number): Promise<LiveTls> {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + days * DAY_MS });
+  try {
+    return await nodeTls(tempDir(), 'mst_ours');
+  } finally {
+    vi.useRealTimers();
+  }
 }
 
 describe.each(VARIANTS)('TLS in front of $name', ({ searchPath, missing }) => {
@@ -62,6 +75,22 @@ describe.each(VARIANTS)('TLS in front of $name', ({ searchPath, missing }) => {
     await once(later, 'secureConnect');
     expect(later.getPeerCertificate().subject.CN).toBe('head, later');
     later.destroy();
+  });
+});
+
+const NOT_GOOD_NOW =
+  'that is not good now (certificate is not yet valid): are the clocks of both machines right?';
+const CUT = 'or it does not take the certificate of this node. Are the clocks of both machines right?';
+
+test.each([
+  ['the head’s is days ahead', { head: 2, worker: 0 }, NOT_GOOD_NOW],
+  ['the worker’s is days ahead', { head: 0, worker: 2 }, CUT],
+])('a worker is told where clocks differ: %s', async (_name, ahead, words) => {
+  const rig = await prepare('');
+  await rig.startServer({ tls: await signedAhead(ahead.head) });
+  const url = `rediss://127.0.0.1:${rig.port}`;
+  await expect(rig.connect({ url, tls: await signedAhead(ahead.worker) })).rejects.toMatchObject({
+    message: expect.stringContaining(words),
   });
 });
 
