@@ -34,7 +34,7 @@ async function main(): Promise<void> {
   const paths = statePaths(launch.stateDir);
   const logFile = componentLog(paths, 'ingress');
   const log = openLog(logFile, 'ingress');
-  const tls = await NodeTls.open(launch.tls);
+  const tls = await NodeTls.resume(launch.tls);
   tls.start(log);
   const { storePasswords, ...secrets } = launch.secrets;
   const passwords = new LiveSecrets(...storePasswords);

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { IngressLaunch } from '../../src/config/ingress-launch.ts';
@@ -10,7 +11,9 @@ import { identityOf, isRunning } from '../../src/lib/process/identity.ts';
 import { PLAIN_FILES } from '../../src/lib/tls/node-tls.ts';
 import { bundleIngressPrograms, type IngressPrograms } from '../ingress/ingress-programs.ts';
 import { call, holdPort, routeOf, TestNode, tableOf, until } from '../ingress/test-node.ts';
+import { issue, putFiles } from '../support/certificates.ts';
 import { pathSecrets } from '../support/secrets.ts';
+import { tempDir } from '../support/temp-dir.ts';
 
 let programs: IngressPrograms;
 let node: TestNode;
@@ -122,6 +125,20 @@ describe('the ingress process', () => {
     expect((await answer).text).toBe('from the process');
     expect(await running.exit).toBe(0);
     expect(running.output()).toBe('');
+  });
+
+  it('serves on with a certificate that ended since its node was started', async () => {
+    const life = { fromMs: Date.now() - 3 * 86_400_000, toMs: Date.now() - 86_400_000 };
+    const clients = putFiles(tempDir(), await issue('mst_test', 'front', life));
+    const running = launch({ tls: { nodes: null, clients } });
+    const { httpPort } = await state();
+    const agent = new https.Agent({ rejectUnauthorized: false });
+    const sent = https.get({ host: '127.0.0.1', port: httpPort, path: '/-/healthz', agent });
+    const [answer] = await once(sent, 'response');
+    expect(answer.statusCode).toBe(200);
+    agent.destroy();
+    running.child.kill('SIGTERM');
+    expect(await running.exit).toBe(0);
   });
 
   it('that is killed leaves what its helper has begun to be finished, and the helper ends then', async () => {

@@ -67,7 +67,7 @@ export class HelperProcess {
 
   /** @throws ServeError TLS_FILE */
   async #open(options: RequestPathOptions, table: RoutingTable): Promise<RequestPath> {
-    const tls = await NodeTls.open(options.tls);
+    const tls = await NodeTls.resume(options.tls);
     tls.start(this.#dependencies.log);
     const path = new RequestPath(options, {
       ...{ log: this.#dependencies.log, tls },

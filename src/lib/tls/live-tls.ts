@@ -34,9 +34,12 @@ export class LiveTls {
   #problem = { text: '', looks: 0 };
   #endToldMs = 0;
 
-  /** @throws ServeError TLS_FILE (see readTlsFiles) */
-  static async open(files: TlsFiles): Promise<LiveTls> {
-    return new LiveTls(files, await readTlsFiles(files, Date.now()));
+  /**
+   * @param nowMs when it must be good; null: at any time
+   * @throws ServeError TLS_FILE (see readTlsFiles)
+   */
+  static async open(files: TlsFiles, nowMs: number | null = Date.now()): Promise<LiveTls> {
+    return new LiveTls(files, await readTlsFiles(files, nowMs));
   }
 
   private constructor(files: TlsFiles, material: TlsMaterial) {

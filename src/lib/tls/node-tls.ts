@@ -28,6 +28,18 @@ export class NodeTls {
     );
   }
 
+  /**
+   * For processes that a node starts, and starts anew: a certificate that has ended since the node looked at it keeps none of
+   * them from serving those who do not mind.
+   * @throws ServeError TLS_FILE
+   */
+  static async resume({ nodes, clients }: NodeTlsFiles): Promise<NodeTls> {
+    return new NodeTls(
+      nodes === null ? null : await LiveTls.open(nodes, null),
+      clients === null ? null : await LiveTls.open(clients, null),
+    );
+  }
+
   private constructor(nodes: LiveTls | null, clients: LiveTls | null) {
     this.nodes = nodes;
     this.clients = clients;
