@@ -44,6 +44,7 @@ function renderDifference({ key, from, to }: PlanAnswer['settings'][number]): st
 }
 
 function shorten(text: string): string {
+  if (text === '') return 'none';
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 

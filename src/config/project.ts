@@ -215,7 +215,7 @@ function suggest(wanted: string, names: readonly string[]): string {
   if (names.length === 0) return 'there is none';
   if (nearest(wanted, names) !== null) return didYouMean(wanted, names);
   const more = names.length > MOST_NAMED ? ' …' : '';
-  return `there are ${names.slice(0, MOST_NAMED).join(', ')}${more}`;
+  return `there ${names.length === 1 ? 'is' : 'are'} ${names.slice(0, MOST_NAMED).join(', ')}${more}`;
 }
 
 async function isFile(path: string): Promise<boolean> {

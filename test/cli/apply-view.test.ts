@@ -46,6 +46,16 @@ describe('the plan', () => {
     ]);
   });
 
+  it('calls none what a section does not give', () => {
+    const differences = [
+      { key: 'model', from: 'm_v1.json', to: '' },
+      { key: 'run_as', from: '', to: 'svc' },
+    ];
+    const change = { deployment: 'Echo', kind: 'changed', effects: ['replace'], differences } as const;
+    const [, ...lines] = plain(renderPlan({ changes: [change], settings: [] })).split('\n');
+    expect(lines).toEqual(['      model: m_v1.json → none', '      run_as: none → svc']);
+  });
+
   it.each([
     ['added', [], '  + added Echo'],
     ['removed', [], '  - removed Echo'],

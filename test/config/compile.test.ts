@@ -197,6 +197,12 @@ env.GREETING = "a; b # c"
     ]);
   });
 
+  it('names the one class that there is, where it is another', async () => {
+    const files = { 'algopkg/Echo/backend.py': 'class Other: pass\n' };
+    const [message] = await mistakesOf('[algopkg.Echo]\nbackend = EchoBackend\n', files);
+    expect(message).toMatch(/found no "EchoBackend"; there is Other$/);
+  });
+
   it('takes a commented-out section for none, and warns when nothing is left', async () => {
     expect(await warningsOf('[MODEL SERVE]\nport = 1\n# [algopkg.Echo]\n; backend = EchoBackend\n')).toEqual([
       'conf.ini: expected a section [algopkg.PACKAGE] for each package to serve, found none; nothing is served',
