@@ -255,11 +255,8 @@ export class AdminClient {
 
   #untrusted(cause: unknown): ServeError {
     const { address } = this.#target;
-    const advice = isOutOfTime(cause)
-      ? `Its certificate is not good now: ${OUT_OF_TIME}`
-      : "Its head must have been started with --tls; give the cluster's token, or its certificate authority (tls/ca.pem in the head's state directory) with --ca FILE.";
     return new ServeError(
-      `the connection to ${address} is not trusted (${messageOf(cause)}). ${advice}`,
+      `the connection to ${address} is not trusted (${messageOf(cause)}). ${adviceFor(cause)}`,
       { code: 'CLUSTER_UNREACHABLE' },
       { cause },
     );
@@ -279,6 +276,14 @@ export class AdminClient {
       { code: 'ADMIN_ANSWER' },
     );
   }
+}
+
+/** What to do about a certificate that is not believed. */
+function adviceFor(cause: unknown): string {
+  if (isOutOfTime(cause)) return `Its certificate is not good now: ${OUT_OF_TIME}`;
+  if (codeOf(cause) === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return 'Its certificate is for other names: give one of them, as in --address https://NAME:8265.';
+  return "Its head must have been started with --tls; give the cluster's token, or its certificate authority (tls/ca.pem in the head's state directory) with --ca FILE.";
 }
 
 function bodyOf(payload: unknown): string | Readable | null {

@@ -1,8 +1,11 @@
 import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
 import { AdminClient } from '../../src/cli/admin-client.ts';
 import { lastAnswer } from '../../src/lib/last-answer.ts';
+import { lifeFrom } from '../../src/lib/tls/renewal.ts';
+import { authorityOf, issue } from '../support/certificates.ts';
 
 const KEY = 'msa_secret';
 
@@ -65,4 +68,25 @@ it('asks once without its key where the other side is plain, and again where it 
     ['/api/v1/revisions', true],
     ['/api/v1/status', true],
   ]);
+});
+
+it.each([
+  ['is for other names', 0, elsewhere, /for other names: give one of them, as in --address https:/],
+  [
+    'has ended',
+    -400,
+    (port: number) => `127.0.0.1:${port}`,
+    /certificate has expired.*clocks of both machines/,
+  ],
+  ['is of nobody who is known', 0, (port: number) => `127.0.0.1:${port}`, /with --ca FILE/],
+] as const)('says what to do where the certificate of a head %s', async (what, days, at, words) => {
+  const life = lifeFrom(Date.now() + days * 24 * 3_600_000);
+  const port = await portOf(createHttpsServer(await issue('mst_ours', 'head', life)));
+  const authorities =
+    what === 'is of nobody who is known' ? [] : [(await authorityOf('mst_ours')).certificate];
+  const client = new AdminClient({ address: `https://${at(port)}`, apiKey: KEY, authorities });
+  await expect(client.status()).rejects.toMatchObject({
+    code: 'CLUSTER_UNREACHABLE',
+    message: expect.stringMatching(words),
+  });
 });
