@@ -84,7 +84,7 @@ interface ConfReading {
 
 async function readConf(confText: string, project: Project): Promise<ConfReading> {
   const lines = readIniLines(confText);
-  const mistakes = [...lines.mistakes];
+  const mistakes = [...lines.mistakes, ...(confText.trim() === '' ? [EMPTY] : [])];
   const read: DeploymentReading[] = [];
   let settingsSection: IniSection = { name: SETTINGS_SECTION, line: 1, entries: [] };
   for (const section of lines.sections) {
@@ -106,6 +106,16 @@ async function readConf(confText: string, project: Project): Promise<ConfReading
   const deployments = read.flatMap(({ spec }) => (spec === null ? [] : [spec]));
   return { settings: settings.complete, deployments, mistakes, warnings };
 }
+
+/** What an editor or a full disk leaves of a file is not taken for the wish to remove all that is served. */
+const EMPTY: FindingDraft = {
+  line: 1,
+  section: null,
+  key: null,
+  expected: 'a configuration',
+  found: 'an empty file',
+  hint: `to serve nothing on purpose, leave [${SETTINGS_SECTION}] in it`,
+};
 
 const NOTHING_SERVED: FindingDraft = {
   line: null,

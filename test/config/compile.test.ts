@@ -320,6 +320,12 @@ describe('the file itself', () => {
     ]);
   });
 
+  it.each(['', ' \n\t\n'])('that is empty (%j) does not remove what is served', async (text) => {
+    expect(await mistakesOf(text)).toEqual([
+      'conf.ini:1: expected a configuration, found an empty file; to serve nothing on purpose, leave [MODEL SERVE] in it',
+    ]);
+  });
+
   it('has no warning that nothing is served beside what would be', async () => {
     const result = await compileText('[algopkg.Echo\nbackend = EchoBackend\n');
     expect(result).toMatchObject({ ok: false, warnings: [] });
