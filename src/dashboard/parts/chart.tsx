@@ -110,7 +110,7 @@ function draw(
       padding: [8, 24, 0, 0], // above the highest figure, and half a time of the last tick
       scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
       axes: [
-        { ...axis, size: 24, space: 70, values: (_plot, splits) => splits.map(timeText) },
+        { ...axis, size: 28, gap: 9, space: 70, values: (_plot, splits) => splits.map(timeText) },
         { ...axis, size: 62, space: 34, values: (_plot, splits) => splits.map((one) => text(one)) },
       ],
       series: [
