@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
@@ -247,6 +248,20 @@ describe('receiving on threads', () => {
     expect(expected(length).equals(memory)).toBe(true);
   });
 
+  it('lets other threads of the process go first', async () => {
+    const receiver = new ReceiveThreads({}, 1);
+    onTestFinished(async () => await receiver.close());
+    let seen: readonly number[] = [];
+    const origin = await startRawServer(({ socket }) => {
+      seen = nicenessOfThreads();
+      socket.write(partAnswer(content, OFFSET, 10));
+    });
+    const own = getPriority(0);
+    expect(nicenessOfThreads()).not.toContain(own + 5);
+    await intoFile(receiver, origin, 10);
+    expect(seen.filter((niceness) => niceness === own + 5)).toHaveLength(1);
+  });
+
   it('fails what a thread was to receive when it is closed', async () => {
     const receiver = new ReceiveThreads({}, 1);
     let asked = false;
@@ -260,6 +275,10 @@ describe('receiving on threads', () => {
     await failed;
   });
 });
+
+function nicenessOfThreads(): readonly number[] {
+  return readdirSync('/proc/self/task').map((threadId) => getPriority(Number(threadId)));
+}
 
 function partHead({ etag = '"v1"', total = content.length, from = OFFSET, length = 10 }): string {
   const range = `bytes ${from}-${from + length - 1}/${total}`;
