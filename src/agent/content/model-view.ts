@@ -21,6 +21,8 @@ export interface NamedModel {
 
 const LINKS_AT_ONCE = 8;
 const ATTEMPTS = 10;
+/** Something else has that name. */
+const TAKEN = ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'];
 
 /** The name of the view of these models: the same names and contents, the same view. */
 export function viewKey(pins: readonly ModelPin[]): string {
@@ -40,16 +42,13 @@ export async function showModels(folder: string, models: readonly NamedModel[]):
       return await showLinks(folder, links);
     } catch (error) {
       // Another replica's preparation has put the same there in between: it is looked at again.
-      if (!['ENOTEMPTY', 'EEXIST'].includes(codeOf(error) ?? '') || attempt === ATTEMPTS) throw error;
+      if (!TAKEN.includes(codeOf(error) ?? '') || attempt === ATTEMPTS) throw error;
     }
   }
 }
 
 async function showLinks(folder: string, links: readonly Link[]): Promise<void> {
-  const isRight = await mapConcurrently(links, LINKS_AT_ONCE, ({ path, target }) =>
-    isSameFile(join(folder, path), target),
-  );
-  if (isRight.every(Boolean) && (await exists(folder))) return await touch(folder);
+  if (await isShownAlready(folder, links)) return;
   const draft = `${folder}.${randomBytes(6).toString('hex')}`;
   try {
     await mkdir(draft, { recursive: true });
@@ -57,9 +56,28 @@ async function showLinks(folder: string, links: readonly Link[]): Promise<void> 
       await mkdir(dirname(join(draft, path)), { recursive: true });
       await (isMoving ? symlink : linkTo)(target, join(draft, path));
     });
-    await replaceFolder(draft, folder);
+    await mkdir(dirname(folder), { recursive: true });
+    if (await isPutInPlace(draft, folder)) return;
+    // Nobody's folder is taken away that is right: a replica may be about to open what it shows.
+    if (!(await isShownAlready(folder, links))) await replaceFolder(draft, folder);
   } finally {
     await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** Whether the folder shows just that; then it counts as used now. */
+async function isShownAlready(folder: string, links: readonly Link[]): Promise<boolean> {
+  const isRight = await mapConcurrently(links, LINKS_AT_ONCE, ({ path, target }) =>
+    isSameFile(join(folder, path), target),
+  );
+  if (!isRight.every(Boolean)) return false;
+  const now = new Date();
+  try {
+    await utimes(folder, now, now);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
   }
 }
 
@@ -89,9 +107,19 @@ async function linkTo(target: string, path: string): Promise<void> {
   }
 }
 
+/** Whether there was nothing in its place. */
+async function isPutInPlace(draft: string, folder: string): Promise<boolean> {
+  try {
+    await rename(draft, folder);
+    return true;
+  } catch (error) {
+    if (TAKEN.includes(codeOf(error) ?? '')) return false;
+    throw error;
+  }
+}
+
 /** A process that has the old folder open keeps what it has. */
 async function replaceFolder(draft: string, folder: string): Promise<void> {
-  await mkdir(dirname(folder), { recursive: true });
   const old = `${draft}.old`;
   await rename(folder, old).catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT') throw error;
@@ -103,13 +131,4 @@ async function replaceFolder(draft: string, folder: string): Promise<void> {
 async function isSameFile(path: string, target: string): Promise<boolean> {
   const [here, there] = await Promise.all([path, target].map((one) => stat(one).catch(() => null)));
   return here !== null && there !== null && here?.ino === there?.ino && here?.dev === there?.dev;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null)) !== null;
-}
-
-async function touch(folder: string): Promise<void> {
-  const now = new Date();
-  await utimes(folder, now, now);
 }
