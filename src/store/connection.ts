@@ -35,7 +35,7 @@ export class StoreConnection {
   #refusal: StoreError | null = null;
   /** nodes of the cluster speak TLS with it, so that one which does not may be there instead */
   readonly #expectsTls: boolean;
-  /** with TLS: hands were shaken, as far as this end can know */
+  /** with TLS: hands were shaken, as far as this end can know, and nothing was answered since */
   #hasShaken = false;
   #lastError = NO_ANSWER_YET;
   #settleOpening: (() => void) | null = null;
@@ -114,6 +114,7 @@ export class StoreConnection {
       return; // when it was the connection, the next one is greeted anew
     }
     if (this.redis.status !== 'ready') return;
+    this.#hasShaken = false;
     this.#refusal = null;
     this.#setLink('connected');
     this.#settleOpening?.();

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { announceHead, type HeadFacts } from '../../src/roles/start-report.ts';
 
-function said(dashboardHost: string, isEncrypted: boolean): string {
+function said(dashboardHost: string, isEncrypted: boolean, endNote: string | null = null): string {
   const lines: string[] = [];
   const facts = {
     flags: {
@@ -14,7 +14,7 @@ function said(dashboardHost: string, isEncrypted: boolean): string {
     tokenFile: '/state/token',
     security: {
       scope: isEncrypted ? 'all' : 'nodes',
-      tls: { clients: isEncrypted ? {} : null },
+      tls: { clients: isEncrypted ? { endNote: () => endNote } : null },
       caFile: null,
     },
     nodeId: 'n-1',
@@ -30,4 +30,10 @@ it('warns of a dashboard that takes tokens in clear from other machines, and of 
   );
   for (const calm of [said('127.0.0.1', false), said('10.0.0.1', true)])
     expect(calm).not.toContain('in clear');
+});
+
+it('warns of a certificate that ends before long', () => {
+  const note = 'the certificate in /tls/given.pem ends in 5 days';
+  expect(said('127.0.0.1', true, note)).toContain(`warning: ${note}`);
+  expect(said('127.0.0.1', true)).not.toContain('warning');
 });
