@@ -81,7 +81,7 @@ async function startCluster({ workspace }) {
   const { machines, stop } = startMachines(NODES + 1);
   const home = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : workspace.newFolder(), 'modelserve-bench-'));
   const project = join(home, 'project');
-  writeProject(project, { package: 'NoOp', conf: [] });
+  writeProject(project, { package: 'NoOp', conf: ['[MODEL SERVE]'] });
   const [head, ...workers] = machines;
   const nodes = [];
   workspace.own({

@@ -39,6 +39,7 @@ export class SyntheticCluster {
   get facts() {
     return {
       ...{ cluster: 'synthetic', leader: 'node-0', revision: 7, store: { kind: 'redis', ok: true } },
+      rotation: null,
       nodes: this.#nodes,
       rollouts: this.#rollouts,
       states: this.#rollouts.map(({ deployment }, index) => stateOf(deployment, index, this.#sizes)),
