@@ -61,7 +61,7 @@ async function modelRows(context) {
     copies.push(four.copies);
   }
   const [one, four] = [seconds.one, seconds.four].map((all) => Math.min(...all).toFixed(1));
-  const note = `from the recorded revision to the last checked file; best ${one} s and ${four} s; the link alone takes ${((GIB * 8) / 1e9).toFixed(1)} s`;
+  const note = `from the recorded revision to the last checked file; best ${one} s and ${four} s; the link alone takes ${((GIB * 8) / 1e9).toFixed(1)} s; encrypted, and all five nodes on this machine`;
   return [
     judged({ ...row, values: ratios, note }),
     judged({
